@@ -1,0 +1,25 @@
+package deps
+
+import (
+	_ "connectrpc.com/connect"
+	_ "github.com/BurntSushi/toml"
+	_ "github.com/anatol/smart.go"
+	_ "github.com/cenkalti/backoff/v5"
+	_ "github.com/coreos/go-systemd/v22/daemon"
+	_ "github.com/google/renameio/v2"
+	_ "github.com/hashicorp/serf/client"
+	_ "github.com/hashicorp/serf/cmd/serf/command/agent"
+	_ "github.com/hashicorp/serf/serf"
+	_ "github.com/moby/sys/mountinfo"
+	_ "github.com/pressly/goose/v3"
+	_ "github.com/prometheus/client_golang/prometheus"
+	_ "github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "github.com/siderolabs/go-blockdevice/v2/blkid"
+	_ "github.com/spf13/cobra"
+	_ "go.uber.org/goleak"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/sys/unix"
+	_ "modernc.org/sqlite"
+	_ "pgregory.net/rapid"
+)
