@@ -1,0 +1,217 @@
+// Package repairer carries each failing disk through its repair: confirm, drain, ticket, wait for the
+// swap, inspect, rejoin, settle, close.
+//
+// It guarantees that every act stands in the append-only log before it happens and its outcome after;
+// that the phase of a case is derived from that log at each tick, so that a kill at any instruction
+// loses nothing; that at most one case is open for a serial; and that nothing is acted on while a gate
+// refuses. When anything can not be known, the case waits and says for what.
+package repairer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"glia"
+)
+
+// Pool gives hosts a mode and a storage driver.
+type Pool struct {
+	Name   string
+	Hosts  []string // patterns as of path.Match; the first pool that names a host wins
+	Mode   Mode
+	Driver string
+}
+
+// Options are what an engine is made of. All fields but Pools are needed.
+type Options struct {
+	Store   Store
+	Feed    Feed
+	Hosts   Hosts
+	Tracker Tracker
+	Drivers map[string]Driver // by name; the one named "" is for hosts of no pool
+	Mode    Mode              // of hosts of no pool
+	Pools   []Pool
+	Limits  Limits
+
+	States     []glia.State  // verdicts that open a case
+	Tick       time.Duration // between two looks at everything
+	Settle     time.Duration // how long a new disk must stay healthy before its case closes
+	MaxViewAge time.Duration // an older fleet view opens and starts nothing
+	RetryMin   time.Duration // first wait after a failed attempt
+	RetryMax   time.Duration // longest wait between attempts
+	Attempts   int           // failed attempts of one step before the case is parked
+
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Engine drives all cases of one store. Tick is called by one goroutine; the other methods are safe
+// for concurrent use.
+type Engine struct {
+	Options
+
+	mu       sync.Mutex
+	findings []string // what needs a person and has no case
+	wake     chan struct{}
+}
+
+// New makes an engine. It does nothing until Run or Tick is called.
+func New(o Options) *Engine {
+	return &Engine{Options: o, wake: make(chan struct{}, 1)}
+}
+
+// Wake makes Run look at everything now, because a person has just said something.
+func (e *Engine) Wake() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run ticks until the context ends or the repairer is deposed, which it returns as an error.
+func (e *Engine) Run(ctx context.Context) error {
+	t := time.NewTicker(e.Options.Tick)
+	defer t.Stop()
+	var lastErr string
+	for {
+		err := e.TickOnce(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, glia.ErrStaleEpoch):
+			return fmt.Errorf("another repairer took over, this one stops: %w", err)
+		case err != nil && err.Error() != lastErr:
+			e.Log.Error("tick went wrong", "error", err)
+		}
+		lastErr = ""
+		if err != nil {
+			lastErr = err.Error()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		case <-e.wake:
+		}
+	}
+}
+
+// parallel is how many cases are looked at together. Their time goes into waiting for hosts.
+const parallel = 16
+
+// TickOnce looks at the fleet view and at every open case once, and does at most one act in each.
+// Trouble in one case does not hold up the others.
+func (e *Engine) TickOnce(ctx context.Context) error {
+	if err := e.openCases(ctx); err != nil {
+		return err
+	}
+	cases, err := e.Store.Cases(ctx, false)
+	if err != nil {
+		return fmt.Errorf("read the open cases: %w", err)
+	}
+	pauses, err := e.Store.Pauses(ctx, e.Now())
+	if err != nil {
+		return fmt.Errorf("read the pauses: %w", err)
+	}
+	var g errgroup.Group
+	g.SetLimit(parallel)
+	starts := &starter{} // starting is serial, so that two cases of one tick can not both take the last place
+	errs := make([]error, len(cases))
+	for i, c := range cases {
+		g.Go(func() error {
+			errs[i] = e.step(ctx, c, pauses, starts)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return errors.Join(errs...)
+}
+
+// starter makes the budgets hold inside one tick.
+type starter struct{ mu sync.Mutex }
+
+// openCases opens a case for every disk of the fleet view that needs one.
+func (e *Engine) openCases(ctx context.Context) error {
+	view, _ := e.Feed.View()
+	now := e.Now()
+	var findings []string
+	if view.At.IsZero() || now.Sub(view.At) > e.MaxViewAge {
+		e.setFindings(nil)
+		return nil
+	}
+	for _, h := range view.Hosts {
+		if h.Member.Status != glia.MemberAlive || now.Sub(h.FetchedAt) > e.MaxViewAge {
+			continue
+		}
+		for _, d := range h.Disks {
+			open, why := ShouldOpen(d, e.States, now)
+			if !open {
+				if s := d.Verdict.At(now).State; s >= glia.StateWorn {
+					findings = append(findings, fmt.Sprintf("%s is %s and gets no case: %s", d.Disk, s, why))
+				}
+				continue
+			}
+			if err := e.open(ctx, d, now); err != nil {
+				return err
+			}
+		}
+	}
+	e.setFindings(findings)
+	return nil
+}
+
+func (e *Engine) open(ctx context.Context, d glia.DiskStatus, now time.Time) error {
+	mode, driver := e.modeFor(d.Disk.Location.Host)
+	_, err := e.Store.Open(ctx, Event{
+		At: now, Kind: KindOpened,
+		Text: fmt.Sprintf("%s is %s", d.Disk, d.Verdict.Summary()),
+		Data: Data{Disk: &d.Disk, Verdict: &d.Verdict, Mode: mode, Driver: driver},
+	})
+	switch {
+	case errors.Is(err, ErrAlreadyOpen):
+		return nil
+	case err != nil:
+		return fmt.Errorf("open a case for %s: %w", d.Disk, err)
+	}
+	e.Log.Info("case opened", "serial", d.Disk.Serial(), "host", d.Disk.Location.Host, "verdict", d.Verdict.State)
+	return nil
+}
+
+// modeFor finds the mode and driver of a host, with the defaults for hosts of no pool.
+func (e *Engine) modeFor(host string) (Mode, string) {
+	return ModeFor(e.Pools, host, e.Mode)
+}
+
+func (e *Engine) setFindings(f []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.findings = f
+}
+
+// Findings are the disks that need a person and have no case, in words.
+func (e *Engine) Findings() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]string(nil), e.findings...)
+}
+
+// ErrAlreadyOpen is returned by Store.Open when the serial has an open case.
+var ErrAlreadyOpen = errors.New("the disk has an open case")
+
+// record appends one event to a case.
+func (e *Engine) record(ctx context.Context, c Case, kind Kind, step, text string, d Data) (Case, error) {
+	after, err := e.Store.Append(ctx, Event{Case: c.ID, At: e.Now(), Kind: kind, Step: step, Text: text, Data: d})
+	if err != nil {
+		return c, fmt.Errorf("case %s: record %q: %w", c.ID, text, err)
+	}
+	if after.Phase != c.Phase {
+		e.Log.Info("case moved", "case", c.ID, "serial", c.Serial(), "host", c.Host(), "from", c.Phase, "to", after.Phase, "why", text)
+	}
+	return after, nil
+}

@@ -1,0 +1,206 @@
+package repairer
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"glia"
+)
+
+// Kind is the kind of an event.
+type Kind string
+
+// The kinds of events. Begun stands in the log before the act, Done or Failed after it.
+const (
+	KindOpened     Kind = "opened"
+	KindConfirming Kind = "confirming"
+	KindConfirmed  Kind = "confirmed"
+	KindPlanned    Kind = "planned"
+	KindHeld       Kind = "held" // the refusals changed; none means that it is held no more
+	KindApproved   Kind = "approved"
+	KindStarted    Kind = "started"
+	KindBegun      Kind = "begun"
+	KindDone       Kind = "done"
+	KindFailed     Kind = "failed"
+	KindReleased   Kind = "released" // the disk is handed to the person; Present is the baseline
+	KindRemoved    Kind = "removed"
+	KindInspecting Kind = "inspecting"
+	KindRejected   Kind = "rejected"
+	KindAccepted   Kind = "accepted"
+	KindRejoined   Kind = "rejoined"
+	KindAlarm      Kind = "alarm" // an empty alarm ends it
+	KindParked     Kind = "parked"
+	KindUnparked   Kind = "unparked"
+	KindCancel     Kind = "cancel"
+	KindEnded      Kind = "ended"
+)
+
+// Event is one line of the append-only log. Text is for people; Data is what Apply reads.
+type Event struct {
+	Seq   uint64    `json:"seq"` // set by the store
+	Case  string    `json:"case"`
+	At    time.Time `json:"at"`
+	Epoch uint64    `json:"epoch"` // set by the store
+	Kind  Kind      `json:"kind"`
+	Step  string    `json:"step,omitempty"`
+	Text  string    `json:"text"`
+	Data  Data      `json:"data"`
+}
+
+// Data is what an event adds to its case. Each kind uses the fields that it needs.
+type Data struct {
+	Disk      *glia.Disk    `json:"disk,omitempty"`
+	Verdict   *glia.Verdict `json:"verdict,omitempty"`
+	Mode      Mode          `json:"mode,omitempty"`
+	Driver    string        `json:"driver,omitempty"`
+	Plan      *Plan         `json:"plan,omitempty"`
+	Refusals  []Refusal     `json:"refusals,omitempty"`
+	Approval  *Approval     `json:"approval,omitempty"`
+	Ticket    string        `json:"ticket,omitempty"`
+	Present   []string      `json:"present,omitempty"`
+	Rejection *Rejection    `json:"rejection,omitempty"`
+	Serial    string        `json:"serial,omitempty"`
+	Commands  []string      `json:"commands,omitempty"`
+	Output    string        `json:"output,omitempty"`
+	Phase     Phase         `json:"phase,omitempty"` // of the end
+}
+
+// Apply is the case after the event. It is pure, and the only way in which a case changes.
+func Apply(c Case, e Event) (Case, error) {
+	if e.Kind == KindOpened {
+		if c.ID != "" {
+			return c, fmt.Errorf("event %d opens case %s, which is open already", e.Seq, e.Case)
+		}
+		c = Case{ID: e.Case, OpenedAt: e.At, Disk: *e.Data.Disk, Verdict: *e.Data.Verdict, Mode: e.Data.Mode, Driver: e.Data.Driver}
+	}
+	if c.ID != e.Case {
+		return c, fmt.Errorf("event %d belongs to case %q, not to %q", e.Seq, e.Case, c.ID)
+	}
+	if c.Phase.Ended() {
+		return c, fmt.Errorf("event %d (%s) comes after case %s has ended", e.Seq, e.Kind, c.ID)
+	}
+	c.apply(e)
+	c.At, c.Seq = e.At, e.Seq
+	c.Phase = phaseOf(c)
+	return c, nil
+}
+
+// apply changes one fact for each kind. Maps are copied, because older values of the case may be
+// in use by readers.
+func (c *Case) apply(e Event) {
+	d := e.Data
+	switch e.Kind {
+	case KindConfirming:
+		c.Steps = withStep(c.Steps, StepConfirm, func(s *StepState) { s.Begun, s.At = true, e.At })
+	case KindConfirmed:
+		c.Confirmed, c.Disk, c.Verdict = true, *d.Disk, *d.Verdict
+	case KindPlanned:
+		c.Plan, c.Mode = d.Plan, d.Plan.Mode
+	case KindHeld:
+		c.Refusals = d.Refusals
+	case KindApproved:
+		c.Approval = d.Approval
+	case KindStarted:
+		c.Started, c.Refusals = true, nil
+	case KindBegun:
+		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Begun, s.At = true, e.At })
+	case KindDone:
+		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Done, s.Error, s.At = true, "", e.At })
+		if d.Ticket != "" {
+			c.Ticket = d.Ticket
+		}
+	case KindFailed:
+		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Attempts++; s.Error, s.At = e.Text, e.At })
+	case KindReleased:
+		c.Present = d.Present
+	case KindRemoved:
+		c.Removed = true
+	case KindInspecting:
+		c.Candidate, c.Inspections = d.Serial, c.Inspections+1
+	case KindRejected:
+		c.Candidate, c.Rejected = "", d.Rejection
+	case KindAccepted:
+		c.Candidate, c.Rejected, c.Replacement, c.Removed = "", nil, d.Disk, true
+	case KindRejoined:
+		c.RejoinedAt = e.At
+	case KindAlarm:
+		c.Alarm = ""
+		if d.Serial != "" {
+			c.Alarm = e.Text
+		}
+	case KindParked:
+		c.Parked = e.Text
+	case KindUnparked:
+		c.Parked, c.Alarm = "", ""
+		steps := map[string]StepState{}
+		for name, s := range c.Steps {
+			s.Attempts, s.Error = 0, ""
+			steps[name] = s
+		}
+		c.Steps = steps
+		if len(d.Present) > 0 {
+			c.Present = d.Present
+		}
+	case KindCancel:
+		c.Cancel, c.Parked, c.Alarm = e.Text, "", ""
+	case KindEnded:
+		c.ClosedAt, c.Phase, c.Refusals, c.Parked, c.Alarm = e.At, d.Phase, nil, "", ""
+	}
+}
+
+func withStep(steps map[string]StepState, name string, change func(*StepState)) map[string]StepState {
+	out := make(map[string]StepState, len(steps)+1)
+	for k, v := range steps {
+		out[k] = v
+	}
+	s := out[name]
+	change(&s)
+	out[name] = s
+	return out
+}
+
+// phaseOf derives the phase from the facts, latest fact first.
+func phaseOf(c Case) Phase {
+	done := func(step string) bool { return c.Steps[step].Done }
+	switch {
+	case !c.ClosedAt.IsZero():
+		return c.Phase
+	case c.Parked != "":
+		return PhaseParked
+	case !c.RejoinedAt.IsZero():
+		return PhaseSettling
+	case c.Replacement != nil:
+		return PhaseRejoining
+	case c.Candidate != "":
+		return PhaseInspecting
+	case done(StepTicket):
+		return PhaseAwaitingReplacement
+	case c.Started && stageDone(c, StageRelease):
+		return PhaseReleased
+	case c.Started && stageDone(c, StageDrain):
+		return PhaseDrained
+	case c.Started:
+		return PhaseDraining
+	case c.Confirmed && c.Plan != nil && slices.ContainsFunc(c.Refusals, func(r Refusal) bool { return r.Gate == GateApproval }):
+		return PhaseAwaitingApproval
+	case c.Confirmed:
+		return PhaseWaiting
+	case c.Steps[StepConfirm].Begun:
+		return PhaseConfirming
+	}
+	return PhaseOpened
+}
+
+func stageDone(c Case, stage Stage) bool {
+	for _, s := range c.Plan.Steps {
+		if s.Stage == stage && !c.Steps[s.Name].Done {
+			return false
+		}
+	}
+	return true
+}
+
+// MarshalData is the form in which the store keeps Data.
+func (e Event) MarshalData() ([]byte, error) { return json.Marshal(e.Data) }

@@ -1,0 +1,234 @@
+package repairer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"glia"
+)
+
+// Refusal says which gate held a step back, on what figure, and what would change its mind.
+type Refusal struct {
+	Gate  string `json:"gate"`
+	Value string `json:"value"`
+	Limit string `json:"limit"`
+	Until string `json:"until"`
+}
+
+func (r Refusal) String() string {
+	return fmt.Sprintf("%s: %s (limit: %s) until %s", r.Gate, r.Value, r.Limit, r.Until)
+}
+
+// The names of the gates.
+const (
+	GatePause      = "pause"
+	GateProtected  = "protected"
+	GateIdentity   = "identity"
+	GatePlan       = "plan"
+	GateFreshness  = "freshness"
+	GateVerdict    = "verdict"
+	GateWitnesses  = "witnesses"
+	GateHostBudget = "host-budget"
+	GateFleet      = "fleet-budget"
+	GateMode       = "mode"
+	GateApproval   = "approval"
+)
+
+// Pause stops new acts in a scope: fleet, host:NAME or disk:SERIAL.
+type Pause struct {
+	ID     string    `json:"id"`
+	Scope  string    `json:"scope"`
+	Owner  string    `json:"owner"`
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+	Until  time.Time `json:"until"` // zero: until resumed
+}
+
+// ParseScope checks the scope of a pause.
+func ParseScope(scope string) error {
+	kind, name, named := strings.Cut(scope, ":")
+	if scope == "fleet" || (named && name != "" && (kind == "host" || kind == "disk")) {
+		return nil
+	}
+	return fmt.Errorf("scope %q: want fleet, host:NAME or disk:SERIAL", scope)
+}
+
+// covers says whether the pause stops acts on the disk at that time.
+func (p Pause) covers(c Case, now time.Time) bool {
+	if !p.Until.IsZero() && !now.Before(p.Until) {
+		return false
+	}
+	return p.Scope == "fleet" || p.Scope == "host:"+c.Host() || p.Scope == "disk:"+c.Serial()
+}
+
+// Limits are the budgets. A case counts from the moment its gates let it pass until it ends.
+type Limits struct {
+	Fleet int // started cases in all
+	Host  int // started cases on one host
+}
+
+// Facts is everything that the gates look at. They read nothing else.
+type Facts struct {
+	Now        time.Time
+	Pauses     []Pause
+	Open       []Case // all open cases, this one included
+	Limits     Limits
+	ViewAt     time.Time // age of the fleet view
+	MaxViewAge time.Duration
+	OpenStates []glia.State // verdicts that justify a repair
+}
+
+// gates are asked before a case starts, in this order. Each is pure and returns a refusal or nil.
+var gates = []func(Case, Facts) *Refusal{
+	gatePause, gateProtected, gateIdentity, gatePlan, gateFreshness, gateVerdict, gateWitnesses, gateHostBudget, gateFleetBudget, gateMode,
+}
+
+// Gates asks every gate and returns all refusals, so that an operator sees at once all that is in the way.
+func Gates(c Case, f Facts) []Refusal {
+	var out []Refusal
+	for _, g := range gates {
+		if r := g(c, f); r != nil {
+			out = append(out, *r)
+		}
+	}
+	return out
+}
+
+func gatePause(c Case, f Facts) *Refusal {
+	for _, p := range f.Pauses {
+		if p.covers(c, f.Now) {
+			until := "glia resume --scope " + p.Scope
+			if !p.Until.IsZero() {
+				until = p.Until.UTC().Format(time.RFC3339) + " or " + until
+			}
+			return &Refusal{Gate: GatePause, Value: fmt.Sprintf("%s is paused by %s: %s", p.Scope, p.Owner, p.Reason), Limit: "no pause", Until: until}
+		}
+	}
+	return nil
+}
+
+func gateProtected(c Case, _ Facts) *Refusal {
+	if c.Disk.Protected == "" {
+		return nil
+	}
+	return &Refusal{Gate: GateProtected, Value: c.Disk.Protected, Limit: "disks that do not carry the running system", Until: "a person replaces it by hand; glia never does"}
+}
+
+func gateIdentity(c Case, _ Facts) *Refusal {
+	switch {
+	case c.Disk.Location.Place() == "":
+		return &Refusal{Gate: GateIdentity, Value: "the kernel knows neither slot nor path of the disk", Limit: "a place that can be recognised again", Until: "the enclosure or udev names its place"}
+	case c.Disk.Identity.Size == 0:
+		return &Refusal{Gate: GateIdentity, Value: "the size of the disk is not known", Limit: "a known size", Until: "the host tells it"}
+	}
+	return nil
+}
+
+func gatePlan(c Case, _ Facts) *Refusal {
+	switch {
+	case c.Plan == nil:
+		return &Refusal{Gate: GatePlan, Value: "no plan yet", Limit: "a plan", Until: "the disk is confirmed"}
+	case c.Plan.Obstacle != "":
+		return &Refusal{Gate: GatePlan, Value: c.Plan.Obstacle, Limit: "a disk that the driver " + c.Plan.Driver + " can repair", Until: "that changes"}
+	}
+	return nil
+}
+
+func gateFreshness(_ Case, f Facts) *Refusal {
+	if f.ViewAt.IsZero() {
+		return &Refusal{Gate: GateFreshness, Value: "no fleet view yet", Limit: f.MaxViewAge.String(), Until: "a synapse answers"}
+	}
+	age := f.Now.Sub(f.ViewAt)
+	if age > f.MaxViewAge {
+		return &Refusal{Gate: GateFreshness, Value: "the fleet view is of " + f.ViewAt.UTC().Format(time.RFC3339), Limit: "not older than " + f.MaxViewAge.String(), Until: "the synapse answers again"}
+	}
+	if age < -f.MaxViewAge {
+		return &Refusal{Gate: GateFreshness, Value: "the fleet view is of " + f.ViewAt.UTC().Format(time.RFC3339) + ", in the future", Limit: "a clock that agrees within " + f.MaxViewAge.String(), Until: "the clocks agree"}
+	}
+	return nil
+}
+
+func gateVerdict(c Case, f Facts) *Refusal {
+	v := c.Verdict.At(f.Now)
+	if slices.Contains(f.OpenStates, v.State) {
+		return nil
+	}
+	return &Refusal{Gate: GateVerdict, Value: "the disk is " + steady(v), Limit: stateNames(f.OpenStates), Until: "the nerve says so again"}
+}
+
+// gateWitnesses asks for two classes of evidence, because handing the disk to a person can not be
+// taken back. A person's approval of this very plan counts as well.
+func gateWitnesses(c Case, _ Facts) *Refusal {
+	if approved(c) || len(c.Verdict.Witnesses()) >= 2 || (c.Plan != nil && c.Plan.Mode != ModeAuto) {
+		return nil
+	}
+	seen := "none"
+	if w := c.Verdict.Witnesses(); len(w) > 0 {
+		seen = string(w[0]) + " alone"
+	}
+	return &Refusal{Gate: GateWitnesses, Value: "witnesses against the disk: " + seen, Limit: "two classes of evidence, or an approval", Until: "another kind of evidence agrees, or " + approveHint(c)}
+}
+
+func gateHostBudget(c Case, f Facts) *Refusal {
+	return budget(c, f, GateHostBudget, f.Limits.Host, "of "+c.Host(), func(o Case) bool { return o.Host() == c.Host() })
+}
+
+func gateFleetBudget(c Case, f Facts) *Refusal {
+	return budget(c, f, GateFleet, f.Limits.Fleet, "of the fleet", func(Case) bool { return true })
+}
+
+func budget(c Case, f Facts, gate string, limit int, of string, same func(Case) bool) *Refusal {
+	var used []string
+	for _, o := range f.Open {
+		if o.ID != c.ID && o.Started && same(o) {
+			used = append(used, o.Serial())
+		}
+	}
+	if len(used) < limit {
+		return nil
+	}
+	return &Refusal{Gate: gate, Value: fmt.Sprintf("%d %s in repair: %s", len(used), of, strings.Join(used, ", ")), Limit: fmt.Sprint(limit), Until: "one of these cases ends"}
+}
+
+func gateMode(c Case, _ Facts) *Refusal {
+	switch {
+	case c.Plan == nil || c.Plan.Mode == ModeAuto || approved(c) && c.Plan.Mode == ModePropose:
+		return nil
+	case c.Plan.Mode == ModePropose:
+		return &Refusal{Gate: GateApproval, Value: "plan " + c.Plan.Hash() + " is not approved", Limit: "an approval of this very plan", Until: approveHint(c)}
+	}
+	return &Refusal{Gate: GateMode, Value: "mode is observe: the plan is shown and not carried out", Limit: "propose or auto", Until: "the mode of this pool is changed"}
+}
+
+// approved says whether a person has consented to the plan as it stands now.
+func approved(c Case) bool {
+	return c.Approval != nil && c.Plan != nil && c.Approval.Hash == c.Plan.Hash()
+}
+
+func approveHint(c Case) string {
+	if c.Plan == nil {
+		return "there is a plan"
+	}
+	return fmt.Sprintf("glia approve %s --hash %s", c.ID, c.Plan.Hash())
+}
+
+// steady is a verdict in words that do not change from probe to probe while the verdict stays.
+func steady(v glia.Verdict) string {
+	switch {
+	case len(v.Reasons) > 0:
+		return v.State.String() + ": " + v.Reasons[0].Words
+	case v.Why != "":
+		return v.State.String() + ": " + v.Why
+	}
+	return v.State.String()
+}
+
+func stateNames(states []glia.State) string {
+	names := make([]string, len(states))
+	for i, s := range states {
+		names[i] = s.String()
+	}
+	return strings.Join(names, " or ")
+}

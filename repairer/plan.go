@@ -1,0 +1,102 @@
+package repairer
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+
+	"glia"
+	gliav1 "glia/api/glia/v1"
+)
+
+// Stage groups the steps that a storage driver contributes to a plan.
+type Stage string
+
+// The stages. Restore undoes drain and release when a case is cancelled.
+const (
+	StageDrain   Stage = "drain"
+	StageRelease Stage = "release"
+	StageRejoin  Stage = "rejoin"
+	StageRestore Stage = "restore"
+)
+
+// The steps that belong to the repairer itself. The names of a driver's steps must differ from them.
+const (
+	StepConfirm = "confirm"
+	StepTicket  = "ticket"
+	StepInspect = "inspect"
+	StepSettle  = "settle"
+	StepClose   = "close"
+)
+
+// Order is the part of a hand order that the plan binds. Serial, place, epoch and key are added when
+// it is sent.
+type Order struct {
+	Verb       gliav1.Verb `json:"verb"`
+	New        bool        `json:"new,omitempty"` // acts on the replacement, not on the old disk
+	Filesystem *Filesystem `json:"filesystem,omitempty"`
+	MinSize    uint64      `json:"min_size,omitempty"`
+}
+
+// Filesystem is what an order unmounts, makes or mounts.
+type Filesystem struct {
+	Type    string `json:"type"`
+	Label   string `json:"label,omitempty"`
+	UUID    string `json:"uuid"`
+	Target  string `json:"target"`
+	Options string `json:"options,omitempty"`
+}
+
+// PlanStep is one act of a plan.
+type PlanStep struct {
+	Name       string   `json:"name"`
+	Stage      Stage    `json:"stage"`
+	Owner      string   `json:"owner"` // hand, storage, tracker, person, repairer
+	Text       string   `json:"text"`
+	Commands   []string `json:"commands,omitempty"`
+	Reversible bool     `json:"reversible"`
+	Order      *Order   `json:"order,omitempty"`
+}
+
+// Plan is the exact way in which a case will go, with everything that it binds.
+type Plan struct {
+	Driver   string     `json:"driver"`
+	Mode     Mode       `json:"mode"`
+	Disk     glia.Disk  `json:"disk"`
+	Steps    []PlanStep `json:"steps"`
+	Warnings []string   `json:"warnings,omitempty"`
+	Obstacle string     `json:"obstacle,omitempty"` // why no repair is possible; empty otherwise
+}
+
+// Hash names the plan and all that it binds, 12 hex digits of a SHA-256. Kernel names are not bound,
+// because they may change without any meaning; nor is the mode, which says who may start the plan,
+// not what it does.
+func (p Plan) Hash() string {
+	p.Mode = ""
+	p.Disk.Location.Device = ""
+	p.Disk.Mounts = append([]glia.Mount(nil), p.Disk.Mounts...)
+	for i := range p.Disk.Mounts {
+		p.Disk.Mounts[i].Source, p.Disk.Mounts[i].Options = "", ""
+	}
+	p.Disk.Partitions = append([]glia.Partition(nil), p.Disk.Partitions...)
+	for i := range p.Disk.Partitions {
+		p.Disk.Partitions[i].Name = ""
+	}
+	b, err := json.Marshal(p)
+	if err != nil {
+		panic("a plan is plain data: " + err.Error())
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:6])
+}
+
+// stage is the steps of one stage, in order.
+func (p Plan) stage(stage Stage) []PlanStep {
+	var out []PlanStep
+	for _, s := range p.Steps {
+		if s.Stage == stage {
+			out = append(out, s)
+		}
+	}
+	return out
+}

@@ -1,0 +1,133 @@
+package repairer
+
+import (
+	"context"
+	"time"
+
+	"glia"
+	gliav1 "glia/api/glia/v1"
+)
+
+// Store keeps the cases and their log. Every write carries the epoch under which the store was
+// opened and returns glia.ErrStaleEpoch once somebody else has opened it under a newer one.
+// Implementations are safe for concurrent use.
+type Store interface {
+	// Epoch is the epoch of this opening. It grows with every opening of the same database.
+	Epoch() uint64
+	// Open starts a case with its first event. It returns ErrAlreadyOpen when the serial has one.
+	Open(ctx context.Context, e Event) (Case, error)
+	// Append adds events of one case to the log and derives its row, in one transaction.
+	Append(ctx context.Context, events ...Event) (Case, error)
+	// Case returns one case, or glia.ErrNotFound.
+	Case(ctx context.Context, id string) (Case, error)
+	// Cases returns the open cases, or all, newest last.
+	Cases(ctx context.Context, all bool) ([]Case, error)
+	// LastCase is the newest case of a serial, or glia.ErrNotFound.
+	LastCase(ctx context.Context, serial string) (Case, error)
+	// Retired are the serials that were taken out by finished cases or replaced in open ones.
+	Retired(ctx context.Context) ([]string, error)
+	// Events returns the events of a case with a higher sequence number than after.
+	Events(ctx context.Context, id string, after uint64) ([]Event, error)
+	// Changed is closed at the next write; callers take it before they read.
+	Changed() <-chan struct{}
+
+	AddPause(ctx context.Context, p Pause) (Pause, error)
+	// EndPauses ends the pauses of one scope and returns them.
+	EndPauses(ctx context.Context, scope, person string, now time.Time) ([]Pause, error)
+	// Pauses returns the pauses in force.
+	Pauses(ctx context.Context, now time.Time) ([]Pause, error)
+}
+
+// Feed is where the repairer learns of failing disks.
+type Feed interface {
+	// View is the newest fleet view, with its own time in At; the error says why there is no newer one.
+	View() (glia.FleetView, error)
+}
+
+// Hosts reaches the nerves.
+type Hosts interface {
+	// Disks lists the disks of a host, missing ones included.
+	Disks(ctx context.Context, host string) ([]glia.DiskStatus, error)
+	// Probe probes one disk now.
+	Probe(ctx context.Context, host, serial string) (glia.DiskStatus, error)
+	// Execute sends an order to the hand. It is idempotent by the order's key and returns
+	// glia.ErrStaleEpoch when the hand has seen a newer epoch.
+	Execute(ctx context.Context, host string, o *gliav1.Order) (*gliav1.ExecuteResponse, error)
+}
+
+// Act is one call of a driver for one step of a started case.
+type Act struct {
+	Case  Case
+	Step  PlanStep
+	Epoch uint64
+}
+
+// Progress is the answer of a driver.
+type Progress struct {
+	Done     bool
+	Refused  string // a check said no and nothing was changed; a person is needed
+	Text     string
+	Commands []string
+	Output   string
+}
+
+// Driver moves disks out of and back into one storage system. Every method is idempotent: calling it
+// again after a crash is safe and leads to the same result.
+type Driver interface {
+	Name() string
+	// Plan says which steps move the disk out and a replacement in. It changes nothing and asks
+	// nobody: the same disk always gives the same plan. When it can not be repaired, the plan's
+	// Obstacle says why.
+	Plan(d glia.Disk) Plan
+	// Do works on one step until it is done. While it is not, the engine calls it again at each
+	// tick. An error means that this attempt failed and may be repeated later.
+	Do(ctx context.Context, a Act) (Progress, error)
+}
+
+// Ticket is what a tracker knows about one ticket.
+type Ticket struct {
+	ID         string
+	Case       string
+	Title      string
+	Body       string
+	Status     string // open, resolved, closed
+	Resolution string // done, wont-do, duplicate, cannot-reproduce; empty while open
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	Comments   []Comment
+}
+
+// The statuses of a ticket.
+const (
+	TicketOpen     = "open"
+	TicketResolved = "resolved" // a person says that the work is done, or will not be
+	TicketClosed   = "closed"   // glia has verified it
+)
+
+// Resolutions are what a person may say when resolving a ticket. Only done means that the disk was swapped.
+var Resolutions = []string{"done", "wont-do", "duplicate", "cannot-reproduce"}
+
+// Comment is one comment of a ticket.
+type Comment struct {
+	At     time.Time
+	Author string
+	Text   string
+}
+
+// Tracker is a ticket system. Every call that changes something carries an idempotency key: the
+// second call with one key finds what the first one did and changes nothing.
+type Tracker interface {
+	// File creates the ticket, or finds the one with that key.
+	File(ctx context.Context, key string, t Ticket) (id string, err error)
+	Comment(ctx context.Context, key, id, text string) error
+	Reopen(ctx context.Context, key, id, text string) error
+	Close(ctx context.Context, key, id, text string) error
+	// Ticket reads one ticket, or returns glia.ErrNotFound.
+	Ticket(ctx context.Context, id string) (Ticket, error)
+}
+
+// Desk is the side of the built-in tracker that people work on.
+type Desk interface {
+	Tickets(ctx context.Context, all bool) ([]Ticket, error)
+	Resolve(ctx context.Context, id, resolution, person, comment string) (Ticket, error)
+}

@@ -1,0 +1,205 @@
+package repairer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"glia"
+	"glia/api"
+	gliav1 "glia/api/glia/v1"
+)
+
+// release notes which disks are there, just before the person is told to pull one of them. If the
+// ordered one is not among them it is gone already.
+func (e *Engine) release(ctx context.Context, c Case) error {
+	disks, err := e.Hosts.Disks(ctx, c.Host())
+	if err != nil {
+		return e.hold(ctx, c, []Refusal{{Gate: GateVerdict, Value: brief(err), Limit: "the list of disks", Until: "the nerve of " + c.Host() + " answers"}})
+	}
+	if len(c.Refusals) > 0 {
+		return e.hold(ctx, c, nil)
+	}
+	p := append(present(disks), c.Serial())
+	slices.Sort(p)
+	p = slices.Compact(p)
+	_, err = e.record(ctx, c, KindReleased, "", fmt.Sprintf("released: %d disks are in %s", len(p), c.Host()), Data{Present: p})
+	return err
+}
+
+// file creates the ticket, or finds the one that a crashed attempt has created.
+func (e *Engine) file(ctx context.Context, c Case) (Data, error) {
+	id, err := e.Tracker.File(ctx, c.Key(StepTicket), Ticket{Case: c.ID, Title: ticketTitle(c), Body: ticketBody(c)})
+	if err != nil {
+		return Data{}, fmt.Errorf("file the ticket for %s: %w", c.Serial(), err)
+	}
+	return Data{Ticket: id, Output: "ticket " + id}, nil
+}
+
+// awaitReplacement watches the host until another disk has taken the place of the old one.
+func (e *Engine) awaitReplacement(ctx context.Context, c Case) error {
+	disks, err := e.Hosts.Disks(ctx, c.Host())
+	if err != nil {
+		return e.hold(ctx, c, []Refusal{{Gate: GateVerdict, Value: brief(err), Limit: "the list of disks", Until: "the nerve of " + c.Host() + " answers"}})
+	}
+	if len(c.Refusals) > 0 {
+		return e.hold(ctx, c, nil)
+	}
+	excused, err := e.excused(ctx, c)
+	if err != nil {
+		return err
+	}
+	r := WatchRemoval(c, disks, excused)
+	if len(r.Wrong) > 0 {
+		return e.alarm(ctx, c, r.Wrong)
+	}
+	if c.Alarm != "" {
+		return e.endAlarm(ctx, c)
+	}
+	if r.Gone && !c.Removed {
+		_, err := e.record(ctx, c, KindRemoved, "", c.Serial()+" was taken out", Data{})
+		return err
+	}
+	t, err := e.Tracker.Ticket(ctx, c.Ticket)
+	if err != nil && !errors.Is(err, glia.ErrNotFound) {
+		e.Log.Debug("ticket can not be read", "case", c.ID, "ticket", c.Ticket, "error", err)
+	}
+	if t.Status == TicketResolved && t.Resolution != "done" {
+		_, err := e.record(ctx, c, KindParked, "", fmt.Sprintf("ticket %s was resolved as %q: the disk is out of use and was not replaced; cancel the case or reopen the work with glia unpark %s", c.Ticket, t.Resolution, c.ID), Data{})
+		return err
+	}
+	resolved := t.Status == TicketResolved
+	switch found := Newcomers(c, disks); {
+	case len(found) > 0:
+		return e.inspect(ctx, c, found[0], t)
+	case !r.Gone && (resolved || c.Removed):
+		return e.reject(ctx, c, Rejection{Serial: c.Serial(), Findings: []string{fmt.Sprintf("the old disk %s is in %s", c.Serial(), c.Disk.Location.Place())}}, t)
+	case r.Gone && (resolved || c.Candidate != ""):
+		return e.reject(ctx, c, Rejection{Findings: []string{c.Disk.Location.Place() + " is empty"}}, t)
+	}
+	return nil
+}
+
+// excused are the serials of the same host that have open cases of their own: they may be pulled too.
+func (e *Engine) excused(ctx context.Context, c Case) ([]string, error) {
+	open, err := e.Store.Cases(ctx, false)
+	if err != nil {
+		return nil, fmt.Errorf("read the open cases: %w", err)
+	}
+	var out []string
+	for _, o := range open {
+		if o.ID != c.ID && o.Host() == c.Host() && o.Step(StepTicket).Done {
+			out = append(out, o.Serial())
+		}
+	}
+	return out, nil
+}
+
+func (e *Engine) alarm(ctx context.Context, c Case, wrong []string) error {
+	serials := strings.Join(wrong, ", ")
+	text := fmt.Sprintf("WRONG DISK: %s disappeared from %s, ordered was %s in %s. Put it back; the case stands still until then", serials, c.Host(), c.Serial(), c.Disk.Location.Place())
+	if c.Alarm == text {
+		return nil
+	}
+	if err := e.Tracker.Comment(ctx, c.Key("alarm/"+serials+fmt.Sprint("/", c.Seq)), c.Ticket, text); err != nil {
+		e.Log.Warn("ticket comment did not succeed", "case", c.ID, "ticket", c.Ticket, "error", err)
+	}
+	_, err := e.record(ctx, c, KindAlarm, "", text, Data{Serial: wrong[0]})
+	return err
+}
+
+func (e *Engine) endAlarm(ctx context.Context, c Case) error {
+	text := "the disk that was pulled by mistake is back; the case goes on"
+	if err := e.Tracker.Comment(ctx, c.Key(fmt.Sprint("alarm-end/", c.Seq)), c.Ticket, text); err != nil {
+		e.Log.Warn("ticket comment did not succeed", "case", c.ID, "ticket", c.Ticket, "error", err)
+	}
+	_, err := e.record(ctx, c, KindAlarm, "", text, Data{})
+	return err
+}
+
+// inspect asks the hand for the proof that the new disk may be used, and takes it or says why not.
+func (e *Engine) inspect(ctx context.Context, c Case, found glia.DiskStatus, t Ticket) error {
+	serial := found.Disk.Serial()
+	if c.Rejected != nil && c.Rejected.Serial == serial && t.Status != TicketResolved && e.Now().Before(c.At.Add(e.RetryMin)) {
+		return nil
+	}
+	if found.Disk.Location.Place() != c.Disk.Location.Place() {
+		return e.reject(ctx, c, Rejection{Serial: serial, Findings: []string{fmt.Sprintf("%s is in %s; the old disk was in %s", serial, found.Disk.Location.Place(), c.Disk.Location.Place())}}, t)
+	}
+	retired, err := e.Store.Retired(ctx)
+	if err != nil {
+		return fmt.Errorf("read the retired serials: %w", err)
+	}
+	probed, err := e.Hosts.Probe(ctx, c.Host(), serial)
+	if err != nil {
+		return e.reject(ctx, c, Rejection{Serial: serial, Findings: []string{brief(err)}}, Ticket{})
+	}
+	// An inspection reads only, so its key is new each time: the disk may have changed since.
+	o := &gliav1.Order{
+		Epoch: e.Store.Epoch(), CaseId: c.ID, Key: c.Key(fmt.Sprintf("%s/%d", StepInspect, e.Now().UnixNano())), Verb: gliav1.Verb_VERB_INSPECT,
+		Serial: c.Serial(), Place: c.Disk.Location.Place(), MinSize: c.Disk.Identity.Size, Retired: retired,
+	}
+	answer, err := e.Hosts.Execute(ctx, c.Host(), o)
+	switch {
+	case errors.Is(err, glia.ErrStaleEpoch):
+		return err
+	case err != nil:
+		return e.reject(ctx, c, Rejection{Serial: serial, Findings: []string{brief(err)}}, Ticket{})
+	case answer.GetState() == gliav1.OrderState_ORDER_STATE_RUNNING:
+		return nil
+	case answer.GetState() != gliav1.OrderState_ORDER_STATE_DONE:
+		return e.reject(ctx, c, Rejection{Serial: serial, Findings: []string{"the inspection did not succeed: " + answer.GetReason()}}, Ticket{})
+	}
+	in := answer.GetInspection()
+	findings := JudgeReplacement(c, probed, in.GetFindings(), e.Now())
+	disk := api.DiskFromProto(in.GetDisk())
+	if disk.Serial() != serial {
+		findings = append(findings, fmt.Sprintf("the inspection saw %q, the list of disks %q", disk.Serial(), serial))
+	}
+	if !in.GetAcceptable() && len(findings) == 0 {
+		findings = append(findings, "the hand does not accept it and gives no reason")
+	}
+	if len(findings) > 0 {
+		return e.reject(ctx, c, Rejection{Serial: serial, Findings: findings}, t)
+	}
+	if c.Candidate != serial {
+		_, err := e.record(ctx, c, KindInspecting, StepInspect, "inspected: "+disk.String()+" is blank and large enough", Data{Serial: serial})
+		return err
+	}
+	_, err = e.record(ctx, c, KindAccepted, StepInspect, "accepted "+disk.String(), Data{Disk: &disk})
+	return err
+}
+
+// reject writes down why a disk is not taken, once for each reason, and tells the person. A ticket
+// that was resolved is opened again.
+func (e *Engine) reject(ctx context.Context, c Case, r Rejection, t Ticket) error {
+	reopen := t.Status == TicketResolved
+	same := c.Rejected != nil && c.Rejected.Serial == r.Serial && slices.Equal(c.Rejected.Findings, r.Findings)
+	if same && !reopen {
+		return nil
+	}
+	text := "not taken"
+	if r.Serial != "" {
+		text += ": " + r.Serial
+	}
+	text += ": " + strings.Join(r.Findings, "; ")
+	if !same {
+		var err error
+		if c, err = e.record(ctx, c, KindRejected, StepInspect, text, Data{Rejection: &r}); err != nil {
+			return err
+		}
+	}
+	key := c.Key(fmt.Sprint("rejected/", c.Seq))
+	var err error
+	if reopen {
+		err = e.Tracker.Reopen(ctx, fmt.Sprint(key, "/", t.UpdatedAt.UnixNano()), c.Ticket, text)
+	} else {
+		err = e.Tracker.Comment(ctx, key, c.Ticket, text)
+	}
+	if err != nil {
+		e.Log.Warn("ticket could not be told", "case", c.ID, "ticket", c.Ticket, "error", err)
+	}
+	return nil
+}

@@ -1,0 +1,456 @@
+package repairer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"glia"
+	"glia/api"
+	gliav1 "glia/api/glia/v1"
+	"glia/api/glia/v1/gliav1connect"
+)
+
+// Service is the repairer's API. Everything that changes something names the person who asked.
+type Service struct {
+	engine *Engine
+	desk   Desk // nil when tickets are worked on elsewhere
+}
+
+var _ gliav1connect.RepairServiceHandler = (*Service)(nil)
+
+// NewService makes the API of an engine. The desk may be nil.
+func NewService(e *Engine, desk Desk) *Service { return &Service{engine: e, desk: desk} }
+
+// fail maps an error to its Connect code.
+func fail(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, glia.ErrNotFound):
+		return connect.NewError(connect.CodeNotFound, err)
+	case errors.Is(err, glia.ErrStaleEpoch):
+		return connect.NewError(connect.CodeAborted, err)
+	case errors.Is(err, context.Canceled):
+		return connect.NewError(connect.CodeCanceled, err)
+	}
+	return connect.NewError(connect.CodeInternal, err)
+}
+
+func invalid(format string, args ...any) error {
+	return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf(format, args...))
+}
+
+func refuse(format string, args ...any) error {
+	return connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf(format, args...))
+}
+
+// GetStatus is the one screen of an operator.
+func (s *Service) GetStatus(ctx context.Context, _ *connect.Request[gliav1.GetStatusRequest]) (*connect.Response[gliav1.GetStatusResponse], error) {
+	e := s.engine
+	cases, err := e.Store.Cases(ctx, false)
+	if err != nil {
+		return nil, fail(err)
+	}
+	pauses, err := e.Store.Pauses(ctx, e.Now())
+	if err != nil {
+		return nil, fail(err)
+	}
+	view, viewErr := e.Feed.View()
+	r := &gliav1.GetStatusResponse{Mode: string(e.Mode), Epoch: e.Store.Epoch(), ViewAt: api.TimeToProto(view.At), Findings: e.Findings()}
+	if viewErr != nil {
+		r.ViewProblem = viewErr.Error()
+	}
+	for _, h := range view.Hosts {
+		r.Hosts = append(r.Hosts, hostSummary(h))
+	}
+	for _, c := range cases {
+		r.OpenCases = append(r.OpenCases, caseToProto(c))
+		if c.Alarm != "" {
+			r.Findings = append(r.Findings, c.ID+": "+c.Alarm)
+		} else if c.Parked != "" {
+			r.Findings = append(r.Findings, c.ID+" needs a person: "+c.Parked)
+		}
+	}
+	for _, p := range pauses {
+		r.Pauses = append(r.Pauses, pauseToProto(p))
+	}
+	return connect.NewResponse(r), nil
+}
+
+func hostSummary(h glia.HostView) *gliav1.HostSummary {
+	a := h.Member.Announcement
+	out := &gliav1.HostSummary{Host: a.Host, Status: string(h.Member.Status), Worst: api.StateToProto(a.Worst), DiskCount: int32(a.DiskCount), Problem: h.Problem}
+	if h.Member.Problem != "" {
+		out.Problem = h.Member.Problem
+	}
+	for _, d := range h.Disks {
+		if d.Verdict.State.Bad() {
+			out.Bad = append(out.Bad, d.Disk.Serial()+":"+d.Verdict.State.String())
+		}
+	}
+	if len(out.Bad) == 0 {
+		for _, b := range a.Bad {
+			out.Bad = append(out.Bad, b.Device+":"+b.State.String())
+		}
+	}
+	return out
+}
+
+// ListCases lists the open cases, or all.
+func (s *Service) ListCases(ctx context.Context, r *connect.Request[gliav1.ListCasesRequest]) (*connect.Response[gliav1.ListCasesResponse], error) {
+	cases, err := s.engine.Store.Cases(ctx, r.Msg.GetAll())
+	if err != nil {
+		return nil, fail(err)
+	}
+	out := &gliav1.ListCasesResponse{}
+	for _, c := range cases {
+		out.Cases = append(out.Cases, caseToProto(c))
+	}
+	return connect.NewResponse(out), nil
+}
+
+// GetCase is one case with its whole log.
+func (s *Service) GetCase(ctx context.Context, r *connect.Request[gliav1.GetCaseRequest]) (*connect.Response[gliav1.GetCaseResponse], error) {
+	c, events, err := s.caseAndEvents(ctx, r.Msg.GetId(), 0)
+	if err != nil {
+		return nil, fail(err)
+	}
+	return connect.NewResponse(&gliav1.GetCaseResponse{Case: caseToProto(c), Events: eventsToProto(events)}), nil
+}
+
+func (s *Service) caseAndEvents(ctx context.Context, id string, after uint64) (Case, []Event, error) {
+	c, err := s.engine.Store.Case(ctx, id)
+	if err != nil {
+		return c, nil, err
+	}
+	events, err := s.engine.Store.Events(ctx, id, after)
+	return c, events, err
+}
+
+// WatchCase sends the case now and after each new event, until it has ended.
+func (s *Service) WatchCase(ctx context.Context, r *connect.Request[gliav1.WatchCaseRequest], stream *connect.ServerStream[gliav1.WatchCaseResponse]) error {
+	var after uint64
+	for first := true; ; first = false {
+		changed := s.engine.Store.Changed()
+		c, events, err := s.caseAndEvents(ctx, r.Msg.GetId(), after)
+		if err != nil {
+			return fail(err)
+		}
+		if len(events) > 0 || first {
+			if err := stream.Send(&gliav1.WatchCaseResponse{Case: caseToProto(c), Events: eventsToProto(events)}); err != nil {
+				return err
+			}
+		}
+		if len(events) > 0 {
+			after = events[len(events)-1].Seq
+		}
+		if c.Phase.Ended() {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+// PlanRepair tells what a repair of the disk would do. It reads and computes only.
+func (s *Service) PlanRepair(ctx context.Context, r *connect.Request[gliav1.PlanRepairRequest]) (*connect.Response[gliav1.PlanRepairResponse], error) {
+	d, c, err := s.find(ctx, r.Msg.GetSerial())
+	if err != nil {
+		return nil, fail(err)
+	}
+	if c.ID == "" || c.Phase.Ended() {
+		mode, driver := s.engine.modeFor(d.Disk.Location.Host)
+		c = Case{Disk: d.Disk, Mode: mode, Driver: driver, Phase: PhaseOpened}
+	}
+	if !c.Started {
+		plan, err := s.engine.plan(d.Disk)
+		if err != nil {
+			return nil, fail(err)
+		}
+		c.Disk, c.Verdict, c.Plan = d.Disk, d.Verdict, &plan
+	}
+	refusals, err := s.refusals(ctx, c)
+	if err != nil {
+		return nil, fail(err)
+	}
+	return connect.NewResponse(&gliav1.PlanRepairResponse{Plan: planToProto(c.Plan), Refusals: refusalsToProto(refusals)}), nil
+}
+
+// refusals are what holds a case back at this moment.
+func (s *Service) refusals(ctx context.Context, c Case) ([]Refusal, error) {
+	if c.Started {
+		return c.Refusals, nil
+	}
+	e := s.engine
+	open, err := e.Store.Cases(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	pauses, err := e.Store.Pauses(ctx, e.Now())
+	if err != nil {
+		return nil, err
+	}
+	return Gates(c, e.facts(open, pauses)), nil
+}
+
+// find looks a disk up in its case, in the fleet view, and last at all nerves.
+func (s *Service) find(ctx context.Context, serial string) (glia.DiskStatus, Case, error) {
+	c, err := s.engine.Store.LastCase(ctx, serial)
+	if err != nil && !errors.Is(err, glia.ErrNotFound) {
+		return glia.DiskStatus{}, c, err
+	}
+	view, viewErr := s.engine.Feed.View()
+	for _, h := range view.Hosts {
+		for _, d := range h.Disks {
+			if d.Disk.Serial() == serial {
+				return d, c, nil
+			}
+		}
+	}
+	for _, h := range view.Hosts {
+		if h.Member.Status != glia.MemberAlive {
+			continue
+		}
+		if d, err := s.engine.disk(ctx, h.Member.Announcement.Host, serial); err == nil {
+			return d, c, nil
+		}
+	}
+	if c.ID != "" {
+		return glia.DiskStatus{Disk: c.Disk, Verdict: glia.Verdict{Why: "no nerve tells of this disk any more"}}, c, nil
+	}
+	if viewErr != nil {
+		return glia.DiskStatus{}, c, viewErr
+	}
+	return glia.DiskStatus{}, c, fmt.Errorf("disk %s: %w on any host; see glia disks", serial, glia.ErrNotFound)
+}
+
+// Approve lets a plan go on.
+func (s *Service) Approve(ctx context.Context, r *connect.Request[gliav1.ApproveRequest]) (*connect.Response[gliav1.ApproveResponse], error) {
+	m := r.Msg
+	c, err := s.engine.Store.Case(ctx, m.GetCaseId())
+	switch {
+	case err != nil:
+		return nil, fail(err)
+	case m.GetPerson() == "":
+		return nil, invalid("an approval needs the name of the person")
+	case c.Started || c.Phase.Ended():
+		return nil, refuse("case %s is %s; there is nothing left to approve", c.ID, c.Phase)
+	case c.Plan == nil:
+		return nil, refuse("case %s has no plan yet: %s", c.ID, c.WaitingFor())
+	case m.GetPlanHash() != c.Plan.Hash():
+		return nil, refuse("the plan of case %s has the hash %s, not %s: read glia plan %s again", c.ID, c.Plan.Hash(), m.GetPlanHash(), c.Serial())
+	case c.Plan.Mode == ModeObserve:
+		return nil, refuse("the mode of %s is observe, in which nothing is carried out: set mode to propose or auto first", c.Host())
+	}
+	c, err = s.engine.record(ctx, c, KindApproved, "", "plan "+c.Plan.Hash()+" approved by "+m.GetPerson(), Data{Approval: &Approval{Hash: c.Plan.Hash(), Person: m.GetPerson(), At: s.engine.Now()}})
+	if err != nil {
+		return nil, fail(err)
+	}
+	s.engine.Wake()
+	return connect.NewResponse(&gliav1.ApproveResponse{Case: caseToProto(c)}), nil
+}
+
+// Cancel starts the undoing of a case.
+func (s *Service) Cancel(ctx context.Context, r *connect.Request[gliav1.CancelRequest]) (*connect.Response[gliav1.CancelResponse], error) {
+	m := r.Msg
+	c, err := s.engine.Store.Case(ctx, m.GetCaseId())
+	if err != nil {
+		return nil, fail(err)
+	}
+	if m.GetReason() == "" || m.GetPerson() == "" {
+		return nil, invalid("cancelling needs a person and a reason")
+	}
+	if why := Cancellable(c); why != "" {
+		return nil, refuse("case %s can not be cancelled: %s", c.ID, why)
+	}
+	c, err = s.engine.record(ctx, c, KindCancel, "", fmt.Sprintf("%s: %s", m.GetPerson(), m.GetReason()), Data{})
+	if err != nil {
+		return nil, fail(err)
+	}
+	s.engine.Wake()
+	return connect.NewResponse(&gliav1.CancelResponse{Case: caseToProto(c)}), nil
+}
+
+// Unpark lets a parked or halted case try again. What is on the host now becomes what a wrong pull is
+// judged by.
+func (s *Service) Unpark(ctx context.Context, r *connect.Request[gliav1.UnparkRequest]) (*connect.Response[gliav1.UnparkResponse], error) {
+	m := r.Msg
+	c, err := s.engine.Store.Case(ctx, m.GetCaseId())
+	switch {
+	case err != nil:
+		return nil, fail(err)
+	case m.GetReason() == "" || m.GetPerson() == "":
+		return nil, invalid("unparking needs a person and a reason")
+	case c.Parked == "" && c.Alarm == "":
+		return nil, refuse("case %s is neither parked nor halted; it is %s", c.ID, c.Phase)
+	}
+	d := Data{}
+	if c.Alarm != "" {
+		disks, err := s.engine.Hosts.Disks(ctx, c.Host())
+		if err != nil {
+			return nil, fail(err)
+		}
+		d.Present = append(present(disks), c.Serial())
+	}
+	if c.Ticket != "" {
+		t, err := s.engine.Tracker.Ticket(ctx, c.Ticket)
+		if err == nil && t.Status != TicketOpen {
+			err = s.engine.Tracker.Reopen(ctx, c.Key(fmt.Sprint("unpark/", c.Seq)), c.Ticket, m.GetPerson()+": "+m.GetReason())
+		}
+		if err != nil {
+			return nil, fail(err)
+		}
+	}
+	c, err = s.engine.record(ctx, c, KindUnparked, "", fmt.Sprintf("%s: %s", m.GetPerson(), m.GetReason()), d)
+	if err != nil {
+		return nil, fail(err)
+	}
+	s.engine.Wake()
+	return connect.NewResponse(&gliav1.UnparkResponse{Case: caseToProto(c)}), nil
+}
+
+// Explain answers why a disk is in the state that it is in, and why it is repaired or not.
+func (s *Service) Explain(ctx context.Context, r *connect.Request[gliav1.ExplainRequest]) (*connect.Response[gliav1.ExplainResponse], error) {
+	d, c, err := s.find(ctx, r.Msg.GetSerial())
+	if err != nil {
+		return nil, fail(err)
+	}
+	out := &gliav1.ExplainResponse{Disk: api.DiskStatusToProto(d)}
+	var refusals []Refusal
+	if c.ID != "" {
+		out.Case = caseToProto(c)
+		if !c.Phase.Ended() {
+			if refusals, err = s.refusals(ctx, c); err != nil {
+				return nil, fail(err)
+			}
+		}
+	}
+	out.Refusals = refusalsToProto(refusals)
+	out.Lines = explain(d, c, s.engine.States, s.engine.Now())
+	return connect.NewResponse(out), nil
+}
+
+// explain is the answer to why, in words.
+func explain(d glia.DiskStatus, c Case, states []glia.State, now time.Time) []string {
+	v := d.Verdict.At(now)
+	lines := []string{fmt.Sprintf("%s is %s.", d.Disk, steady(v))}
+	for _, r := range v.Reasons {
+		lines = append(lines, fmt.Sprintf("Rule %s (%s) says %s since %s: %s", r.Rule, r.Class, r.State, r.Since.UTC().Format(time.RFC3339), r.Evidence.Detail))
+	}
+	switch {
+	case c.ID == "":
+		if open, why := ShouldOpen(d, states, now); !open {
+			lines = append(lines, "It has no case, because "+why+".")
+		} else {
+			lines = append(lines, "It will get a case at the next look.")
+		}
+	case c.Phase.Ended():
+		lines = append(lines, fmt.Sprintf("Its last case %s ended %s at %s.", c.ID, c.Phase, c.ClosedAt.UTC().Format(time.RFC3339)))
+	default:
+		line := fmt.Sprintf("Case %s is %s", c.ID, c.Phase)
+		if w := c.WaitingFor(); w != "" {
+			line += ", waiting for " + w
+		}
+		lines = append(lines, line+".")
+	}
+	return lines
+}
+
+// Pause stops new acts in a scope.
+func (s *Service) Pause(ctx context.Context, r *connect.Request[gliav1.PauseRequest]) (*connect.Response[gliav1.PauseResponse], error) {
+	m := r.Msg
+	now := s.engine.Now()
+	p := Pause{Scope: m.GetScope(), Owner: m.GetOwner(), Reason: m.GetReason(), Since: now, Until: api.TimeFromProto(m.GetUntil())}
+	switch err := ParseScope(p.Scope); {
+	case err != nil:
+		return nil, invalid("%v", err)
+	case p.Owner == "" || p.Reason == "":
+		return nil, invalid("a pause needs an owner and a reason")
+	case !p.Until.IsZero() && !p.Until.After(now):
+		return nil, invalid("the pause would end at %s, which is past", p.Until.Format(time.RFC3339))
+	}
+	p, err := s.engine.Store.AddPause(ctx, p)
+	if err != nil {
+		return nil, fail(err)
+	}
+	s.engine.Wake()
+	return connect.NewResponse(&gliav1.PauseResponse{Pause: pauseToProto(p)}), nil
+}
+
+// Resume ends the pauses of a scope.
+func (s *Service) Resume(ctx context.Context, r *connect.Request[gliav1.ResumeRequest]) (*connect.Response[gliav1.ResumeResponse], error) {
+	if err := ParseScope(r.Msg.GetScope()); err != nil {
+		return nil, invalid("%v", err)
+	}
+	ended, err := s.engine.Store.EndPauses(ctx, r.Msg.GetScope(), r.Msg.GetPerson(), s.engine.Now())
+	if err != nil {
+		return nil, fail(err)
+	}
+	if len(ended) == 0 {
+		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("no pause of scope %s is in force", r.Msg.GetScope()))
+	}
+	out := &gliav1.ResumeResponse{}
+	for _, p := range ended {
+		out.Ended = append(out.Ended, pauseToProto(p))
+	}
+	s.engine.Wake()
+	return connect.NewResponse(out), nil
+}
+
+var errNoDesk = errors.New("the tickets of this repairer are not kept by glia; work on them in your tracker")
+
+// ListTickets lists tickets of the built-in tracker.
+func (s *Service) ListTickets(ctx context.Context, r *connect.Request[gliav1.ListTicketsRequest]) (*connect.Response[gliav1.ListTicketsResponse], error) {
+	if s.desk == nil {
+		return nil, connect.NewError(connect.CodeUnimplemented, errNoDesk)
+	}
+	list, err := s.desk.Tickets(ctx, r.Msg.GetAll())
+	if err != nil {
+		return nil, fail(err)
+	}
+	out := &gliav1.ListTicketsResponse{}
+	for _, t := range list {
+		out.Tickets = append(out.Tickets, ticketToProto(t))
+	}
+	return connect.NewResponse(out), nil
+}
+
+// GetTicket reads one ticket.
+func (s *Service) GetTicket(ctx context.Context, r *connect.Request[gliav1.GetTicketRequest]) (*connect.Response[gliav1.GetTicketResponse], error) {
+	t, err := s.engine.Tracker.Ticket(ctx, r.Msg.GetId())
+	if err != nil {
+		return nil, fail(err)
+	}
+	return connect.NewResponse(&gliav1.GetTicketResponse{Ticket: ticketToProto(t)}), nil
+}
+
+// ResolveTicket is what the technician does after the swap.
+func (s *Service) ResolveTicket(ctx context.Context, r *connect.Request[gliav1.ResolveTicketRequest]) (*connect.Response[gliav1.ResolveTicketResponse], error) {
+	m := r.Msg
+	switch {
+	case s.desk == nil:
+		return nil, connect.NewError(connect.CodeUnimplemented, errNoDesk)
+	case m.GetPerson() == "":
+		return nil, invalid("resolving a ticket needs the name of the person")
+	case !slices.Contains(Resolutions, m.GetResolution()):
+		return nil, invalid("resolution %q is not one of %s", m.GetResolution(), strings.Join(Resolutions, ", "))
+	}
+	t, err := s.desk.Resolve(ctx, m.GetId(), m.GetResolution(), m.GetPerson(), m.GetComment())
+	if err != nil {
+		if errors.Is(err, glia.ErrNotFound) {
+			return nil, fail(err)
+		}
+		return nil, refuse("%v", err)
+	}
+	s.engine.Wake()
+	return connect.NewResponse(&gliav1.ResolveTicketResponse{Ticket: ticketToProto(t)}), nil
+}

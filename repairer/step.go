@@ -1,0 +1,337 @@
+package repairer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"glia"
+)
+
+// step does the one next thing of a case, which the facts in the log name.
+func (e *Engine) step(ctx context.Context, c Case, pauses []Pause, starts *starter) error {
+	switch {
+	case c.Cancel != "":
+		return e.undo(ctx, c)
+	case c.Parked != "":
+		return nil
+	case !c.Started:
+		return e.prepare(ctx, c, pauses, starts)
+	}
+	if r := gatePause(c, Facts{Now: e.Now(), Pauses: pauses}); r != nil {
+		return e.hold(ctx, c, []Refusal{*r})
+	}
+	if len(c.Refusals) > 0 && c.Refusals[0].Gate == GatePause {
+		return e.hold(ctx, c, nil)
+	}
+	return e.carryOn(ctx, c)
+}
+
+// prepare confirms, plans and asks the gates, again at every tick, until the case may start. It asks
+// the nerve to probe when the case is new and right before it starts; in between, the fleet view says
+// what the disk is like.
+func (e *Engine) prepare(ctx context.Context, c Case, pauses []Pause, starts *starter) error {
+	if c.Phase == PhaseOpened {
+		_, err := e.record(ctx, c, KindConfirming, "", "ask the nerve of "+c.Host()+" to look again", Data{})
+		return err
+	}
+	look := e.fromView
+	if !c.Confirmed {
+		look = e.Hosts.Probe
+	}
+	ready, c, err := e.review(ctx, c, look)
+	if err != nil || !ready {
+		return err
+	}
+	starts.mu.Lock()
+	defer starts.mu.Unlock()
+	open, err := e.Store.Cases(ctx, false)
+	if err != nil {
+		return fmt.Errorf("read the open cases: %w", err)
+	}
+	if refusals := Gates(c, e.facts(open, pauses)); len(refusals) > 0 {
+		return e.hold(ctx, c, refusals)
+	}
+	if ready, c, err = e.review(ctx, c, e.Hosts.Probe); err != nil || !ready {
+		return err
+	}
+	if refusals := Gates(c, e.facts(open, pauses)); len(refusals) > 0 {
+		return e.hold(ctx, c, refusals)
+	}
+	why := "all gates agree"
+	if approved(c) {
+		why = "approved by " + c.Approval.Person
+	}
+	_, err = e.record(ctx, c, KindStarted, "", "started plan "+c.Plan.Hash()+": "+why, Data{})
+	return err
+}
+
+// review looks at the disk and brings the case up to date with it. It is ready when there was nothing
+// to bring up to date; the case returned then carries the verdict of this moment.
+func (e *Engine) review(ctx context.Context, c Case, look func(ctx context.Context, host, serial string) (glia.DiskStatus, error)) (ready bool, _ Case, err error) {
+	d, err := look(ctx, c.Host(), c.Serial())
+	if err != nil {
+		return false, c, e.hold(ctx, c, []Refusal{{Gate: GateVerdict, Value: brief(err), Limit: "a verdict on " + c.Serial(), Until: "the nerve of " + c.Host() + " answers"}})
+	}
+	v := d.Verdict.At(e.Now())
+	switch {
+	case v.State == glia.StateHealthy:
+		_, err := e.record(ctx, c, KindEnded, "", "the disk is healthy again; nothing was done", Data{Phase: PhaseSuperseded})
+		return false, c, err
+	case !slices.Contains(e.States, v.State):
+		return false, c, e.hold(ctx, c, []Refusal{{Gate: GateVerdict, Value: "the disk is " + steady(v), Limit: stateNames(e.States), Until: "the nerve says so again"}})
+	}
+	if !c.Confirmed || factsChanged(c, d) {
+		_, err := e.record(ctx, c, KindConfirmed, StepConfirm, "confirmed: "+v.Summary(), Data{Disk: &d.Disk, Verdict: &v})
+		return false, c, err
+	}
+	plan, err := e.plan(c.Disk)
+	if err != nil {
+		return false, c, e.hold(ctx, c, []Refusal{{Gate: GatePlan, Value: brief(err), Limit: "a plan", Until: "the configuration of the repairer names a driver"}})
+	}
+	if c.Plan == nil || c.Plan.Hash() != plan.Hash() || c.Plan.Mode != plan.Mode {
+		_, err := e.record(ctx, c, KindPlanned, "", "planned, hash "+plan.Hash(), Data{Plan: &plan})
+		return false, c, err
+	}
+	c.Verdict = v
+	return true, c, nil
+}
+
+// fromView finds a disk in the fleet view.
+func (e *Engine) fromView(_ context.Context, host, serial string) (glia.DiskStatus, error) {
+	view, err := e.Feed.View()
+	for _, h := range view.Hosts {
+		if h.Member.Announcement.Host != host {
+			continue
+		}
+		if h.Member.Status != glia.MemberAlive {
+			return glia.DiskStatus{}, fmt.Errorf("host %s is %s", host, h.Member.Status)
+		}
+		for _, d := range h.Disks {
+			if d.Disk.Serial() == serial {
+				return d, nil
+			}
+		}
+		return glia.DiskStatus{}, fmt.Errorf("%s is not among the disks that %s tells of", serial, host)
+	}
+	if err != nil {
+		return glia.DiskStatus{}, err
+	}
+	return glia.DiskStatus{}, fmt.Errorf("host %s is not in the fleet view", host)
+}
+
+func (e *Engine) facts(open []Case, pauses []Pause) Facts {
+	view, _ := e.Feed.View()
+	return Facts{Now: e.Now(), Pauses: pauses, Open: open, Limits: e.Limits, ViewAt: view.At, MaxViewAge: e.MaxViewAge, OpenStates: e.States}
+}
+
+// plan makes the plan for a disk as it is now.
+func (e *Engine) plan(d glia.Disk) (Plan, error) {
+	mode, name := e.modeFor(d.Location.Host)
+	driver, ok := e.Drivers[name]
+	if !ok {
+		return Plan{}, fmt.Errorf("no storage driver %q for host %s", name, d.Location.Host)
+	}
+	p := driver.Plan(d)
+	p.Mode = mode
+	return p, nil
+}
+
+// factsChanged says whether the disk is no more what the case was confirmed for.
+func factsChanged(c Case, d glia.DiskStatus) bool {
+	return (Plan{Disk: c.Disk}).Hash() != (Plan{Disk: d.Disk}).Hash() || c.Verdict.State != d.Verdict.State ||
+		!slices.Equal(c.Verdict.Witnesses(), d.Verdict.Witnesses())
+}
+
+// hold writes down what holds the case back, when that has changed.
+func (e *Engine) hold(ctx context.Context, c Case, refusals []Refusal) error {
+	if sameRefusals(c.Refusals, refusals) {
+		return nil
+	}
+	text := "held back no more"
+	if len(refusals) > 0 {
+		lines := make([]string, len(refusals))
+		for i, r := range refusals {
+			lines[i] = r.String()
+		}
+		text = "held back by " + strings.Join(lines, "; ")
+	}
+	_, err := e.record(ctx, c, KindHeld, "", text, Data{Refusals: refusals})
+	return err
+}
+
+// carryOn does the next step of a started case.
+func (e *Engine) carryOn(ctx context.Context, c Case) error {
+	for _, stage := range []Stage{StageDrain, StageRelease} {
+		if s, ok := nextOf(c, stage); ok {
+			return e.act(ctx, c, s.Name, func(c Case) (Data, error) { return e.drive(ctx, c, s) })
+		}
+	}
+	switch {
+	case c.Present == nil:
+		return e.release(ctx, c)
+	case !c.Step(StepTicket).Done:
+		return e.act(ctx, c, StepTicket, func(c Case) (Data, error) { return e.file(ctx, c) })
+	case c.Replacement == nil:
+		return e.awaitReplacement(ctx, c)
+	}
+	if s, ok := nextOf(c, StageRejoin); ok {
+		return e.act(ctx, c, s.Name, func(c Case) (Data, error) { return e.drive(ctx, c, s) })
+	}
+	if c.RejoinedAt.IsZero() {
+		_, err := e.record(ctx, c, KindRejoined, "", c.Replacement.Serial()+" has rejoined", Data{})
+		return err
+	}
+	if !c.Step(StepSettle).Done {
+		return e.settle(ctx, c)
+	}
+	if !c.Step(StepClose).Done {
+		return e.act(ctx, c, StepClose, func(c Case) (Data, error) {
+			return Data{}, e.Tracker.Close(ctx, c.Key(StepClose), c.Ticket, closingText(c))
+		})
+	}
+	_, err := e.record(ctx, c, KindEnded, "", c.Serial()+" was replaced by "+c.Replacement.Serial(), Data{Phase: PhaseClosed})
+	return err
+}
+
+func nextOf(c Case, stage Stage) (PlanStep, bool) {
+	for _, s := range c.Plan.stage(stage) {
+		if !c.Step(s.Name).Done {
+			return s, true
+		}
+	}
+	return PlanStep{}, false
+}
+
+// refusedError is a hand's or driver's no: nothing was changed, and trying again will not help.
+type refusedError struct{ reason string }
+
+func (r refusedError) Error() string { return "refused: " + r.reason }
+
+// errRunning says that a step goes on and nothing is to be recorded.
+var errRunning = errors.New("still running")
+
+// act does one step: begun is in the log before it, done or failed after it.
+func (e *Engine) act(ctx context.Context, c Case, name string, do func(Case) (Data, error)) error {
+	s := c.Step(name)
+	if s.Attempts > 0 && e.Now().Before(s.At.Add(Backoff(s.Attempts, e.RetryMin, e.RetryMax, c.Key(name)))) {
+		return nil
+	}
+	var err error
+	if !s.Begun {
+		if c, err = e.record(ctx, c, KindBegun, name, name+": begun", Data{}); err != nil {
+			return err
+		}
+	}
+	data, err := do(c)
+	var refused refusedError
+	switch {
+	case errors.Is(err, errRunning):
+		return nil
+	case errors.Is(err, glia.ErrStaleEpoch), ctx.Err() != nil:
+		return err
+	case errors.As(err, &refused):
+		_, err = e.record(ctx, c, KindParked, name, name+" was "+err.Error(), Data{})
+		return err
+	case err != nil:
+		return e.failed(ctx, c, name, err)
+	}
+	text := name + ": done"
+	if data.Output != "" {
+		text += ": " + lastLine(data.Output)
+	}
+	_, err = e.record(ctx, c, KindDone, name, text, data)
+	return err
+}
+
+// failed records a failed attempt and parks the case when there were too many.
+func (e *Engine) failed(ctx context.Context, c Case, name string, cause error) error {
+	c, err := e.record(ctx, c, KindFailed, name, brief(cause), Data{})
+	if err != nil {
+		return err
+	}
+	e.Log.Warn("step did not succeed", "case", c.ID, "step", name, "attempt", c.Step(name).Attempts, "error", cause)
+	if c.Step(name).Attempts < e.Attempts {
+		return nil
+	}
+	_, err = e.record(ctx, c, KindParked, name, fmt.Sprintf("%s did not succeed in %d attempts: %s; mend it, then glia unpark %s", name, c.Step(name).Attempts, brief(cause), c.ID), Data{})
+	return err
+}
+
+// drive lets the storage driver work on one step of the plan.
+func (e *Engine) drive(ctx context.Context, c Case, s PlanStep) (Data, error) {
+	p, err := e.Drivers[c.Plan.driverName(e)].Do(ctx, Act{Case: c, Step: s, Epoch: e.Store.Epoch()})
+	switch {
+	case err != nil:
+		return Data{}, err
+	case p.Refused != "":
+		return Data{}, refusedError{p.Refused}
+	case !p.Done:
+		return Data{}, errRunning
+	}
+	return Data{Commands: p.Commands, Output: p.Output}, nil
+}
+
+// driverName finds the key of the plan's driver in the engine's table, where the default has the
+// name "".
+func (p Plan) driverName(e *Engine) string {
+	if _, ok := e.Drivers[p.Driver]; ok {
+		return p.Driver
+	}
+	return ""
+}
+
+// brief is an error for a line of the log.
+func brief(err error) string {
+	s := strings.ReplaceAll(err.Error(), "\n", "; ")
+	if len(s) > 500 {
+		s = s[:500] + "…"
+	}
+	return s
+}
+
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return s[strings.LastIndexByte(s, '\n')+1:]
+}
+
+// settle waits until the new disk has proven itself.
+func (e *Engine) settle(ctx context.Context, c Case) error {
+	d, err := e.disk(ctx, c.Host(), c.Replacement.Serial())
+	var why string
+	ok := false
+	if err != nil {
+		why = brief(err)
+	} else {
+		ok, why = Settled(c, d, e.Settle, e.Now())
+	}
+	if ok {
+		_, err := e.record(ctx, c, KindDone, StepSettle, "the new disk is healthy and in use", Data{})
+		return err
+	}
+	if err == nil && slices.Contains(e.States, d.Verdict.At(e.Now()).State) {
+		_, err := e.record(ctx, c, KindParked, StepSettle, "the new disk "+c.Replacement.Serial()+" is "+steady(d.Verdict)+"; it needs a repair of its own", Data{})
+		return err
+	}
+	if c.Step(StepSettle).Error == why {
+		return nil
+	}
+	_, err = e.record(ctx, c, KindFailed, StepSettle, why, Data{})
+	return err
+}
+
+// disk asks the nerve for one disk as it was last probed.
+func (e *Engine) disk(ctx context.Context, host, serial string) (glia.DiskStatus, error) {
+	disks, err := e.Hosts.Disks(ctx, host)
+	if err != nil {
+		return glia.DiskStatus{}, err
+	}
+	for _, d := range disks {
+		if d.Disk.Serial() == serial {
+			return d, nil
+		}
+	}
+	return glia.DiskStatus{}, fmt.Errorf("disk %s on host %s: %w", serial, host, glia.ErrNotFound)
+}

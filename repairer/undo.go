@@ -1,0 +1,50 @@
+package repairer
+
+import (
+	"context"
+	"fmt"
+)
+
+// Cancellable says why a case can not be cancelled any more; empty when it can.
+func Cancellable(c Case) string {
+	switch {
+	case c.Phase.Ended():
+		return "it has ended: " + string(c.Phase)
+	case c.Cancel != "":
+		return "it is being cancelled already"
+	case c.Replacement != nil:
+		return "the new disk " + c.Replacement.Serial() + " was accepted already"
+	case c.Removed:
+		return c.Serial() + " was taken out already"
+	}
+	return ""
+}
+
+// undo puts the disk back into use as far as the case had taken it out, and ends the case.
+func (e *Engine) undo(ctx context.Context, c Case) error {
+	if c.Started && (anyBegun(c, StageDrain) || anyBegun(c, StageRelease)) {
+		if s, ok := nextOf(c, StageRestore); ok {
+			return e.act(ctx, c, s.Name, func(c Case) (Data, error) { return e.drive(ctx, c, s) })
+		}
+	}
+	// The ticket may have been filed by an attempt whose outcome is not in the log: filing finds it.
+	if s := c.Step(StepTicket); s.Begun && !s.Done {
+		return e.act(ctx, c, StepTicket, func(c Case) (Data, error) { return e.file(ctx, c) })
+	}
+	if c.Ticket != "" && !c.Step(StepClose).Done {
+		return e.act(ctx, c, StepClose, func(c Case) (Data, error) {
+			return Data{}, e.Tracker.Close(ctx, c.Key(StepClose), c.Ticket, "Do not pull "+c.Serial()+": the repair was cancelled and the disk is in use again. "+c.Cancel)
+		})
+	}
+	_, err := e.record(ctx, c, KindEnded, "", fmt.Sprintf("cancelled: %s", c.Cancel), Data{Phase: PhaseCancelled})
+	return err
+}
+
+func anyBegun(c Case, stage Stage) bool {
+	for _, s := range c.Plan.stage(stage) {
+		if c.Step(s.Name).Begun {
+			return true
+		}
+	}
+	return false
+}
