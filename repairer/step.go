@@ -99,8 +99,9 @@ func (e *Engine) review(ctx context.Context, c Case, look func(ctx context.Conte
 	return true, c, nil
 }
 
-// fromView finds a disk in the fleet view.
-func (e *Engine) fromView(_ context.Context, host, serial string) (glia.DiskStatus, error) {
+// fromView finds a disk in the fleet view. The view has no detail of hosts on which all is well; then
+// the nerve itself is asked.
+func (e *Engine) fromView(ctx context.Context, host, serial string) (glia.DiskStatus, error) {
 	view, err := e.Feed.View()
 	for _, h := range view.Hosts {
 		if h.Member.Announcement.Host != host {
@@ -114,7 +115,7 @@ func (e *Engine) fromView(_ context.Context, host, serial string) (glia.DiskStat
 				return d, nil
 			}
 		}
-		return glia.DiskStatus{}, fmt.Errorf("%s is not among the disks that %s tells of", serial, host)
+		return e.disk(ctx, host, serial)
 	}
 	if err != nil {
 		return glia.DiskStatus{}, err
