@@ -1,0 +1,298 @@
+// Package nerve is the prober sidecar of a storage host: it watches the host's disks, judges them,
+// announces a digest and serves the detail.
+//
+// It guarantees that one disk never delays another (each has a worker with a deadline and at most one
+// parked thread), that nothing is said about a disk that was not looked at, and that verdicts with
+// their counts survive a restart. It never decides to change anything: only the hand does, when the
+// repairer orders it.
+package nerve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"glia"
+	gliav1 "glia/api/glia/v1"
+	"glia/nerve/judge"
+)
+
+// Inventory lists the disks of the host without touching them.
+type Inventory interface {
+	Scan(ctx context.Context) ([]glia.Disk, error)
+}
+
+// Prober observes one disk. It may block for as long as the kernel does, and is never called for a
+// disk whose former call has not returned.
+type Prober interface {
+	Probe(ctx context.Context, d glia.Disk) []glia.Evidence
+}
+
+// Hand executes the repairer's orders.
+type Hand interface {
+	Execute(ctx context.Context, o *gliav1.Order) (*gliav1.ExecuteResponse, error)
+}
+
+// Announcer publishes the host's announcement. Announcing the same again writes nothing.
+type Announcer interface {
+	Announce(ctx context.Context, a glia.Announcement) error
+}
+
+// Labels reads label and UUID of a filesystem from its superblock.
+type Labels func(device string) (label, uuid string, err error)
+
+// Options are what a nerve is made of.
+type Options struct {
+	Host      string
+	API       string // host:port at which others reach this nerve
+	Cert      string // fingerprint of its certificate; empty without TLS
+	StateFile string // where verdicts survive a restart
+	Inventory Inventory
+	Prober    Prober
+	Hand      Hand // nil: orders are refused
+	Announcer Announcer
+	Labels    Labels // nil: what the inventory says is all
+	Rules     judge.RuleSet
+
+	Interval time.Duration // between two probes of a disk
+	Deadline time.Duration // for one probe
+	Expiry   time.Duration // after which a verdict is unknown
+
+	Log      *slog.Logger
+	Registry prometheus.Registerer
+}
+
+// scanEvery bounds how long a disk that was pulled or put in goes unnoticed. A scan reads sysfs only.
+const scanEvery = 5 * time.Second
+
+// saveEvery bounds what a crash loses of the counts. Verdicts that change are saved at once.
+const saveEvery = 30 * time.Second
+
+// missingAfter is how many scans in a row must not see a disk before it counts as missing, so that a
+// reset of its link is not taken for a removal.
+const missingAfter = 2
+
+// Nerve is one running nerve. It is safe for concurrent use.
+type Nerve struct {
+	Options
+	metrics *metrics
+	rescan  chan struct{}
+	changed chan struct{} // something that is announced or saved may have changed
+
+	mu         sync.Mutex
+	disks      map[string]*entry // by serial
+	generation uint64
+	announced  glia.Announcement
+	scanErr    string // of the newest scan
+	dirty      bool
+}
+
+// entry is what the nerve knows of one disk. The nerve's mutex guards it.
+type entry struct {
+	disk     glia.Disk
+	absent   int // scans in a row that did not see it
+	seen     time.Time
+	state    judge.DiskState
+	verdict  glia.Verdict
+	evidence []glia.Evidence
+	labels   map[string]label // by mount source and target
+	worker   *worker          // nil while the disk is absent
+}
+
+// New makes a nerve with what the state file says of former runs. A state file that can not be read
+// is an error, because without it verdicts would silently begin anew.
+func New(o Options) (*Nerve, error) {
+	n := &Nerve{Options: o, metrics: newMetrics(o.Registry), rescan: make(chan struct{}, 1), changed: make(chan struct{}, 1), disks: map[string]*entry{}}
+	if err := n.load(); err != nil {
+		return nil, fmt.Errorf("read the state of former runs: %w; move the file away to start without it", err)
+	}
+	return n, nil
+}
+
+// Run probes and announces until the context ends. Workers whose probe hangs in the kernel are left
+// behind.
+func (n *Nerve) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	if err := n.scan(ctx); err != nil {
+		n.Log.Error("inventory can not be read", "error", err)
+	}
+	g.Go(func() error { n.scanLoop(ctx); return nil })
+	g.Go(func() error { n.firstRound(ctx); n.announceLoop(ctx); return nil })
+	g.Go(func() error { n.saveLoop(ctx); return nil })
+	return g.Wait()
+}
+
+func (n *Nerve) scanLoop(ctx context.Context) {
+	t := time.NewTicker(min(scanEvery, n.Interval))
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		case <-n.rescan:
+		}
+		err := n.scan(ctx)
+		n.mu.Lock()
+		was := n.scanErr
+		n.scanErr = ""
+		if err != nil {
+			n.scanErr = err.Error()
+		}
+		now := n.scanErr
+		n.mu.Unlock()
+		if now != was && err != nil && ctx.Err() == nil {
+			n.Log.Error("inventory can not be read", "error", err)
+		}
+	}
+}
+
+// Rescan makes the nerve read the inventory now.
+func (n *Nerve) Rescan() { poke(n.rescan) }
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// scan reads the inventory and brings the entries up to date. When it can not be read nothing
+// changes: a disk is missing only when a good inventory does not show it.
+func (n *Nerve) scan(ctx context.Context) error {
+	found, err := n.Inventory.Scan(ctx)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	seen := map[string]bool{}
+	for _, d := range found {
+		seen[d.Serial()] = true
+		n.saw(ctx, d, now)
+	}
+	for serial, e := range n.disks {
+		if !seen[serial] {
+			n.missed(serial, e, now)
+		}
+	}
+	poke(n.changed)
+	return nil
+}
+
+// saw notes a disk that is there. The caller holds the mutex.
+func (n *Nerve) saw(ctx context.Context, d glia.Disk, now time.Time) {
+	e := n.disks[d.Serial()]
+	if e == nil {
+		e = &entry{verdict: judge.Unprobed("it was not probed yet"), labels: map[string]label{}}
+		n.disks[d.Serial()] = e
+		n.dirty = true
+		n.Log.Info("disk appeared", "serial", d.Serial(), "device", d.Location.Device, "place", d.Location.Place(), "model", d.Identity.Model, "protected", d.Protected)
+	}
+	if e.absent >= missingAfter {
+		e.verdict = judge.Unprobed("it is back and was not probed yet")
+		n.Log.Info("disk is back", "serial", d.Serial(), "device", d.Location.Device, "place", d.Location.Place())
+	}
+	e.disk, e.absent, e.seen = e.labelled(d), 0, now
+	if e.worker == nil {
+		e.worker = n.startWorker(ctx, d.Serial())
+	}
+}
+
+// missed notes that a good inventory did not show a disk. The caller holds the mutex.
+func (n *Nerve) missed(serial string, e *entry, now time.Time) {
+	e.absent++
+	if e.absent < missingAfter {
+		return
+	}
+	if e.worker != nil {
+		e.worker.stop()
+		e.worker = nil
+	}
+	if n.replaced(e) {
+		delete(n.disks, serial)
+		n.dirty = true
+		n.Log.Info("disk was replaced", "serial", serial, "place", e.disk.Location.Place())
+		return
+	}
+	if e.verdict.State != glia.StateMissing {
+		n.Log.Warn("disk is missing", "serial", serial, "place", e.disk.Location.Place(), "was", e.verdict.State)
+		e.verdict = glia.Verdict{State: glia.StateMissing, Why: fmt.Sprintf("not seen since %s; it was %s", e.seen.UTC().Format(time.RFC3339), e.verdict.State), ObservedAt: now, Prober: glia.Version}
+		e.disk.Location.Device = ""
+		e.evidence = nil
+		n.dirty = true
+	}
+}
+
+// replaced says whether another disk sits where the missing one was. The caller holds the mutex.
+func (n *Nerve) replaced(gone *entry) bool {
+	place := gone.disk.Location.Place()
+	for _, e := range n.disks {
+		if e != gone && e.absent == 0 && place != "" && e.disk.Location.Place() == place {
+			return true
+		}
+	}
+	return false
+}
+
+// Disks are all disks with their verdicts as they stand now, by serial.
+func (n *Nerve) Disks() []glia.DiskStatus {
+	now := time.Now()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	out := make([]glia.DiskStatus, 0, len(n.disks))
+	for _, serial := range slices.Sorted(maps.Keys(n.disks)) {
+		out = append(out, n.disks[serial].status(now))
+	}
+	return out
+}
+
+func (e *entry) status(now time.Time) glia.DiskStatus {
+	return glia.DiskStatus{Disk: e.disk, Verdict: e.verdict.At(now), Evidence: e.evidence}
+}
+
+// Problem says why the inventory can not be trusted now; empty when it can.
+func (n *Nerve) Problem() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.scanErr
+}
+
+// Probe probes one disk now and returns its verdict, which rests on a probe that began after the
+// call. It returns glia.ErrNotFound for a serial that was never here.
+func (n *Nerve) Probe(ctx context.Context, serial string) (glia.DiskStatus, error) {
+	n.mu.Lock()
+	e := n.disks[serial]
+	if e == nil {
+		n.mu.Unlock()
+		return glia.DiskStatus{}, fmt.Errorf("disk %s on %s: %w", serial, n.Host, glia.ErrNotFound)
+	}
+	w := e.worker
+	n.mu.Unlock()
+	if w != nil {
+		if err := w.probeNow(ctx); err != nil {
+			return glia.DiskStatus{}, fmt.Errorf("probe %s: %w", serial, err)
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return e.status(time.Now()), nil
+}
+
+// Execute hands an order to the hand and looks at the inventory afterwards.
+func (n *Nerve) Execute(ctx context.Context, o *gliav1.Order) (*gliav1.ExecuteResponse, error) {
+	if n.Hand == nil {
+		return nil, errors.New("the hand of this host is switched off: set hand.enabled in its configuration")
+	}
+	defer n.Rescan()
+	return n.Hand.Execute(ctx, o)
+}

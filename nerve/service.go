@@ -1,0 +1,56 @@
+package nerve
+
+import (
+	"context"
+	"errors"
+
+	"connectrpc.com/connect"
+
+	"glia"
+	"glia/api"
+	gliav1 "glia/api/glia/v1"
+	"glia/api/glia/v1/gliav1connect"
+)
+
+// Service is the host API.
+type Service struct{ n *Nerve }
+
+var _ gliav1connect.HostServiceHandler = (*Service)(nil)
+
+// NewService makes the host API of a nerve.
+func NewService(n *Nerve) *Service { return &Service{n: n} }
+
+// ListDisks tells all disks of the host.
+func (s *Service) ListDisks(context.Context, *connect.Request[gliav1.ListDisksRequest]) (*connect.Response[gliav1.ListDisksResponse], error) {
+	if p := s.n.Problem(); p != "" {
+		return nil, connect.NewError(connect.CodeUnavailable, errors.New("inventory of "+s.n.Host+" can not be read: "+p))
+	}
+	s.n.mu.Lock()
+	generation := s.n.generation
+	s.n.mu.Unlock()
+	return connect.NewResponse(&gliav1.ListDisksResponse{Host: s.n.Host, Generation: generation, Disks: api.DiskStatusesToProto(s.n.Disks())}), nil
+}
+
+// ProbeDisk probes one disk now.
+func (s *Service) ProbeDisk(ctx context.Context, r *connect.Request[gliav1.ProbeDiskRequest]) (*connect.Response[gliav1.ProbeDiskResponse], error) {
+	d, err := s.n.Probe(ctx, r.Msg.GetSerial())
+	switch {
+	case errors.Is(err, glia.ErrNotFound):
+		return nil, connect.NewError(connect.CodeNotFound, err)
+	case err != nil:
+		return nil, connect.NewError(connect.CodeDeadlineExceeded, err)
+	}
+	return connect.NewResponse(&gliav1.ProbeDiskResponse{Disk: api.DiskStatusToProto(d)}), nil
+}
+
+// Execute hands one order to the hand.
+func (s *Service) Execute(ctx context.Context, r *connect.Request[gliav1.ExecuteRequest]) (*connect.Response[gliav1.ExecuteResponse], error) {
+	out, err := s.n.Execute(ctx, r.Msg.GetOrder())
+	switch {
+	case errors.Is(err, glia.ErrStaleEpoch):
+		return nil, connect.NewError(connect.CodeAborted, err)
+	case err != nil:
+		return nil, connect.NewError(connect.CodeInternal, err)
+	}
+	return connect.NewResponse(out), nil
+}

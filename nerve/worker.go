@@ -1,0 +1,164 @@
+package nerve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"glia"
+	"glia/nerve/judge"
+)
+
+// worker probes one disk. A probe that does not return parks one goroutine, and no other is started
+// for that disk until it does.
+type worker struct {
+	n      *Nerve
+	serial string
+	stop   context.CancelFunc
+	ask    chan struct{}
+
+	mu       sync.Mutex
+	running  time.Time     // when the present probe began; zero when none runs
+	begun    uint64        // probes that began
+	finished uint64        // probes that ended or ran out of time
+	done     chan struct{} // closed when finished grows
+}
+
+func (n *Nerve) startWorker(ctx context.Context, serial string) *worker {
+	ctx, cancel := context.WithCancel(ctx)
+	w := &worker{n: n, serial: serial, stop: cancel, ask: make(chan struct{}, 1), done: make(chan struct{})}
+	go w.run(ctx)
+	return w
+}
+
+// run probes at once, and then once an interval, shifted by up to a tenth so that the disks of many
+// hosts do not work in step.
+func (w *worker) run(ctx context.Context) {
+	for {
+		w.round(ctx)
+		shift := time.Duration(rand.Int64N(int64(w.n.Interval)/5+1)) - w.n.Interval/10
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(w.n.Interval + shift):
+		case <-w.ask:
+		}
+	}
+}
+
+// round is one probe with its deadline.
+func (w *worker) round(ctx context.Context) {
+	began := time.Now()
+	w.mu.Lock()
+	w.running = began
+	w.begun++
+	w.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(ctx, w.n.Deadline)
+	defer cancel()
+	answer := make(chan []glia.Evidence, 1)
+	go func() { answer <- w.n.observe(ctx, w.serial) }()
+
+	var evidence []glia.Evidence
+	returned := true
+	select {
+	case evidence = <-answer:
+	case <-ctx.Done():
+		// A probe that minds its context answers now; one that hangs in the kernel does not.
+		select {
+		case evidence = <-answer:
+		case <-time.After(grace):
+			returned = false
+		}
+	}
+	if !returned && context.Cause(ctx) == context.DeadlineExceeded {
+		w.n.metrics.timeouts.Inc()
+		evidence = []glia.Evidence{{Class: glia.Media, Source: "probe", What: "probe.hung", Unknown: fmt.Sprintf("the probe that began at %s has not returned", began.UTC().Format(time.RFC3339)), At: time.Now()}}
+	}
+	if context.Cause(ctx) != context.Canceled {
+		w.n.judge(w.serial, evidence, time.Since(began))
+	}
+	w.finish()
+	if !returned {
+		w.n.metrics.hung.Inc()
+		<-answer
+		w.n.metrics.hung.Dec()
+	}
+	w.mu.Lock()
+	w.running = time.Time{}
+	w.mu.Unlock()
+}
+
+// grace is what a probe that minds its context gets to come back after its deadline.
+const grace = 100 * time.Millisecond
+
+// finish tells those who wait for this round.
+func (w *worker) finish() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.finished = w.begun
+	close(w.done)
+	w.done = make(chan struct{})
+}
+
+// probeNow waits for a probe that begins after the call.
+func (w *worker) probeNow(ctx context.Context) error {
+	w.mu.Lock()
+	want := w.begun + 1
+	w.mu.Unlock()
+	for {
+		w.mu.Lock()
+		finished, done, running := w.finished, w.done, w.running
+		w.mu.Unlock()
+		if finished >= want {
+			return nil
+		}
+		poke(w.ask)
+		select {
+		case <-done:
+		case <-ctx.Done():
+			if !running.IsZero() {
+				return fmt.Errorf("the probe that began at %s has not returned", running.UTC().Format(time.RFC3339))
+			}
+			return errors.New("it was not probed in time")
+		}
+	}
+}
+
+// observe runs the prober on the disk as it is known now, and fills in what only the superblock of
+// its filesystems tells.
+func (n *Nerve) observe(ctx context.Context, serial string) []glia.Evidence {
+	n.mu.Lock()
+	e := n.disks[serial]
+	if e == nil {
+		n.mu.Unlock()
+		return nil
+	}
+	d := e.disk
+	n.mu.Unlock()
+	n.readLabels(serial, d)
+	return n.Prober.Probe(ctx, d)
+}
+
+// judge steps the disk's verdict by one round of evidence.
+func (n *Nerve) judge(serial string, evidence []glia.Evidence, took time.Duration) {
+	now := time.Now()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	e := n.disks[serial]
+	if e == nil || e.absent >= missingAfter {
+		return
+	}
+	n.metrics.duration.Observe(took.Seconds())
+	was := e.verdict
+	e.state, e.verdict = judge.Step(n.Rules, e.state, evidence, now, n.Expiry)
+	e.evidence = evidence
+	if e.verdict.State != was.State {
+		n.dirty = true
+		n.Log.Info("verdict changed", "serial", serial, "device", e.disk.Location.Device, "from", was.State, "to", e.verdict.State, "why", e.verdict.Summary())
+		poke(n.changed)
+	}
+}
