@@ -71,6 +71,7 @@ type Rejection struct {
 // that it can always be derived again.
 type Case struct {
 	ID       string       `json:"id"`
+	Store    string       `json:"store"` // the database that the case is in; no two have the same
 	Phase    Phase        `json:"phase"`
 	Mode     Mode         `json:"mode"`
 	Driver   string       `json:"driver"`
@@ -111,8 +112,9 @@ func (c Case) Host() string { return c.Disk.Location.Host }
 // Step is what the log says about the named step; the zero value if it was never begun.
 func (c Case) Step(name string) StepState { return c.Steps[name] }
 
-// Key is the idempotency key of a step of this case. Outside effects carry it.
-func (c Case) Key(step string) string { return c.ID + "/" + step }
+// Key is the idempotency key of a step of this case. Outside effects carry it, so it differs from the
+// keys of every other case, those of other databases included.
+func (c Case) Key(step string) string { return c.Store + "/" + c.ID + "/" + step }
 
 // WaitingFor says in words what holds the case back; empty while it moves.
 func (c Case) WaitingFor() string {

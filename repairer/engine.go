@@ -28,7 +28,7 @@ type Pool struct {
 	Driver string
 }
 
-// Options are what an engine is made of. All fields but Pools are needed.
+// Options are what an engine is made of. All fields but Pools and Overdue are needed.
 type Options struct {
 	Store   Store
 	Feed    Feed
@@ -46,6 +46,7 @@ type Options struct {
 	RetryMin   time.Duration // first wait after a failed attempt
 	RetryMax   time.Duration // longest wait between attempts
 	Attempts   int           // failed attempts of one step before the case is parked
+	Overdue    time.Duration // after which a step that still runs is reported; it is never cut off
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -56,14 +57,18 @@ type Options struct {
 type Engine struct {
 	Options
 
-	mu       sync.Mutex
-	findings []string // what needs a person and has no case
 	wake     chan struct{}
+	starting sync.Mutex // held while the gates are asked, so that budgets hold
+	slots    chan struct{}
+
+	mu       sync.Mutex
+	findings []string        // what needs a person and has no case
+	busy     map[string]bool // cases whose step has not returned
 }
 
 // New makes an engine. It does nothing until Run or Tick is called.
 func New(o Options) *Engine {
-	return &Engine{Options: o, wake: make(chan struct{}, 1)}
+	return &Engine{Options: o, wake: make(chan struct{}, 1), slots: make(chan struct{}, parallel), busy: map[string]bool{}}
 }
 
 // Wake makes Run look at everything now, because a person has just said something.
@@ -74,27 +79,42 @@ func (e *Engine) Wake() {
 	}
 }
 
-// Run ticks until the context ends or the repairer is deposed, which it returns as an error.
+// Run ticks until the context ends or the repairer is deposed, which it returns as an error. A host
+// that does not answer holds up its own cases only.
 func (e *Engine) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	t := time.NewTicker(e.Options.Tick)
 	defer t.Stop()
-	var lastErr string
+	told := ""
 	for {
-		err := e.TickOnce(ctx)
+		err := e.begin(ctx, func(c Case, step func() error) {
+			wg.Go(func() {
+				switch err := step(); {
+				case errors.Is(err, glia.ErrStaleEpoch):
+					cancel(fmt.Errorf("another repairer took over, this one stops: %w", err))
+				case err != nil && ctx.Err() == nil:
+					e.Log.Error("case can not go on", "case", c.ID, "error", err)
+				}
+			})
+		})
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case errors.Is(err, glia.ErrStaleEpoch):
 			return fmt.Errorf("another repairer took over, this one stops: %w", err)
-		case err != nil && err.Error() != lastErr:
-			e.Log.Error("tick went wrong", "error", err)
+		case err != nil && err.Error() != told && ctx.Err() == nil:
+			e.Log.Error("cases can not be looked at", "error", err)
 		}
-		lastErr = ""
+		told = ""
 		if err != nil {
-			lastErr = err.Error()
+			told = err.Error()
 		}
 		select {
 		case <-ctx.Done():
+			if cause := context.Cause(ctx); errors.Is(cause, glia.ErrStaleEpoch) {
+				return cause
+			}
 			return nil
 		case <-t.C:
 		case <-e.wake:
@@ -102,12 +122,31 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// parallel is how many cases are looked at together. Their time goes into waiting for hosts.
-const parallel = 16
+// parallel is how many cases are worked on together. Their time goes into waiting for hosts.
+const parallel = 64
 
-// TickOnce looks at the fleet view and at every open case once, and does at most one act in each.
-// Trouble in one case does not hold up the others.
+// TickOnce looks at the fleet view and at every open case once, does at most one act in each, and
+// waits for them.
 func (e *Engine) TickOnce(ctx context.Context) error {
+	var g errgroup.Group
+	var mu sync.Mutex
+	var errs []error
+	err := e.begin(ctx, func(_ Case, step func() error) {
+		g.Go(func() error {
+			if err := step(); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			}
+			return nil
+		})
+	})
+	_ = g.Wait()
+	return errors.Join(append(errs, err)...)
+}
+
+// begin opens cases and hands the next step of every case that is not busy to run.
+func (e *Engine) begin(ctx context.Context, run func(c Case, step func() error)) error {
 	if err := e.openCases(ctx); err != nil {
 		return err
 	}
@@ -119,22 +158,39 @@ func (e *Engine) TickOnce(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the pauses: %w", err)
 	}
-	var g errgroup.Group
-	g.SetLimit(parallel)
-	starts := &starter{} // starting is serial, so that two cases of one tick can not both take the last place
-	errs := make([]error, len(cases))
-	for i, c := range cases {
-		g.Go(func() error {
-			errs[i] = e.step(ctx, c, pauses, starts)
-			return nil
+	for _, c := range cases {
+		if !e.claim(c.ID) {
+			continue
+		}
+		run(c, func() error {
+			defer e.unclaim(c.ID)
+			select {
+			case e.slots <- struct{}{}:
+				defer func() { <-e.slots }()
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			return e.step(ctx, c, pauses)
 		})
 	}
-	_ = g.Wait()
-	return errors.Join(errs...)
+	return nil
 }
 
-// starter makes the budgets hold inside one tick.
-type starter struct{ mu sync.Mutex }
+func (e *Engine) claim(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.busy[id] {
+		return false
+	}
+	e.busy[id] = true
+	return true
+}
+
+func (e *Engine) unclaim(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.busy, id)
+}
 
 // openCases opens a case for every disk of the fleet view that needs one.
 func (e *Engine) openCases(ctx context.Context) error {

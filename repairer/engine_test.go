@@ -161,7 +161,7 @@ func TestEngine_LogsEachActBeforeItHappens(t *testing.T) {
 		if after || o.GetVerb() == gliav1.Verb_VERB_INSPECT {
 			return nil
 		}
-		step := strings.Split(o.GetKey(), "/")[1]
+		step := strings.Split(o.GetKey(), "/")[2]
 		events, err := w.store.Events(context.Background(), o.GetCaseId(), 0)
 		if err != nil || !slices.ContainsFunc(events, func(e repairer.Event) bool { return e.Kind == repairer.KindBegun && e.Step == step }) {
 			t.Errorf("order %s came before its line in the log (%v)", o.GetKey(), err)
@@ -319,7 +319,9 @@ func TestEngine_HoldsBudgets(t *testing.T) {
 	}
 	cases, _ := w.store.Cases(t.Context(), false)
 	for _, c := range cases {
-		held := slices.ContainsFunc(c.Refusals, func(r repairer.Refusal) bool { return r.Gate == repairer.GateHostBudget || r.Gate == repairer.GateFleet })
+		held := slices.ContainsFunc(c.Refusals, func(r repairer.Refusal) bool {
+			return r.Gate == repairer.GateHostBudget || r.Gate == repairer.GateFleet
+		})
 		if held == c.Started {
 			t.Errorf("%s: started %v, refusals %v", c.Serial(), c.Started, c.Refusals)
 		}

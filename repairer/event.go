@@ -1,7 +1,6 @@
 package repairer
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -24,6 +23,7 @@ const (
 	KindBegun      Kind = "begun"
 	KindDone       Kind = "done"
 	KindFailed     Kind = "failed"
+	KindOverdue    Kind = "overdue"
 	KindReleased   Kind = "released" // the disk is handed to the person; Present is the baseline
 	KindRemoved    Kind = "removed"
 	KindInspecting Kind = "inspecting"
@@ -51,6 +51,7 @@ type Event struct {
 
 // Data is what an event adds to its case. Each kind uses the fields that it needs.
 type Data struct {
+	Store     string        `json:"store,omitempty"` // of an opening; set by the store
 	Disk      *glia.Disk    `json:"disk,omitempty"`
 	Verdict   *glia.Verdict `json:"verdict,omitempty"`
 	Mode      Mode          `json:"mode,omitempty"`
@@ -73,7 +74,7 @@ func Apply(c Case, e Event) (Case, error) {
 		if c.ID != "" {
 			return c, fmt.Errorf("event %d opens case %s, which is open already", e.Seq, e.Case)
 		}
-		c = Case{ID: e.Case, OpenedAt: e.At, Disk: *e.Data.Disk, Verdict: *e.Data.Verdict, Mode: e.Data.Mode, Driver: e.Data.Driver}
+		c = Case{ID: e.Case, Store: e.Data.Store, OpenedAt: e.At, Disk: *e.Data.Disk, Verdict: *e.Data.Verdict, Mode: e.Data.Mode, Driver: e.Data.Driver}
 	}
 	if c.ID != e.Case {
 		return c, fmt.Errorf("event %d belongs to case %q, not to %q", e.Seq, e.Case, c.ID)
@@ -113,6 +114,8 @@ func (c *Case) apply(e Event) {
 		}
 	case KindFailed:
 		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Attempts++; s.Error, s.At = e.Text, e.At })
+	case KindOverdue:
+		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Error = e.Text })
 	case KindReleased:
 		c.Present = d.Present
 	case KindRemoved:
@@ -201,6 +204,3 @@ func stageDone(c Case, stage Stage) bool {
 	}
 	return true
 }
-
-// MarshalData is the form in which the store keeps Data.
-func (e Event) MarshalData() ([]byte, error) { return json.Marshal(e.Data) }

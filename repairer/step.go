@@ -11,14 +11,14 @@ import (
 )
 
 // step does the one next thing of a case, which the facts in the log name.
-func (e *Engine) step(ctx context.Context, c Case, pauses []Pause, starts *starter) error {
+func (e *Engine) step(ctx context.Context, c Case, pauses []Pause) error {
 	switch {
 	case c.Cancel != "":
 		return e.undo(ctx, c)
 	case c.Parked != "":
 		return nil
 	case !c.Started:
-		return e.prepare(ctx, c, pauses, starts)
+		return e.prepare(ctx, c, pauses)
 	}
 	if r := gatePause(c, Facts{Now: e.Now(), Pauses: pauses}); r != nil {
 		return e.hold(ctx, c, []Refusal{*r})
@@ -32,7 +32,7 @@ func (e *Engine) step(ctx context.Context, c Case, pauses []Pause, starts *start
 // prepare confirms, plans and asks the gates, again at every tick, until the case may start. It asks
 // the nerve to probe when the case is new and right before it starts; in between, the fleet view says
 // what the disk is like.
-func (e *Engine) prepare(ctx context.Context, c Case, pauses []Pause, starts *starter) error {
+func (e *Engine) prepare(ctx context.Context, c Case, pauses []Pause) error {
 	if c.Phase == PhaseOpened {
 		_, err := e.record(ctx, c, KindConfirming, "", "ask the nerve of "+c.Host()+" to look again", Data{})
 		return err
@@ -45,8 +45,8 @@ func (e *Engine) prepare(ctx context.Context, c Case, pauses []Pause, starts *st
 	if err != nil || !ready {
 		return err
 	}
-	starts.mu.Lock()
-	defer starts.mu.Unlock()
+	e.starting.Lock()
+	defer e.starting.Unlock()
 	open, err := e.Store.Cases(ctx, false)
 	if err != nil {
 		return fmt.Errorf("read the open cases: %w", err)
@@ -230,7 +230,7 @@ func (e *Engine) act(ctx context.Context, c Case, name string, do func(Case) (Da
 	var refused refusedError
 	switch {
 	case errors.Is(err, errRunning):
-		return nil
+		return e.overdue(ctx, c, name)
 	case errors.Is(err, glia.ErrStaleEpoch), ctx.Err() != nil:
 		return err
 	case errors.As(err, &refused):
@@ -244,6 +244,16 @@ func (e *Engine) act(ctx context.Context, c Case, name string, do func(Case) (Da
 		text += ": " + lastLine(data.Output)
 	}
 	_, err = e.record(ctx, c, KindDone, name, text, data)
+	return err
+}
+
+// overdue reports, once, a step that runs for very long. It is left running.
+func (e *Engine) overdue(ctx context.Context, c Case, name string) error {
+	s := c.Step(name)
+	if e.Overdue <= 0 || s.Error != "" || e.Now().Sub(s.At) < e.Overdue {
+		return nil
+	}
+	_, err := e.record(ctx, c, KindOverdue, name, fmt.Sprintf("still running after %s", e.Overdue), Data{})
 	return err
 }
 

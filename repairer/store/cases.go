@@ -44,7 +44,7 @@ func (s *SQLite) Open(ctx context.Context, e repairer.Event) (c repairer.Case, e
 		if err != nil {
 			return err
 		}
-		e.Case = caseID(row)
+		e.Case, e.Data.Store = caseID(row), s.name
 		c, err = s.append(ctx, tx, repairer.Case{}, e)
 		return err
 	})

@@ -36,6 +36,7 @@ var migrations embed.FS
 type SQLite struct {
 	db    *sql.DB
 	lock  *os.File
+	name  string // random, so that keys of this database differ from those of every other
 	epoch uint64
 
 	mu      sync.Mutex
@@ -76,8 +77,8 @@ func OpenSQLite(ctx context.Context, path string) (_ *SQLite, err error) {
 	if err := s.migrate(ctx); err != nil {
 		return nil, err
 	}
-	row := s.db.QueryRowContext(ctx, `UPDATE epoch SET epoch = epoch + 1 RETURNING epoch`)
-	if err := row.Scan(&s.epoch); err != nil {
+	row := s.db.QueryRowContext(ctx, `UPDATE epoch SET epoch = epoch + 1 RETURNING store, epoch`)
+	if err := row.Scan(&s.name, &s.epoch); err != nil {
 		return nil, fmt.Errorf("take a new epoch: %w", err)
 	}
 	return s, nil

@@ -66,9 +66,9 @@ func (*Driver) Plan(d glia.Disk) repairer.Plan {
 			Commands: []string{"mount -t " + m.FSType + " UUID=" + made.UUID + " " + m.Target}, Order: &repairer.Order{Verb: gliav1.Verb_VERB_MOUNT, New: true, Filesystem: made}},
 		{Name: "rejoin", Stage: repairer.StageRejoin, Owner: "hand", Text: "run the rejoin hook of " + d.Location.Host + " for " + m.Target,
 			Order: &repairer.Order{Verb: gliav1.Verb_VERB_REJOIN, New: true, Filesystem: made}},
-		{Name: "remount old", Stage: repairer.StageRestore, Owner: "hand", Reversible: true, Text: "mount the old disk on " + m.Target + " again",
+		{Name: "remount-old", Stage: repairer.StageRestore, Owner: "hand", Reversible: true, Text: "mount the old disk on " + m.Target + " again",
 			Order: &repairer.Order{Verb: gliav1.Verb_VERB_MOUNT, Filesystem: old}},
-		{Name: "rejoin old", Stage: repairer.StageRestore, Owner: "hand", Reversible: true, Text: "run the rejoin hook for the old disk",
+		{Name: "rejoin-old", Stage: repairer.StageRestore, Owner: "hand", Reversible: true, Text: "run the rejoin hook for the old disk",
 			Order: &repairer.Order{Verb: gliav1.Verb_VERB_REJOIN, Filesystem: old}},
 	}
 	return p

@@ -1,9 +1,11 @@
 -- +goose Up
+-- One row: which database this is, and the epoch of its newest opening.
 CREATE TABLE epoch (
   id    INTEGER PRIMARY KEY CHECK (id = 1),
+  store TEXT NOT NULL,
   epoch INTEGER NOT NULL
 );
-INSERT INTO epoch (id, epoch) VALUES (1, 0);
+INSERT INTO epoch (id, store, epoch) VALUES (1, lower(hex(randomblob(4))), 0);
 
 -- The current row of each case; derived from events in the same transaction.
 CREATE TABLE cases (

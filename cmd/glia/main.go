@@ -1,0 +1,18 @@
+// Command glia is the operator's tool: it shows and steers the repair of failing disks. The first
+// SIGINT or SIGTERM ends what it waits for, the second one ends it at once. Exit codes: glia --help.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"glia/internal/cli"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(cli.Main(ctx, os.Args[1:], cli.Options{}))
+}

@@ -1,0 +1,24 @@
+// Command nerve runs one nerve; see config/nerve.toml for its configuration. Exit codes: 0 stopped as asked,
+// 1 an error, 2 wrong flags or a wrong configuration.
+package main
+
+import (
+	"context"
+	"os"
+
+	"glia/config"
+	"glia/internal/daemon"
+	"glia/internal/program"
+)
+
+func main() {
+	os.Exit(daemon.Main(daemon.Program[config.Nerve]{
+		Name: "nerve",
+		Path: "/etc/glia/nerve.toml",
+		Load: config.LoadNerve,
+		Log:  func(c config.Nerve) config.Log { return c.Log },
+		Run: func(ctx context.Context, p *daemon.Process[config.Nerve]) error {
+			return program.Nerve(ctx, p.Config, program.NerveParts{Started: p.Ready}, p.Log)
+		},
+	}))
+}

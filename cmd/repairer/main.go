@@ -1,0 +1,24 @@
+// Command repairer runs one repairer; see config/repairer.toml for its configuration. Exit codes: 0 stopped as asked,
+// 1 an error, 2 wrong flags or a wrong configuration.
+package main
+
+import (
+	"context"
+	"os"
+
+	"glia/config"
+	"glia/internal/daemon"
+	"glia/internal/program"
+)
+
+func main() {
+	os.Exit(daemon.Main(daemon.Program[config.Repairer]{
+		Name: "repairer",
+		Path: "/etc/glia/repairer.toml",
+		Load: config.LoadRepairer,
+		Log:  func(c config.Repairer) config.Log { return c.Log },
+		Run: func(ctx context.Context, p *daemon.Process[config.Repairer]) error {
+			return program.Repairer(ctx, p.Config, p.Ready, p.Log)
+		},
+	}))
+}

@@ -1,0 +1,24 @@
+// Command synapse runs one synapse; see config/synapse.toml for its configuration. Exit codes: 0 stopped as asked,
+// 1 an error, 2 wrong flags or a wrong configuration.
+package main
+
+import (
+	"context"
+	"os"
+
+	"glia/config"
+	"glia/internal/daemon"
+	"glia/internal/program"
+)
+
+func main() {
+	os.Exit(daemon.Main(daemon.Program[config.Synapse]{
+		Name: "synapse",
+		Path: "/etc/glia/synapse.toml",
+		Load: config.LoadSynapse,
+		Log:  func(c config.Synapse) config.Log { return c.Log },
+		Run: func(ctx context.Context, p *daemon.Process[config.Synapse]) error {
+			return program.Synapse(ctx, p.Config, p.Ready, p.Log)
+		},
+	}))
+}

@@ -1,0 +1,69 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"os"
+	"strings"
+)
+
+func (t TLS) checkFiles(c *check) {
+	if !t.Enabled() {
+		return
+	}
+	read := map[string][]byte{}
+	for _, f := range t.files() {
+		if data, ok := c.read(f.key, f.path, f.key == "tls.key"); ok {
+			read[f.key] = data
+		}
+	}
+	cert, key, ca := read["tls.cert"], read["tls.key"], read["tls.ca"]
+	if cert != nil && key != nil {
+		if _, err := tls.X509KeyPair(cert, key); err != nil {
+			c.bad([]string{"tls.cert", "tls.key"}, "%s and %s are no pair: %s", t.Cert, t.Key, err)
+		}
+	}
+	if ca != nil && !x509.NewCertPool().AppendCertsFromPEM(ca) {
+		c.bad([]string{"tls.ca"}, "%s has no PEM certificate in it", t.CA)
+	}
+}
+
+func (s Serf) checkFiles(c *check) {
+	if s.EncryptKeyFile == "" {
+		return
+	}
+	data, ok := c.read("serf.encrypt_key_file", s.EncryptKeyFile, true)
+	if !ok {
+		return
+	}
+	// The error of base64 is not shown, nor anything else that is in the file.
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(data)))
+	if n := len(key); err != nil || n != 16 && n != 24 && n != 32 {
+		c.bad([]string{"serf.encrypt_key_file"}, `%s is not base64 of 16, 24 or 32 bytes: make one with "serf keygen"`, s.EncryptKeyFile)
+	}
+}
+
+// read reads a small file that a key names. A secret must not be open to everybody on the host. What
+// was refused as a value already is not looked at.
+func (c *check) read(key, path string, secret bool) ([]byte, bool) {
+	for _, p := range c.problems {
+		if p.Key == key {
+			return nil, false
+		}
+	}
+	if path == "" {
+		return nil, false
+	}
+	info, err := os.Stat(path)
+	if err == nil && secret && info.Mode().Perm()&0o007 != 0 {
+		c.bad([]string{key}, "everybody on this host may access %s, which holds a secret (mode %04o): run chmod 0600 %s", path, info.Mode().Perm(), path)
+		return nil, false
+	}
+	data, err := readFile(path)
+	if err != nil {
+		c.bad([]string{key}, "%s: %s", path, cause(err))
+		return nil, false
+	}
+	return data, true
+}

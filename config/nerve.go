@@ -1,0 +1,136 @@
+package config
+
+import "strings"
+
+// Nerve is the configuration of nerve. Keys that can be left empty are documented with what empty means;
+// nerve.toml has the words for operators.
+type Nerve struct {
+	Host     string `toml:"host"`      // Resolve sets it to the name of the host when empty
+	StateDir string `toml:"state_dir"` // verdicts and orders live here; absolute
+
+	Log       Log       `toml:"log"`
+	API       API       `toml:"api"`
+	TLS       TLS       `toml:"tls"`
+	Debug     Debug     `toml:"debug"`
+	Serf      Serf      `toml:"serf"`
+	Probe     Probe     `toml:"probe"`
+	Judge     Judge     `toml:"judge"`
+	Inventory Inventory `toml:"inventory"`
+	Hand      Hand      `toml:"hand"`
+}
+
+// Probe is the section [probe].
+type Probe struct {
+	Interval Duration `toml:"interval"` // between two probes of one disk
+	Deadline Duration `toml:"deadline"` // of one probe; a probe that takes longer says unknown
+	Expiry   Duration `toml:"expiry"`   // after it a verdict is unknown; more than Interval + Deadline
+
+	Read        bool `toml:"read"`         // read samples of the device
+	ReadSamples int  `toml:"read_samples"` // 1 to 4096 in one probe, spread over the device
+	Write       bool `toml:"write"`        // write, sync and read back a small file on mounted filesystems
+	Smart       bool `toml:"smart"`
+}
+
+// Judge is the section [judge]. Both counts are of probes in a row, at least 1.
+type Judge struct {
+	Fall int `toml:"fall"` // bad ones that make a bad verdict
+	Rise int `toml:"rise"` // good ones that clear it
+}
+
+// Inventory is the section [inventory].
+type Inventory struct {
+	Loop   []string `toml:"loop"`   // patterns of absolute backing files; such loop devices count as disks
+	Ignore []string `toml:"ignore"` // patterns of kernel names that are never looked at
+}
+
+// Hand is the section [hand]: what the host does when a repairer orders it.
+type Hand struct {
+	Enabled      bool     `toml:"enabled"`
+	DrainHook    []string `toml:"drain_hook"`  // argv, run before a disk is unmounted; empty for none
+	RejoinHook   []string `toml:"rejoin_hook"` // argv, run after a new disk is mounted; empty for none
+	HookTimeout  Duration `toml:"hook_timeout"`
+	MountTimeout Duration `toml:"mount_timeout"` // of each of unmount, mkfs and mount
+}
+
+// DefaultNerve is the configuration of an empty file, not resolved.
+func DefaultNerve() Nerve {
+	serf := defaultSerf()
+	serf.RPC = "127.0.0.1:7373"
+	return Nerve{
+		StateDir: "/var/lib/glia/nerve",
+		Log:      defaultLog(),
+		API:      API{Listen: "127.0.0.1:7411"},
+		Serf:     serf,
+		Probe: Probe{
+			Interval: seconds(60), Deadline: seconds(30), Expiry: minutes(10),
+			Read: true, ReadSamples: 16, Smart: true,
+		},
+		Judge: Judge{Fall: 3, Rise: 3},
+		Hand:  Hand{Enabled: true, HookTimeout: minutes(60), MountTimeout: minutes(5)},
+	}
+}
+
+// Resolve fills in what was left empty and is derived: Host from the host's name, Serf.Node from Host,
+// API.Advertise from API.Listen.
+func (n *Nerve) Resolve(hostname string) {
+	if n.Host == "" {
+		n.Host = hostname
+	}
+	n.API.resolve()
+	n.Serf.resolve(n.Host)
+}
+
+func (n *Nerve) validate(c *check) {
+	if n.Host != "" {
+		c.hostname("host", n.Host)
+	}
+	c.absolute("state_dir", n.StateDir)
+	n.API.validate(c, n.TLS, "order repairs")
+	n.TLS.validate(c)
+	n.Debug.validate(c)
+	n.Serf.validate(c)
+	n.Probe.validate(c)
+	c.within("judge.fall", n.Judge.Fall, 1, 0)
+	c.within("judge.rise", n.Judge.Rise, 1, 0)
+	n.Inventory.validate(c)
+	n.Hand.validate(c)
+}
+
+func (n *Nerve) checkFiles(c *check) {
+	n.TLS.checkFiles(c)
+	n.Serf.checkFiles(c)
+}
+
+func (p Probe) validate(c *check) {
+	c.positive("probe.interval", p.Interval)
+	c.positive("probe.deadline", p.Deadline)
+	c.positive("probe.expiry", p.Expiry)
+	if p.Interval > 0 && p.Deadline > 0 && p.Expiry > 0 && p.Expiry <= p.Interval+p.Deadline {
+		c.bad([]string{"probe.expiry", "probe.interval", "probe.deadline"},
+			"verdicts that expire after %s would be unknown between two probes: want more than the interval and the deadline together, which are %s",
+			p.Expiry, p.Interval+p.Deadline)
+	}
+	c.within("probe.read_samples", p.ReadSamples, 1, 4096)
+}
+
+func (i Inventory) validate(c *check) {
+	for n, g := range i.Loop {
+		key := element("inventory.loop", n)
+		if c.glob(key, g) {
+			c.absolute(key, g)
+		}
+	}
+	for n, g := range i.Ignore {
+		key := element("inventory.ignore", n)
+		if c.glob(key, g) && strings.Contains(g, "/") {
+			c.bad([]string{key}, `%q has a slash: these are patterns of kernel names, such as "sd[ab]" or "nvme0n1"`, g)
+		}
+	}
+}
+
+func (h Hand) validate(c *check) {
+	c.command("hand.drain_hook", h.DrainHook)
+	c.command("hand.rejoin_hook", h.RejoinHook)
+	c.positive("hand.hook_timeout", h.HookTimeout)
+	c.positive("hand.mount_timeout", h.MountTimeout)
+}

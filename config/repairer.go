@@ -1,0 +1,169 @@
+package config
+
+import (
+	"net/url"
+	"path"
+	"slices"
+
+	"glia"
+)
+
+// Repairer is the configuration of repairer; repairer.toml has the words for operators.
+type Repairer struct {
+	Database string `toml:"database"` // SQLite file; absolute
+	Synapse  string `toml:"synapse"`  // http:// or https:// URL; https if and only if [tls] is set
+	Mode     Mode   `toml:"mode"`     // of hosts in no pool, and of pools that set none
+
+	Log    Log    `toml:"log"`
+	API    API    `toml:"api"`
+	TLS    TLS    `toml:"tls"`
+	Debug  Debug  `toml:"debug"`
+	Repair Repair `toml:"repair"`
+	Limits Limits `toml:"limits"`
+	Pools  []Pool `toml:"pool"`
+}
+
+// Repair is the section [repair].
+type Repair struct {
+	Verdicts     []glia.State `toml:"verdicts"` // that open a case; never unknown, healthy or missing
+	Tick         Duration     `toml:"tick"`     // between two looks at the open cases
+	OrderTimeout Duration     `toml:"order_timeout"`
+	RetryMin     Duration     `toml:"retry_min"` // wait after the first failure of a step
+	RetryMax     Duration     `toml:"retry_max"` // longest wait; at least RetryMin
+	Attempts     int          `toml:"attempts"`  // failures of one step until its case is parked; at least 1
+	Settle       Duration     `toml:"settle"`    // how long the new disk must be healthy before the case closes
+	MaxViewAge   Duration     `toml:"max_view_age"`
+}
+
+// Limits is the section [limits]: how many cases may be past their gates. At least 1 each.
+type Limits struct {
+	Fleet int `toml:"fleet"`
+	Host  int `toml:"host"`
+}
+
+// Pool is one [[pool]]: hosts whose disks are repaired in one way.
+type Pool struct {
+	Name   string   `toml:"name"`
+	Hosts  []string `toml:"hosts"` // patterns of host names, see path.Match
+	Mode   Mode     `toml:"mode"`  // Resolve sets it to Repairer.Mode when empty
+	Driver Driver   `toml:"driver"`
+}
+
+func (p *Pool) setDefaults() { p.Driver = DriverFilesystem }
+
+// DefaultPool is the name of the pool of hosts that no [[pool]] matches.
+const DefaultPool = "default"
+
+// DefaultRepairer is the configuration of an empty file, not resolved.
+func DefaultRepairer() Repairer {
+	return Repairer{
+		Database: "/var/lib/glia/repairer/glia.db",
+		Synapse:  "http://127.0.0.1:7412",
+		Mode:     ModeObserve,
+		Log:      defaultLog(),
+		API:      API{Listen: "127.0.0.1:7413"},
+		Repair: Repair{
+			Verdicts: []glia.State{glia.StateFailing, glia.StateFailed},
+			Tick:     seconds(1), OrderTimeout: minutes(10),
+			RetryMin: seconds(5), RetryMax: minutes(10), Attempts: 5,
+			Settle: minutes(1), MaxViewAge: minutes(2),
+		},
+		Limits: Limits{Fleet: 2, Host: 1},
+	}
+}
+
+// Resolve fills in what was left empty and is derived: API.Advertise from API.Listen and the mode of
+// each pool from Mode. The host's name is not used.
+func (r *Repairer) Resolve(string) {
+	r.API.resolve()
+	r.Pools = slices.Clone(r.Pools)
+	for i := range r.Pools {
+		if r.Pools[i].Mode == "" {
+			r.Pools[i].Mode = r.Mode
+		}
+	}
+}
+
+// PoolOf is the first pool with a pattern that matches the host, or the default pool: mode of the
+// repairer, driver filesystem.
+func (r Repairer) PoolOf(host string) Pool {
+	for _, p := range r.Pools {
+		for _, g := range p.Hosts {
+			if ok, err := path.Match(g, host); ok && err == nil {
+				return p
+			}
+		}
+	}
+	return Pool{Name: DefaultPool, Mode: r.Mode, Driver: DriverFilesystem}
+}
+
+func (r *Repairer) validate(c *check) {
+	c.absolute("database", r.Database)
+	r.validateSynapse(c)
+	r.API.validate(c, r.TLS, "approve and cancel repairs")
+	r.TLS.validate(c)
+	r.Debug.validate(c)
+	r.Repair.validate(c)
+	c.within("limits.fleet", r.Limits.Fleet, 1, 0)
+	c.within("limits.host", r.Limits.Host, 1, 0)
+
+	seen := map[string]bool{DefaultPool: true}
+	for i, p := range r.Pools {
+		at := element("pool", i)
+		c.word(at+".name", p.Name, "the name of a pool")
+		if p.Name == DefaultPool {
+			c.bad([]string{at + ".name"}, "%q is the pool of the hosts that no [[pool]] matches: choose another name", p.Name)
+		} else if seen[p.Name] {
+			c.bad([]string{at + ".name"}, "there is another pool with the name %q", p.Name)
+		}
+		seen[p.Name] = true
+		if len(p.Hosts) == 0 {
+			c.bad([]string{at + ".hosts"}, `is missing: name the hosts, for example ["storage-*"]`)
+		}
+		for j, g := range p.Hosts {
+			c.glob(element(at+".hosts", j), g)
+		}
+	}
+}
+
+// validateSynapse makes sure that nobody else can tell the repairer which disks are bad.
+func (r *Repairer) validateSynapse(c *check) {
+	u, err := url.Parse(r.Synapse)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		c.bad([]string{"synapse"}, `%q is not an address such as "http://127.0.0.1:7412" or "https://repair-1:7412"`, r.Synapse)
+		return
+	}
+	switch {
+	case u.Scheme == "http" && r.TLS.Enabled():
+		c.bad([]string{"synapse", "tls", "tls.cert"}, "%s would be called without TLS although [tls] is set: write https://%s", r.Synapse, u.Host)
+	case u.Scheme == "https" && !r.TLS.Enabled():
+		c.bad([]string{"synapse"}, "%s asks for a certificate of ours: set tls.cert, tls.key and tls.ca", r.Synapse)
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		c.bad([]string{"synapse"}, "%s is another host, and without [tls] anybody in between could make healthy disks look bad: set tls.cert, tls.key and tls.ca, or use a synapse on loopback", r.Synapse)
+	}
+}
+
+func (r *Repairer) checkFiles(c *check) { r.TLS.checkFiles(c) }
+
+func (r Repair) validate(c *check) {
+	if len(r.Verdicts) == 0 {
+		c.bad([]string{"repair.verdicts"}, `is empty, so nothing would ever be repaired: use mode = "observe" to change nothing`)
+	}
+	for i, v := range r.Verdicts {
+		switch v {
+		case glia.StateSuspect, glia.StateWorn, glia.StateFailing, glia.StateFailed:
+		default:
+			c.bad([]string{element("repair.verdicts", i), "repair.verdicts"}, "%s never leads to a repair: use suspect, worn, failing or failed", v)
+		}
+	}
+	c.positive("repair.tick", r.Tick)
+	c.positive("repair.order_timeout", r.OrderTimeout)
+	c.positive("repair.retry_min", r.RetryMin)
+	c.positive("repair.retry_max", r.RetryMax)
+	if r.RetryMin > r.RetryMax && r.RetryMax > 0 {
+		c.bad([]string{"repair.retry_max", "repair.retry_min"}, "the longest wait, %s, is shorter than the first one, %s", r.RetryMax, r.RetryMin)
+	}
+	c.within("repair.attempts", r.Attempts, 1, 0)
+	c.positive("repair.settle", r.Settle)
+	c.positive("repair.max_view_age", r.MaxViewAge)
+}

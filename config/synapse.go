@@ -1,0 +1,66 @@
+package config
+
+// Synapse is the configuration of synapse; synapse.toml has the words for operators.
+type Synapse struct {
+	Host string `toml:"host"` // Resolve sets it to the name of the host when empty
+
+	Log   Log   `toml:"log"`
+	API   API   `toml:"api"`
+	TLS   TLS   `toml:"tls"`
+	Debug Debug `toml:"debug"`
+	Serf  Serf  `toml:"serf"`
+	Fleet Fleet `toml:"fleet"`
+}
+
+// Fleet is the section [fleet].
+type Fleet struct {
+	Resync       Duration `toml:"resync"`        // between two comparisons with the whole registry
+	FetchTimeout Duration `toml:"fetch_timeout"` // of one request to a nerve
+	MaxAge       Duration `toml:"max_age"`       // after it fetched detail is not used; more than Resync + FetchTimeout
+}
+
+// DefaultSynapse is the configuration of an empty file, not resolved.
+func DefaultSynapse() Synapse {
+	return Synapse{
+		Log:   defaultLog(),
+		API:   API{Listen: "127.0.0.1:7412"},
+		Serf:  defaultSerf(),
+		Fleet: Fleet{Resync: seconds(30), FetchTimeout: seconds(5), MaxAge: minutes(2)},
+	}
+}
+
+// Resolve fills in what was left empty and is derived, as Nerve.Resolve does.
+func (s *Synapse) Resolve(hostname string) {
+	if s.Host == "" {
+		s.Host = hostname
+	}
+	s.API.resolve()
+	s.Serf.resolve(s.Host)
+}
+
+func (s *Synapse) validate(c *check) {
+	if s.Host != "" {
+		c.hostname("host", s.Host)
+	}
+	s.API.validate(c, s.TLS, "read the state of the fleet")
+	s.TLS.validate(c)
+	s.Debug.validate(c)
+	s.Serf.validate(c)
+	s.Fleet.validate(c)
+}
+
+func (s *Synapse) checkFiles(c *check) {
+	s.TLS.checkFiles(c)
+	s.Serf.checkFiles(c)
+}
+
+func (f Fleet) validate(c *check) {
+	c.positive("fleet.resync", f.Resync)
+	c.positive("fleet.fetch_timeout", f.FetchTimeout)
+	c.positive("fleet.max_age", f.MaxAge)
+	if f.Resync > 0 && f.FetchTimeout > 0 && f.MaxAge > 0 && f.MaxAge <= f.Resync+f.FetchTimeout {
+		c.bad([]string{"fleet.max_age", "fleet.resync", "fleet.fetch_timeout"},
+			"detail that is too old after %s would be so between two resyncs: want more than resync and fetch timeout together, which are %s",
+			f.MaxAge, f.Resync+f.FetchTimeout)
+	}
+}

@@ -1,0 +1,56 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"syscall"
+	"time"
+)
+
+// ServeDebug serves net/http/pprof below /debug/pprof/ on a unix socket until ctx ends. Only the user of
+// the process and root may connect. A socket that a dead process left behind is replaced; one that
+// somebody answers on is not.
+func ServeDebug(ctx context.Context, socket string, log *slog.Logger) error {
+	ln, err := listenUnix(ctx, socket)
+	if err != nil {
+		return fmt.Errorf("serve profiles: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return Server{Handler: mux, Log: log, Grace: time.Second}.Serve(ctx, ln)
+}
+
+func listenUnix(ctx context.Context, socket string) (net.Listener, error) {
+	conn, err := net.DialTimeout("unix", socket, time.Second)
+	switch {
+	case err == nil:
+		_ = conn.Close()
+		return nil, fmt.Errorf("listen on %s: another process serves it: %w", socket, syscall.EADDRINUSE)
+	case errors.Is(err, syscall.ECONNREFUSED): // a socket, and nobody behind it
+		if info, err := os.Lstat(socket); err == nil && info.Mode().Type() == os.ModeSocket {
+			if err := os.Remove(socket); err != nil {
+				return nil, err
+			}
+		}
+	}
+	// On Linux the file gets the mode that the socket has before it is bound, so it is never open to
+	// others, not even for a moment.
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var chmod error
+		if err := c.Control(func(fd uintptr) { chmod = syscall.Fchmod(int(fd), 0o600) }); err != nil {
+			return err
+		}
+		return chmod
+	}}
+	return lc.Listen(ctx, "unix", socket)
+}

@@ -1,0 +1,103 @@
+package program
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"glia/api/glia/v1/gliav1connect"
+	"glia/config"
+	"glia/nerve"
+	"glia/nerve/disk"
+	"glia/nerve/disk/probe"
+	"glia/nerve/hand"
+	"glia/nerve/judge"
+)
+
+// NerveParts replaces parts of a nerve, for the demo on a machine without block devices. The zero
+// value is a nerve on this machine's disks.
+type NerveParts struct {
+	Inventory nerve.Inventory
+	Prober    nerve.Prober
+	Hand      nerve.Hand
+	Started   func() // called once the nerve serves
+}
+
+// Nerve runs a nerve until the context ends.
+func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logger) error {
+	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	s, err := newShell(c.API, c.TLS, c.Debug, log, "inventory", "serf")
+	if err != nil {
+		return err
+	}
+	if parts.Inventory == nil {
+		parts.Inventory = &disk.Source{Host: c.Host, Loop: c.Inventory.Loop, Ignore: c.Inventory.Ignore}
+	}
+	if parts.Prober == nil {
+		parts.Prober = prober(c.Probe)
+	}
+	if parts.Hand == nil && c.Hand.Enabled {
+		h, err := hand.New(hand.Options{
+			Host: c.Host, Inventory: parts.Inventory.Scan, System: hand.NewSystem(), StateDir: filepath.Join(c.StateDir, "hand"),
+			DrainHook: c.Hand.DrainHook, RejoinHook: c.Hand.RejoinHook, HookTimeout: time.Duration(c.Hand.HookTimeout), MountTimeout: time.Duration(c.Hand.MountTimeout), Log: log,
+		})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = h.Close(context.Background()) }()
+		parts.Hand = h
+	}
+	agent, err := startSerf(c.Serf, filepath.Join(c.StateDir, "serf.snapshot"), map[string]string{"role": "nerve"}, log)
+	if err != nil {
+		return err
+	}
+	defer leave(agent, log)
+
+	rules := judge.Default()
+	rules.Fall, rules.Rise = c.Judge.Fall, c.Judge.Rise
+	o := nerve.Options{
+		Host: c.Host, API: s.advertise(c.API), StateFile: filepath.Join(c.StateDir, "disks.json"),
+		Inventory: parts.Inventory, Prober: parts.Prober, Hand: parts.Hand, Announcer: agent, Labels: nerve.SuperblockLabels, Rules: rules,
+		Interval: time.Duration(c.Probe.Interval), Deadline: time.Duration(c.Probe.Deadline), Expiry: time.Duration(c.Probe.Expiry), Log: log, Registry: s.reg,
+	}
+	if s.tls != nil {
+		o.Cert = s.tls.Fingerprint()
+	}
+	n, err := nerve.New(o)
+	if err != nil {
+		return err
+	}
+	s.reg.MustRegister(n)
+	path, handler := gliav1connect.NewHostServiceHandler(nerve.NewService(n))
+	if parts.Started != nil {
+		parts.Started()
+	}
+	return s.serve(ctx, path, handler, n.Run, s.watch("serf", agent.Ready), s.watch("inventory", func() error {
+		if p := n.Problem(); p != "" {
+			return fmt.Errorf("%s", p)
+		}
+		return nil
+	}))
+}
+
+// prober puts the sources in the order from cheap to dear, because one that hangs keeps those behind
+// it from looking. What would wake a sleeping disk is left out while it sleeps.
+func prober(c config.Probe) *probe.Prober {
+	awake := func(s probe.Source) probe.Source { return probe.UnlessAsleep(probe.Roots{}, s) }
+	sources := []probe.Source{&probe.Kernel{}, &probe.FS{}}
+	if c.Smart {
+		sources = append(sources, awake(&probe.SMART{}))
+	}
+	if c.Read {
+		sources = append(sources, awake(&probe.Read{Places: c.ReadSamples}))
+	}
+	if c.Write {
+		sources = append(sources, awake(&probe.Write{}))
+	}
+	return probe.New(sources...)
+}

@@ -1,0 +1,119 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"glia"
+)
+
+// FS looks at the mounted filesystems of a disk, without writing. For each mount it tells
+//
+//	fs.statfs_errors  1 when asking for the filesystem's state ends in an I/O error, else 0
+//	fs.readonly       1 when the kernel made it read-only after an error, else 0; read-only mounts
+//	                  that somebody asked for are 0
+//	fs.errors[TARGET] ext4 only: how many errors the filesystem has counted since it was last checked
+//
+// Filesystems that span several disks are left out, and a full filesystem is not a fault.
+type FS struct{ Roots Roots }
+
+// Name is "filesystem".
+func (f *FS) Name() string { return "filesystem" }
+
+// Probe looks at each mount of the disk.
+func (f *FS) Probe(ctx context.Context, d glia.Disk) []glia.Evidence {
+	if len(d.Mounts) == 0 {
+		return nil
+	}
+	table, err := f.Roots.mountTable()
+	if err != nil {
+		return []glia.Evidence{f.saw("fs.statfs_errors", glia.Evidence{Unknown: whyNot("read the list of mounts", err)})}
+	}
+	var out []glia.Evidence
+	counted := map[string]bool{}
+	for _, m := range d.Mounts {
+		if !f.Roots.own(d, m) {
+			continue
+		}
+		if ctx.Err() != nil {
+			return append(out, f.saw("fs.statfs_errors", glia.Evidence{Unknown: whyEnded(ctx) + " before " + m.Target}))
+		}
+		now, err := f.Roots.find(table, m)
+		if err != nil {
+			out = append(out, f.saw("fs.statfs_errors", glia.Evidence{Unknown: err.Error()}))
+			continue
+		}
+		out = append(out, f.saw("fs.readonly", readOnly(now)))
+		if m.FSType == "ext4" && !counted[m.Source] {
+			counted[m.Source] = true
+			if e, ok := f.ext4Errors(m); ok {
+				out = append(out, e)
+			}
+		}
+		// Last, because it is the only one that may block.
+		out = append(out, f.saw("fs.statfs_errors", statErrors(m)))
+	}
+	return out
+}
+
+func (f *FS) saw(what string, e glia.Evidence) glia.Evidence {
+	e.Class, e.Source, e.What = glia.Filesystem, f.Name(), what
+	return e
+}
+
+func readOnly(m mounted) glia.Evidence {
+	if how := m.forced(); how != "" {
+		return glia.Evidence{Value: 1, Detail: fmt.Sprintf("%s of %s is mounted rw, and the kernel has made it read-only (%s)", m.FSType, m.Target, how)}
+	}
+	return glia.Evidence{}
+}
+
+// statErrors asks for the filesystem and for its root: XFS that has shut itself down still answers the
+// first question.
+func statErrors(m glia.Mount) glia.Evidence {
+	var fs unix.Statfs_t
+	var root unix.Stat_t
+	call := "statfs"
+	err := unix.Statfs(m.Target, &fs)
+	if err == nil {
+		call, err = "stat", unix.Stat(m.Target, &root)
+	}
+	switch {
+	case err == nil:
+		return glia.Evidence{}
+	case isFSError(err):
+		return glia.Evidence{Value: 1, Detail: fmt.Sprintf("%s at %s of %s", errName(err), call, m.Target)}
+	}
+	return glia.Evidence{Unknown: whyNot(call+" "+m.Target, err)}
+}
+
+// ext4Errors reads the counter of the superblock. It stays over mounts and is set back by e2fsck only.
+// The target is part of the name of the quantity, because each filesystem counts for itself.
+func (f *FS) ext4Errors(m glia.Mount) (glia.Evidence, bool) {
+	e := f.saw("fs.errors["+m.Target+"]", glia.Evidence{})
+	text, err := f.Roots.attr("fs/ext4", m.Source, "errors_count")
+	if err != nil {
+		return e, false // a kernel without the counter
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		e.Unknown = fmt.Sprintf("errors_count of %s is %q, which is no number", m.Source, text)
+		return e, true
+	}
+	e.Value = float64(n)
+	if n > 0 {
+		e.Detail = fmt.Sprintf("ext4 on %s has counted %d errors", m.Target, n)
+		for _, end := range []string{"first", "last"} {
+			at, _ := f.Roots.attr("fs/ext4", m.Source, end+"_error_time")
+			where, _ := f.Roots.attr("fs/ext4", m.Source, end+"_error_func")
+			if sec, err := strconv.ParseInt(at, 10, 64); err == nil && sec > 0 {
+				e.Detail += fmt.Sprintf(", %s at %s in %s", end, time.Unix(sec, 0).UTC().Format(time.RFC3339), where)
+			}
+		}
+	}
+	return e, true
+}
