@@ -21,10 +21,12 @@ type Fleet struct {
 
 // DefaultSynapse is the configuration of an empty file, not resolved.
 func DefaultSynapse() Synapse {
+	serf := defaultSerf()
+	serf.Bind = "127.0.0.1:7947" // a nerve on the same host has Serf's own port
 	return Synapse{
 		Log:   defaultLog(),
 		API:   API{Listen: "127.0.0.1:7412"},
-		Serf:  defaultSerf(),
+		Serf:  serf,
 		Fleet: Fleet{Resync: seconds(30), FetchTimeout: seconds(5), MaxAge: minutes(2)},
 	}
 }

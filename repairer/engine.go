@@ -90,6 +90,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer t.Stop()
 	told := ""
 	for {
+		looked := time.NewTimer(breath)
 		err := e.begin(ctx, func(c Case, step func() error) {
 			wg.Go(func() {
 				switch err := step(); {
@@ -118,9 +119,13 @@ func (e *Engine) Run(ctx context.Context) error {
 			return nil
 		case <-t.C:
 		case <-e.wake:
+			<-looked.C
 		}
 	}
 }
+
+// breath is the least time between two looks, however much there is to do.
+const breath = 20 * time.Millisecond
 
 // parallel is how many cases are worked on together. Their time goes into waiting for hosts.
 const parallel = 64
@@ -266,6 +271,7 @@ func (e *Engine) record(ctx context.Context, c Case, kind Kind, step, text strin
 	if err != nil {
 		return c, fmt.Errorf("case %s: record %q: %w", c.ID, text, err)
 	}
+	e.Wake() // what follows need not wait for the next tick
 	if after.Phase != c.Phase {
 		e.Log.Info("case moved", "case", c.ID, "serial", c.Serial(), "host", c.Host(), "from", c.Phase, "to", after.Phase, "why", text)
 	}

@@ -8,11 +8,14 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"glia/internal/cli"
+	"glia/internal/dev"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(cli.Main(ctx, os.Args[1:], cli.Options{}))
+	os.Exit(cli.Main(ctx, os.Args[1:], cli.Options{Extra: []*cobra.Command{dev.Command()}}))
 }

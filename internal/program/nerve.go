@@ -43,7 +43,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 	}
 	if parts.Hand == nil && c.Hand.Enabled {
 		h, err := hand.New(hand.Options{
-			Host: c.Host, Inventory: parts.Inventory.Scan, System: hand.NewSystem(), StateDir: filepath.Join(c.StateDir, "hand"),
+			Host: c.Host, Inventory: parts.Inventory.Scan, System: hand.Linux(), StateDir: filepath.Join(c.StateDir, "hand"),
 			DrainHook: c.Hand.DrainHook, RejoinHook: c.Hand.RejoinHook, HookTimeout: time.Duration(c.Hand.HookTimeout), MountTimeout: time.Duration(c.Hand.MountTimeout), Log: log,
 		})
 		if err != nil {

@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"glia"
+	"glia/api"
+	gliav1 "glia/api/glia/v1"
+)
+
+// staleView is the age from which the repairer's fleet view no longer tells how the fleet is now. A
+// synapse confirms its view far more often than that even when nothing changes.
+const staleView = 2 * time.Minute
+
+type statusCommand struct{ *app }
+
+func (c *statusCommand) command() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show on one screen what glia does and what it needs",
+		Long: `Show on one screen what glia does and what it needs from a person.
+
+Exits with 4 when glia cannot see the whole fleet (no fleet view, an old one, a host that is gone
+or cannot be read) or needs a person (an alarm of a case, a finding). Failing disks alone do not
+count: repairing them is what glia is for.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rc, s, err := c.repairClient()
+			if err != nil {
+				return err
+			}
+			res, err := call(cmd.Context(), s, rc.GetStatus, &gliav1.GetStatusRequest{})
+			if err != nil {
+				return err
+			}
+			d := statusFrom(res, c.now())
+			if err := c.print(d); err != nil {
+				return err
+			}
+			if len(d.Degraded) > 0 {
+				return degradedError{d.Degraded}
+			}
+			return nil
+		},
+	}
+}
+
+// statusDoc is the result of glia status.
+type statusDoc struct {
+	Mode        string       `json:"mode"`
+	Epoch       uint64       `json:"epoch"`
+	ViewAt      time.Time    `json:"view_at,omitzero"` // absent: the repairer has no fleet view
+	ViewProblem string       `json:"view_problem,omitempty"`
+	Pauses      []pauseEntry `json:"pauses"`
+	Hosts       []hostDoc    `json:"hosts"`
+	OpenCases   []repairCase `json:"open_cases"`
+	Findings    []string     `json:"findings"` // what needs a person
+	Degraded    []string     `json:"degraded"` // why the exit code is 4; empty when it is 0
+}
+
+// hostDoc is one storage host at a glance.
+type hostDoc struct {
+	Host      string     `json:"host"`
+	Status    string     `json:"status"` // alive, left or gone
+	Worst     glia.State `json:"worst"`
+	DiskCount int        `json:"disk_count"`
+	Bad       []string   `json:"bad,omitempty"` // serial:state
+	Problem   string     `json:"problem,omitempty"`
+}
+
+func (h hostDoc) healthy() bool {
+	return h.Status == string(glia.MemberAlive) && h.Problem == "" && h.Worst == glia.StateHealthy
+}
+
+func statusFrom(res *gliav1.GetStatusResponse, now time.Time) statusDoc {
+	d := statusDoc{
+		Mode: res.GetMode(), Epoch: res.GetEpoch(), ViewAt: api.TimeFromProto(res.GetViewAt()), ViewProblem: res.GetViewProblem(),
+		Pauses: each(res.GetPauses(), pauseFrom),
+		Hosts: each(res.GetHosts(), func(h *gliav1.HostSummary) hostDoc {
+			return hostDoc{
+				Host: h.GetHost(), Status: h.GetStatus(), Worst: api.StateFromProto(h.GetWorst()),
+				DiskCount: int(h.GetDiskCount()), Bad: h.GetBad(), Problem: h.GetProblem(),
+			}
+		}),
+		OpenCases: each(res.GetOpenCases(), caseListed),
+		Findings:  append([]string{}, res.GetFindings()...),
+	}
+	d.Degraded = degradation(d, now)
+	return d
+}
+
+// degradation says why the status is not to be relied on or needs a person; empty when all is well.
+func degradation(d statusDoc, now time.Time) []string {
+	out := []string{}
+	switch {
+	case d.ViewProblem != "":
+		out = append(out, "fleet view: "+clean(d.ViewProblem))
+	case d.ViewAt.IsZero():
+		out = append(out, "the repairer has no fleet view yet")
+	case now.Sub(d.ViewAt) > staleView:
+		out = append(out, "the fleet view is "+age(now, d.ViewAt)+" old: look at the synapse of the repair host")
+	}
+	for _, h := range d.Hosts {
+		switch {
+		case h.Status == string(glia.MemberGone):
+			gone := "host " + clean(h.Host) + " is gone"
+			if h.Problem != "" {
+				gone += ": " + clean(h.Problem)
+			}
+			out = append(out, gone)
+		case h.Problem != "" && h.Status != string(glia.MemberLeft):
+			out = append(out, "host "+clean(h.Host)+": "+clean(h.Problem))
+		}
+	}
+	for _, c := range d.OpenCases {
+		told := slices.ContainsFunc(d.Findings, func(f string) bool { return strings.Contains(f, c.Alarm) })
+		if c.Alarm != "" && !told {
+			out = append(out, "case "+clean(c.ID)+": "+clean(c.Alarm))
+		}
+	}
+	for _, f := range d.Findings {
+		out = append(out, clean(f))
+	}
+	return out
+}
+
+func (d statusDoc) write(w io.Writer, now time.Time) {
+	view := "none"
+	if !d.ViewAt.IsZero() {
+		view = age(now, d.ViewAt) + " old"
+	}
+	if d.ViewProblem != "" {
+		view += ", " + d.ViewProblem
+	}
+	facts(w,
+		[2]string{"mode", d.Mode},
+		[2]string{"epoch", fmt.Sprint(d.Epoch)},
+		[2]string{"fleet view", view},
+		[2]string{"hosts", hostCounts(d.Hosts)},
+	)
+	if len(d.Pauses) == 0 {
+		facts(w, [2]string{"pauses", "none"})
+	}
+	for _, p := range d.Pauses {
+		facts(w, [2]string{"PAUSED", p.words(now)})
+	}
+
+	var rows [][]string
+	for _, h := range d.Hosts {
+		if !h.healthy() {
+			rows = append(rows, []string{h.Host, h.Status, h.Worst.String(), fmt.Sprint(h.DiskCount), strings.Join(h.Bad, " "), h.Problem})
+		}
+	}
+	if len(rows) > 0 {
+		fmt.Fprintln(w)
+		table(w, "HOST STATUS WORST DISKS BAD PROBLEM", rows)
+	}
+
+	fmt.Fprintln(w)
+	if len(d.OpenCases) == 0 {
+		fmt.Fprintln(w, "no open cases")
+	} else {
+		writeCases(w, d.OpenCases, now)
+	}
+
+	if len(d.Degraded) > 0 {
+		fmt.Fprintln(w, "\nneeds a person:")
+		for _, r := range d.Degraded {
+			fmt.Fprintf(w, "  ! %s\n", r)
+		}
+	}
+}
+
+// hostCounts is "5: 2 healthy, 1 failed, 1 unknown, 1 gone", the most pressing last but for those
+// that cannot be seen. An announcement of a host that is not alive says nothing about now.
+func hostCounts(hosts []hostDoc) string {
+	counts := map[string]int{}
+	for _, h := range hosts {
+		switch {
+		case h.Status != string(glia.MemberAlive):
+			counts[h.Status]++
+		default:
+			counts[h.Worst.String()]++
+		}
+	}
+	var order []string
+	for s := glia.StateHealthy; s <= glia.StateFailed; s++ {
+		order = append(order, s.String())
+	}
+	order = append(order, glia.StateUnknown.String())
+	var others []string
+	for name := range counts {
+		if !slices.Contains(order, name) {
+			others = append(others, name)
+		}
+	}
+	slices.Sort(others)
+
+	var parts []string
+	for _, name := range append(order, others...) {
+		if n := counts[name]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, clean(dash(name))))
+		}
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d: %s", len(hosts), strings.Join(parts, ", "))
+}

@@ -1,0 +1,273 @@
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"glia"
+	"glia/api"
+	gliav1 "glia/api/glia/v1"
+	"glia/api/glia/v1/gliav1connect"
+	"glia/internal/daemon"
+)
+
+// The disk that breaks in the demo.
+const (
+	storyHost = "node-2"
+	storySlot = 3
+)
+
+// patience bounds the whole repair; a demo that takes longer has failed.
+const patience = 85 * time.Second
+
+// story is the repair as a person sees it: every line is what one of the programs has told.
+type story struct {
+	*demo
+	fleet  gliav1connect.FleetServiceClient
+	repair gliav1connect.RepairServiceClient
+	began  time.Time // when the disk broke
+	filed  time.Duration
+}
+
+func (d *demo) story(ctx context.Context) error {
+	client := daemon.HTTPClient(nil)
+	s := &story{demo: d, fleet: gliav1connect.NewFleetServiceClient(client, d.synapse), repair: gliav1connect.NewRepairServiceClient(client, d.repairer)}
+	told, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := s.tell(told); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if told.Err() != nil {
+			return fmt.Errorf("the repair was not complete after %s: %w", patience, err)
+		}
+		return err
+	}
+	if d.Once {
+		return nil
+	}
+	s.offer()
+	<-ctx.Done()
+	d.say("\nEnding; every mount, loop device and file of the demo is removed.")
+	return nil
+}
+
+// at prints one line of the story with its time.
+func (s *story) at(what, format string, args ...any) {
+	s.say("%6.1f s  %-11s %s", time.Since(s.began).Seconds(), what, fmt.Sprintf(format, args...))
+}
+
+func (s *story) tell(ctx context.Context) error {
+	if err := s.healthy(ctx); err != nil {
+		return err
+	}
+	serial, err := s.stage.serial(storyHost, storySlot)
+	if err != nil {
+		return err
+	}
+	s.say("All %d disks are healthy. Now %s in slot %d of %s breaks.\n", len(hostNames)*disksPerHost, serial, storySlot, storyHost)
+	s.began = time.Now()
+	how, err := s.stage.fail(storyHost, storySlot)
+	if err != nil {
+		return err
+	}
+	s.at("broken", "%s: %s", serial, how)
+	if err := s.noticed(ctx, serial); err != nil {
+		return err
+	}
+	id, err := s.caseOf(ctx, serial)
+	if err != nil {
+		return err
+	}
+	if err := s.follow(ctx, id, serial); err != nil {
+		return err
+	}
+	s.say("\nFrom failure to filed ticket: %.1f s. The whole cycle: %.1f s.", s.filed.Seconds(), time.Since(s.began).Seconds())
+	return nil
+}
+
+// healthy waits until the synapse sees every host with healthy disks only.
+func (s *story) healthy(ctx context.Context) error {
+	return s.view(ctx, func(v glia.FleetView) bool {
+		n := 0
+		for _, h := range v.Hosts {
+			if a := h.Member.Announcement; h.Member.Status == glia.MemberAlive && a.Worst == glia.StateHealthy && a.DiskCount == disksPerHost {
+				n++
+			}
+		}
+		return n == len(hostNames)
+	})
+}
+
+// noticed waits for the nerve's verdict and for the announcement of it.
+func (s *story) noticed(ctx context.Context, serial string) error {
+	said := false
+	return s.view(ctx, func(v glia.FleetView) bool {
+		for _, h := range v.Hosts {
+			a := h.Member.Announcement
+			if a.Host != storyHost || a.Worst < glia.StateFailing {
+				continue
+			}
+			if !said {
+				said = true
+				var bad []string
+				for _, b := range a.Bad {
+					bad = append(bad, b.Device+":"+b.State.String())
+				}
+				s.at("announced", "%s in Serf: disks=%s bad=%s", storyHost, a.Worst, strings.Join(bad, ","))
+			}
+			for _, d := range h.Disks {
+				if d.Disk.Serial() == serial && d.Verdict.State >= glia.StateFailing {
+					s.at("noticed", "the nerve of %s says of %s, since %.1f s: %s", storyHost, serial, d.Verdict.Reasons[0].Since.Sub(s.began).Seconds(), d.Verdict.Summary())
+					return true
+				}
+			}
+		}
+		return false
+	})
+}
+
+// view follows the synapse until ok.
+func (s *story) view(ctx context.Context, ok func(glia.FleetView) bool) error {
+	for {
+		stream, err := s.fleet.WatchFleet(ctx, connect.NewRequest(&gliav1.WatchFleetRequest{}))
+		if err == nil {
+			for stream.Receive() {
+				if ok(api.FleetViewFromProto(stream.Msg().GetView())) {
+					return stream.Close()
+				}
+			}
+			err = errors.Join(stream.Err(), stream.Close())
+		}
+		if err := again(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// again waits a little before the next attempt, or says why there is none.
+func again(ctx context.Context, last error) error {
+	select {
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), last)
+	case <-time.After(50 * time.Millisecond):
+		return nil
+	}
+}
+
+// caseOf waits for the case of a disk.
+func (s *story) caseOf(ctx context.Context, serial string) (string, error) {
+	for {
+		r, err := s.repair.ListCases(ctx, connect.NewRequest(&gliav1.ListCasesRequest{All: true}))
+		if err == nil {
+			for _, c := range r.Msg.GetCases() {
+				if c.GetSerial() == serial {
+					return c.GetId(), nil
+				}
+			}
+		}
+		if err := again(ctx, err); err != nil {
+			return "", err
+		}
+	}
+}
+
+// follow prints the case's log as it grows, and plays the technician when the ticket is there.
+func (s *story) follow(ctx context.Context, id, serial string) error {
+	stream, err := s.repair.WatchCase(ctx, connect.NewRequest(&gliav1.WatchCaseRequest{Id: id}))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = stream.Close() }() // it has ended, or its error was told
+	ticket := ""
+	for stream.Receive() {
+		c := stream.Msg().GetCase()
+		for _, e := range stream.Msg().GetEvents() {
+			if e.GetKind() == "begun" || e.GetKind() == "planned" || e.GetKind() == "confirming" {
+				continue // the line that follows tells it
+			}
+			s.say("%6.1f s  %-11s %s", e.GetAt().AsTime().Sub(s.began).Seconds(), label(e), e.GetText())
+			if e.GetStep() == "ticket" && e.GetKind() == "done" {
+				s.filed = e.GetAt().AsTime().Sub(s.began)
+			}
+		}
+		if ticket == "" && c.GetTicket() != "" {
+			ticket = c.GetTicket()
+			if err := s.technician(ctx, ticket, serial); err != nil {
+				return err
+			}
+		}
+		switch c.GetPhase() {
+		case "closed":
+			return nil
+		case "cancelled", "superseded", "parked":
+			return fmt.Errorf("case %s is %s: %s", id, c.GetPhase(), c.GetWaitingFor())
+		}
+	}
+	return errors.Join(stream.Err(), fmt.Errorf("the repairer ended the stream of case %s", id))
+}
+
+// label is what an event is called in the story.
+func label(e *gliav1.Event) string {
+	words := map[string]string{"drain": "drained", "unmount": "unmounted", "ticket": "ticket", "format": "formatted", "mount": "mounted", "rejoin": "rejoined", "settle": "settled", "close": "thanked"}
+	switch {
+	case e.GetKind() == "done" && words[e.GetStep()] != "":
+		return words[e.GetStep()]
+	case e.GetKind() == "opened":
+		return "case opened"
+	case e.GetKind() == "ended":
+		return "closed"
+	}
+	return e.GetKind()
+}
+
+// technician reads the ticket, swaps the disk and says so.
+func (s *story) technician(ctx context.Context, ticket, serial string) error {
+	r, err := s.repair.GetTicket(ctx, connect.NewRequest(&gliav1.GetTicketRequest{Id: ticket}))
+	if err != nil {
+		return err
+	}
+	s.at("technician", "reads %s %q and pulls %s", ticket, r.Msg.GetTicket().GetTitle(), serial)
+	if err := s.stage.pull(storyHost, storySlot); err != nil {
+		return err
+	}
+	next := serialOf(storyHost, storySlot, 1)
+	if err := s.stage.insert(ctx, storyHost, storySlot, next, diskSize, false); err != nil {
+		return err
+	}
+	s.at("technician", "puts in %s, blank and as large, and resolves the ticket", next)
+	_, err = s.repair.ResolveTicket(ctx, connect.NewRequest(&gliav1.ResolveTicketRequest{Id: ticket, Resolution: "done", Person: "technician", Comment: "new disk is " + next}))
+	return err
+}
+
+// offer tells what to try with the demo that goes on running.
+func (s *story) offer() {
+	env := ""
+	if s.repairer != "http://127.0.0.1:7413" {
+		env = fmt.Sprintf("  export GLIA_REPAIRER=%s GLIA_SYNAPSE=%s\n", s.repairer, s.synapse)
+	}
+	dir := ""
+	if s.Dir != DefaultDir() {
+		dir = " --dir " + s.Dir
+	}
+	lines := slices.Concat([]string{
+		"\nThe fleet stays up. In another terminal, try:",
+		env + "  bin/glia status",
+		"  bin/glia cases --all                     then: bin/glia case c1",
+		"  serf members                             (Debian's package serf); serf members -tag disks=failed",
+		"  bin/glia dev fail" + dir + " node-1 2            another disk breaks; you are the technician this time:",
+		"  bin/glia dev pull" + dir + " node-1 3            pull the wrong one, and see bin/glia status",
+		"  bin/glia dev insert" + dir + " node-1 3 N1S3A    put it back",
+		"  bin/glia dev pull" + dir + " node-1 2            pull the right one",
+		"  bin/glia dev insert" + dir + " --used node-1 2   put in a disk that carries data; --small one that is too small",
+		"  bin/glia pause --reason lunch            nothing new is begun until bin/glia resume",
+		"The log of all programs is " + s.Dir + "/glia.log. Ctrl-C ends the demo.",
+	})
+	s.say("%s", strings.Join(lines, "\n"))
+}

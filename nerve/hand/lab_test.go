@@ -1,0 +1,379 @@
+package hand_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"glia"
+	gliav1 "glia/api/glia/v1"
+	"glia/nerve/hand"
+)
+
+const (
+	mib = 1 << 20
+
+	oldUUID = "11111111-2222-4333-8444-555555555555"
+	newUUID = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
+)
+
+// lab is one storage host with loop devices for disks. Its slots are filled and emptied by the test.
+type lab struct {
+	t   *testing.T
+	dir string
+
+	mu    sync.Mutex
+	disks []glia.Disk
+	files map[string]string // backing file by serial
+}
+
+// newLab needs root and loop devices.
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root for loop devices and mounts")
+	}
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		t.Skip("needs loop devices: ", err)
+	}
+	return fakeLab(t)
+}
+
+// fakeLab is a host whose disks have no devices behind them.
+func fakeLab(t *testing.T) *lab {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &lab{t: t, dir: dir, files: map[string]string{}}
+}
+
+func place(slot int) string { return "enc0 slot " + strconv.Itoa(slot) }
+
+func (l *lab) add(serial string, slot int, device string, size int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.disks = append(l.disks, glia.Disk{
+		Identity: glia.Identity{Serial: serial, Model: "LOOP", Size: uint64(size), Class: glia.ClassHDD},
+		Location: glia.Location{Host: "node-1", Enclosure: "enc0", Slot: strconv.Itoa(slot), Device: device},
+	})
+}
+
+var attaching sync.Mutex
+
+// attach puts a blank disk into a slot and returns its kernel name.
+func (l *lab) attach(serial string, slot int, size int64) string {
+	l.t.Helper()
+	file := filepath.Join(l.dir, serial+".img")
+	f, err := os.Create(file)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if err := f.Truncate(size); err != nil {
+		l.t.Fatal(err)
+	}
+	f.Close()
+	attaching.Lock() // two losetup at once claim each other's device for a moment
+	node := strings.TrimSpace(l.sh("losetup", "--partscan", "-f", "--show", file))
+	attaching.Unlock()
+	l.t.Cleanup(func() {
+		for _, d := range l.inventory() {
+			for _, m := range d.Mounts {
+				if d.Serial() == serial {
+					unix.Unmount(m.Target, unix.MNT_DETACH)
+				}
+			}
+		}
+		l.pull(serial)
+	})
+	l.files[serial] = file
+	l.add(serial, slot, strings.TrimPrefix(node, "/dev/"), size)
+	return strings.TrimPrefix(node, "/dev/")
+}
+
+// change alters what the inventory tells of a disk.
+func (l *lab) change(serial string, f func(*glia.Disk)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.disks {
+		if l.disks[i].Serial() == serial {
+			f(&l.disks[i])
+		}
+	}
+}
+
+// pull takes a disk out of the inventory and gives its loop device back.
+func (l *lab) pull(serial string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, d := range l.disks {
+		if d.Serial() == serial {
+			// By now the number may belong to somebody else's file, if the device went by itself.
+			if l.files[serial] != "" && strings.HasPrefix(backing(d.Location.Device), l.files[serial]) {
+				exec.Command("losetup", "-d", d.DevicePath()).Run()
+			}
+			l.disks = append(l.disks[:i:i], l.disks[i+1:]...)
+			return
+		}
+	}
+}
+
+func backing(device string) string {
+	b, _ := os.ReadFile("/sys/class/block/" + device + "/loop/backing_file")
+	return strings.TrimSpace(string(b))
+}
+
+func (l *lab) inventory() []glia.Disk {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	table, err := mountinfo.GetMounts(nil)
+	if err != nil {
+		panic(err)
+	}
+	var out []glia.Disk
+	for _, d := range l.disks {
+		names := []string{d.Location.Device}
+		parts, _ := filepath.Glob("/sys/class/block/" + d.Location.Device + "p*")
+		d.Partitions = append([]glia.Partition(nil), d.Partitions...)
+		for i, p := range parts {
+			names = append(names, filepath.Base(p))
+			d.Partitions = append(d.Partitions, glia.Partition{Name: filepath.Base(p), Number: i + 1})
+		}
+		d.Mounts = append([]glia.Mount(nil), d.Mounts...)
+		for _, m := range table {
+			for _, n := range names {
+				if m.Source == "/dev/"+n {
+					d.Mounts = append(d.Mounts, glia.Mount{Source: n, Target: m.Mountpoint, FSType: m.FSType, Options: m.Options})
+				}
+			}
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+func (l *lab) sh(argv ...string) string {
+	l.t.Helper()
+	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+	if err != nil {
+		l.t.Fatalf("%s: %v\n%s", strings.Join(argv, " "), err, out)
+	}
+	return string(out)
+}
+
+func (l *lab) mkdir(name string) string {
+	l.t.Helper()
+	dir := filepath.Join(l.dir, name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		l.t.Fatal(err)
+	}
+	return dir
+}
+
+// hash is the content of a disk's backing file.
+func (l *lab) hash(serial string) string {
+	l.t.Helper()
+	unix.Sync()
+	f, err := os.Open(l.files[serial])
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		l.t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+// write puts bytes on a disk through its device; a negative position counts from the end.
+func (l *lab) write(device string, pos int64, data string) {
+	l.t.Helper()
+	f, err := os.OpenFile("/dev/"+device, os.O_WRONLY, 0)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer f.Close()
+	if pos < 0 {
+		end, _ := f.Seek(0, io.SeekEnd)
+		pos += end
+	}
+	if _, err := f.WriteAt([]byte(data), pos); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// recorder is a System that notes what it is asked for, and passes it on if there is somebody to.
+type recorder struct {
+	to     hand.System
+	before func(call string)
+	run    func(ctx context.Context, argv, env []string) (string, error) // instead of to.Run
+
+	mu    sync.Mutex
+	calls []string
+}
+
+var _ hand.System = (*recorder)(nil)
+
+func (r *recorder) note(call string) {
+	r.mu.Lock()
+	r.calls = append(r.calls, call)
+	r.mu.Unlock()
+	if r.before != nil {
+		r.before(call)
+	}
+}
+
+func (r *recorder) Calls() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string(nil), r.calls...)
+}
+
+func (r *recorder) Run(ctx context.Context, argv, env []string) (string, error) {
+	r.note(strings.Join(argv, " "))
+	if r.run != nil {
+		return r.run(ctx, argv, env)
+	}
+	if r.to == nil {
+		return "", nil
+	}
+	return r.to.Run(ctx, argv, env)
+}
+
+func (r *recorder) Unmount(ctx context.Context, target string, detach bool) error {
+	r.note(fmt.Sprintf("unmount %s detach=%t", target, detach))
+	if r.to == nil {
+		return nil
+	}
+	return r.to.Unmount(ctx, target, detach)
+}
+
+func (r *recorder) MakeDir(path string) error {
+	r.note("mkdir " + path)
+	if r.to == nil {
+		return nil
+	}
+	return r.to.MakeDir(path)
+}
+
+func (l *lab) options(sys hand.System) hand.Options {
+	return hand.Options{
+		Host:      "node-1",
+		Inventory: func(context.Context) ([]glia.Disk, error) { return l.inventory(), nil },
+		System:    sys,
+		StateDir:  filepath.Join(l.dir, "state"),
+	}
+}
+
+// hand starts a hand on the lab's host and closes it with the test.
+func (l *lab) hand(opts hand.Options) *hand.Hand {
+	l.t.Helper()
+	h, err := hand.New(opts)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { stop(l.t, h) })
+	return h
+}
+
+func stop(t *testing.T, h *hand.Hand) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := h.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+var keys struct {
+	sync.Mutex
+	n int
+}
+
+// order is a valid order of epoch 5 with a fresh key.
+func order(verb gliav1.Verb, serial string, slot int, change ...func(*gliav1.Order)) *gliav1.Order {
+	keys.Lock()
+	keys.n++
+	n := keys.n
+	keys.Unlock()
+	o := &gliav1.Order{
+		Epoch: 5, CaseId: "case-1", Key: fmt.Sprintf("case-1/%d", n), Verb: verb, Serial: serial, Place: place(slot),
+		MinSize: 16 * mib, Filesystem: &gliav1.Filesystem{Type: "ext4", Uuid: newUUID, Label: "data1"},
+	}
+	for _, c := range change {
+		c(o)
+	}
+	return o
+}
+
+func filesystem(fs *gliav1.Filesystem) func(*gliav1.Order) {
+	return func(o *gliav1.Order) { o.Filesystem = fs }
+}
+
+func on(target string) func(*gliav1.Order) {
+	return func(o *gliav1.Order) { o.Filesystem.Target = target }
+}
+
+// finish sends an order until it is not running any more.
+func finish(t *testing.T, h *hand.Hand, o *gliav1.Order) *gliav1.ExecuteResponse {
+	t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); ; {
+		r, err := h.Execute(t.Context(), o)
+		if err != nil {
+			t.Fatalf("%s: %v", o.Verb, err)
+		}
+		if r.State != gliav1.OrderState_ORDER_STATE_RUNNING {
+			return r
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s still runs", o.Verb)
+		}
+	}
+}
+
+func wantDone(t *testing.T, r *gliav1.ExecuteResponse) {
+	t.Helper()
+	if r.State != gliav1.OrderState_ORDER_STATE_DONE {
+		t.Fatalf("got %s: %s (output %q), want done", r.State, r.Reason, r.Output)
+	}
+}
+
+// wantNo wants a refusal or failure whose reason has all the words.
+func wantNo(t *testing.T, r *gliav1.ExecuteResponse, state gliav1.OrderState, words ...string) {
+	t.Helper()
+	if r.State != state {
+		t.Fatalf("got %s (%s), want %s", r.State, r.Reason, state)
+	}
+	for _, w := range words {
+		if !strings.Contains(r.Reason, w) {
+			t.Errorf("reason %q does not say %q", r.Reason, w)
+		}
+	}
+}
+
+const (
+	refused = gliav1.OrderState_ORDER_STATE_REFUSED
+	failed  = gliav1.OrderState_ORDER_STATE_FAILED
+	drain   = gliav1.Verb_VERB_DRAIN
+	unmount = gliav1.Verb_VERB_UNMOUNT
+	inspect = gliav1.Verb_VERB_INSPECT
+	format  = gliav1.Verb_VERB_FORMAT
+	mount   = gliav1.Verb_VERB_MOUNT
+	rejoin  = gliav1.Verb_VERB_REJOIN
+)

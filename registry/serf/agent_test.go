@@ -1,0 +1,394 @@
+package serf_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/hashicorp/serf/client"
+
+	"glia"
+	"glia/registry"
+	"glia/registry/registrytest"
+	"glia/registry/serf"
+)
+
+// fast are timings with which a crashed member is gone within a second or two.
+func fast(m *memberlist.Config) {
+	m.GossipInterval = 20 * time.Millisecond
+	m.ProbeInterval = 200 * time.Millisecond
+	m.ProbeTimeout = 100 * time.Millisecond
+	m.SuspicionMult = 2
+	m.SuspicionMaxTimeoutMult = 1
+	m.PushPullInterval = time.Second
+	m.TCPTimeout = 2 * time.Second
+}
+
+// start starts an agent on free ports and aborts it at the end of the test.
+func start(t *testing.T, o serf.Options) *serf.Agent {
+	t.Helper()
+	if o.Bind == "" {
+		o.Bind = "127.0.0.1:0"
+	}
+	o.Tune = fast
+	a, err := serf.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Abort() })
+	return a
+}
+
+// cluster starts its first member as the seed, which announces nothing.
+type cluster struct {
+	seed     *serf.Agent
+	mu       sync.Mutex
+	watchers int
+}
+
+type host struct{ *serf.Agent }
+
+func newCluster(t *testing.T) *cluster {
+	return &cluster{seed: start(t, serf.Options{Node: "seed"})}
+}
+
+func (c *cluster) Host(t *testing.T, name string) registrytest.Host {
+	return host{start(t, serf.Options{Node: name, Bind: "127.0.0.2:0", Join: []string{c.seed.Addr()}})}
+}
+
+func (c *cluster) Watcher(t *testing.T) registry.Watcher {
+	c.mu.Lock()
+	c.watchers++
+	name := fmt.Sprintf("watcher-%d", c.watchers)
+	c.mu.Unlock()
+	return start(t, serf.Options{Node: name, Bind: "127.0.0.3:0", Join: []string{c.seed.Addr()}, Tags: map[string]string{"role": "synapse"}})
+}
+
+func (h host) Crash(t *testing.T) {
+	if err := h.Abort(); err != nil {
+		t.Error(err)
+	}
+}
+
+func (h host) Leave(t *testing.T) {
+	if err := h.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAgent_Contract(t *testing.T) {
+	t.Parallel()
+	registrytest.Run(t, func(t *testing.T) registrytest.Cluster { return newCluster(t) })
+}
+
+// untilReady waits until Ready answers as wanted. Not all that it tells comes with a signal.
+func untilReady(t *testing.T, a *serf.Agent, want string) {
+	t.Helper()
+	deadline := time.After(registrytest.Patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := a.Ready()
+		if got := fmt.Sprint(err); want == "" && err == nil || want != "" && strings.Contains(got, want) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("Ready is %v, want %q", err, want)
+		}
+	}
+}
+
+func TestAgent_ServesTheStockCommand(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("serf"); err != nil {
+		t.Skip("the serf command is not installed (Debian package serf)")
+	}
+	c := newCluster(t)
+	watcher := start(t, serf.Options{Node: "watcher", Join: []string{c.seed.Addr()}, RPC: "127.0.0.1:0", RPCAuth: "secret"})
+	for i, state := range []glia.State{glia.StateHealthy, glia.StateFailed} {
+		name := fmt.Sprintf("node-%d", i+1)
+		a := glia.Announcement{Host: name, Generation: 7, API: "10.0.0.1:7411", DiskCount: 12, Worst: state}
+		if state.Bad() {
+			a.Bad = []glia.BadDisk{{Device: "sdk", State: state}}
+		}
+		if err := c.Host(t, name).Announce(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	registrytest.Await(t, watcher, "both hosts", func(m []glia.Member) bool { return len(m) == 2 })
+	command := func(args ...string) []byte {
+		args = append(args, "-rpc-addr="+watcher.RPCAddr(), "-rpc-auth=secret")
+		out, err := exec.CommandContext(t.Context(), "serf", args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("serf %v: %v\n%s", args, err, out)
+		}
+		return out
+	}
+	var answer struct {
+		Members []struct {
+			Name, Status string
+			Tags         map[string]string
+		}
+	}
+	if err := json.Unmarshal(command("members", "-tag", "disks=failed", "-format=json"), &answer); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"glia": "1", "disks": "failed", "disk_count": "12", "bad": "sdk:failed", "gen": "7", "api": "10.0.0.1:7411"}
+	if m := answer.Members; len(m) != 1 || m[0].Name != "node-2" || m[0].Status != "alive" || !maps.Equal(m[0].Tags, want) {
+		t.Errorf("serf members -tag disks=failed tells %+v", m)
+	}
+	if out := string(command("members")); !strings.Contains(out, "disks=healthy") || !strings.Contains(out, "watcher") {
+		t.Errorf("serf members tells\n%s", out)
+	}
+	// Tags that an operator sets beside ours survive the next announcement.
+	command("tags", "-set", "rack=b7", "-delete", "disks")
+	if err := watcher.Announce(t.Context(), glia.Announcement{Host: "watcher", API: "h:1", Worst: glia.StateHealthy}); err != nil {
+		t.Fatal(err)
+	}
+	if out := string(command("members", "-tag", "rack=b7", "-tag", "disks=healthy")); !strings.Contains(out, "watcher") {
+		t.Errorf("the operator's tag is lost: %s", command("members"))
+	}
+	// An agent that was told to leave vouches for nothing any more.
+	command("leave")
+	untilReady(t, watcher, registry.ErrClosed.Error())
+	if _, err := watcher.Members(t.Context()); !errors.Is(err, registry.ErrClosed) {
+		t.Errorf("Members after serf leave: %v", err)
+	}
+}
+
+// TestAgent_WritesOnlyChanges counts the updates that Serf's own event stream tells.
+func TestAgent_WritesOnlyChanges(t *testing.T) {
+	t.Parallel()
+	a := start(t, serf.Options{Node: "node-1", RPC: "127.0.0.1:0"})
+	rpc, err := client.NewRPCClient(a.RPCAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rpc.Close()
+	events := make(chan map[string]any, 16)
+	if _, err := rpc.Stream("member-update", events); err != nil {
+		t.Fatal(err)
+	}
+	for _, generation := range []uint64{1, 1, 1, 2} {
+		if err := a.Announce(t.Context(), registrytest.Announcement("node-1", generation)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"1", "2"} {
+		e := fmt.Sprint(<-events)
+		if !strings.Contains(e, "gen:"+want) {
+			t.Errorf("update tells %s, want generation %s", e, want)
+		}
+	}
+}
+
+func TestAgent_AnnouncesFromTheFirstMoment(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	first := registrytest.Announcement("node-1", 9)
+	start(t, serf.Options{Node: "node-1", Join: []string{c.seed.Addr()}, First: &first})
+	seen := registrytest.Await(t, c.seed, "the host", func(m []glia.Member) bool { return len(m) == 1 })
+	if seen[0].Announcement.Generation != 9 {
+		t.Errorf("first seen as %+v", seen[0])
+	}
+}
+
+func TestAgent_JoinsWhenTheSeedComesLate(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.9:0") // reserves a port that nobody answers on yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := l.Addr().String()
+	l.Close()
+	early := start(t, serf.Options{Node: "early", Join: []string{seed}})
+	untilReady(t, early, "connection refused")
+	if err := early.Ready(); !strings.HasPrefix(err.Error(), "joined 0 of ["+seed+"]: ") {
+		t.Errorf("Ready: %v", err)
+	}
+	if m, err := early.Members(t.Context()); err == nil {
+		t.Errorf("an agent that reached nobody tells members %v", m)
+	}
+	if err := early.Announce(t.Context(), registrytest.Announcement("early", 1)); err != nil {
+		t.Fatal(err)
+	}
+	start(t, serf.Options{Node: "seed", Bind: seed, Join: []string{seed}})
+	registrytest.Await(t, early, "itself", func(m []glia.Member) bool { return len(m) == 1 })
+	untilReady(t, early, "")
+}
+
+func TestAgent_TheOnlySeedNeedsNobody(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.8:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := l.Addr().String()
+	l.Close()
+	a := start(t, serf.Options{Node: "seed", Bind: seed, Join: []string{seed}})
+	untilReady(t, a, "")
+}
+
+func TestAgent_EncryptedClusterKeepsOthersOut(t *testing.T) {
+	t.Parallel()
+	key := bytes.Repeat([]byte{7}, 32)
+	seed := start(t, serf.Options{Node: "seed", EncryptKey: key})
+	first := registrytest.Announcement("node-1", 1)
+	start(t, serf.Options{Node: "node-1", EncryptKey: key, Join: []string{seed.Addr()}, First: &first})
+	registrytest.Await(t, seed, "the member with the key", func(m []glia.Member) bool { return len(m) == 1 })
+	stranger := start(t, serf.Options{Node: "stranger", Join: []string{seed.Addr()}})
+	untilReady(t, stranger, "encrypted")
+}
+
+func TestAgent_ReportsANameUsedTwice(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	var log syncBuffer
+	a := start(t, serf.Options{Node: "node-1", Bind: "127.0.0.2:0", Join: []string{c.seed.Addr()}})
+	registrytest.Await(t, a, "the seed", func([]glia.Member) bool { return a.Ready() == nil })
+	if err := a.Announce(t.Context(), registrytest.Announcement("node-1", 1)); err != nil {
+		t.Fatal(err)
+	}
+	registrytest.Await(t, c.seed, "the first one", func(m []glia.Member) bool { return len(m) == 1 })
+	b := start(t, serf.Options{Node: "node-1", Bind: "127.0.0.3:0", Join: []string{c.seed.Addr()},
+		Log: slog.New(slog.NewTextHandler(&log, nil))})
+	untilReady(t, b, "node name node-1 is used at "+a.Addr()+" too")
+	if !strings.Contains(log.String(), `level=ERROR msg="node name is used twice; rename one of the two"`) {
+		t.Errorf("not logged:\n%s", log.String())
+	}
+	// Once the first one is away for good, the second one takes the place by itself.
+	if err := b.Announce(t.Context(), registrytest.Announcement("node-1", 2)); err != nil {
+		t.Fatal(err)
+	}
+	host{a}.Leave(t)
+	registrytest.Await(t, c.seed, "the second one", func(m []glia.Member) bool {
+		return len(m) == 1 && m[0].Announcement.Generation == 2 && m[0].Status == glia.MemberAlive
+	})
+	untilReady(t, b, "")
+}
+
+func TestAgent_FindsItsPeersAgainByItsSnapshot(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	o := serf.Options{Node: "node-1", Join: []string{c.seed.Addr()}, SnapshotPath: filepath.Join(t.TempDir(), "snapshot")}
+	a := start(t, o)
+	untilReady(t, a, "")
+	host{a}.Leave(t)
+	o.Join = nil
+	first := registrytest.Announcement("node-1", 2)
+	o.First = &first
+	start(t, o)
+	registrytest.Await(t, c.seed, "the host again", func(m []glia.Member) bool {
+		return len(m) == 1 && m[0].Status == glia.MemberAlive
+	})
+}
+
+func TestAgent_CloseIsBoundedByItsContext(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	a := start(t, serf.Options{Node: "node-1", Join: []string{c.seed.Addr()}})
+	untilReady(t, a, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := a.Close(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Close: %v", err)
+	}
+	if err := a.Close(t.Context()); err != nil {
+		t.Errorf("second Close: %v", err)
+	}
+	if err := a.Announce(t.Context(), registrytest.Announcement("node-1", 1)); !errors.Is(err, registry.ErrClosed) {
+		t.Errorf("Announce after Close: %v", err)
+	}
+}
+
+func TestStart_RefusesWrongOptions(t *testing.T) {
+	t.Parallel()
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	long := registrytest.Announcement("node-1", 1)
+	long.API = strings.Repeat("x", 600) + ":1"
+	for want, o := range map[string]serf.Options{
+		`node name ""`:                          {Bind: "127.0.0.1:0"},
+		`bind address "nowhere"`:                {Node: "n", Bind: "nowhere"},
+		`bind address ":7946"`:                  {Node: "n", Bind: ":7946"},
+		`advertise address "10.0.0.1"`:          {Node: "n", Bind: "127.0.0.1:0", Advertise: "10.0.0.1"},
+		`profile "moon"`:                        {Node: "n", Bind: "127.0.0.1:0", Profile: "moon"},
+		"encryption key of 3 bytes":             {Node: "n", Bind: "127.0.0.1:0", EncryptKey: []byte("abc")},
+		"tag disks belongs to the digest":       {Node: "n", Bind: "127.0.0.1:0", Tags: map[string]string{"disks": "x"}},
+		"tags need 607 bytes":                   {Node: "n", Bind: "127.0.0.1:0", Tags: map[string]string{"x": strings.Repeat("y", 600)}},
+		"Serf allows 512 in all":                {Node: "n", Bind: "127.0.0.1:0", First: &long},
+		`join address "a:b"`:                    {Node: "n", Bind: "127.0.0.1:0", Join: []string{"a:b", "fine"}},
+		`RPC address "0.0.0.0:7373"`:            {Node: "n", Bind: "127.0.0.1:0", RPC: "0.0.0.0:7373"},
+		"RPC listener":                          {Node: "n", Bind: "127.0.0.1:0", RPC: busy.Addr().String()},
+		"Failed to create memberlist":           {Node: "n", Bind: busy.Addr().String()},
+		"start serf agent n: bind address \"\"": {Node: "n"},
+	} {
+		a, err := serf.Start(o)
+		if err == nil {
+			a.Abort()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+func TestAgent_AnnouncesOnlyItsOwnHost(t *testing.T) {
+	t.Parallel()
+	a := start(t, serf.Options{Node: "node-1"})
+	if err := a.Announce(t.Context(), registrytest.Announcement("node-2", 1)); err == nil {
+		t.Error("announced another host")
+	}
+	if m, err := a.Members(t.Context()); err != nil || len(m) != 0 {
+		t.Errorf("members %v, error %v", m, err)
+	}
+}
+
+func TestAgent_LogsSerfsOwnLinesAtDebug(t *testing.T) {
+	t.Parallel()
+	var log syncBuffer
+	a := start(t, serf.Options{Node: "node-1", Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	a.Abort()
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if !slices.ContainsFunc(lines, func(l string) bool {
+		return strings.Contains(l, `level=DEBUG msg="serf says" severity=INFO text="agent: Serf agent starting"`)
+	}) {
+		t.Errorf("log:\n%s", log.String())
+	}
+}
+
+// syncBuffer is a buffer that several goroutines may write to.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}

@@ -1,0 +1,90 @@
+package serf
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+
+	hserf "github.com/hashicorp/serf/serf"
+
+	"glia"
+)
+
+// Announce sets the tags of this member to the digest of a, whose host must be this member's node.
+// Tags that others set by the serf command at the very same time may be lost.
+func (a *Agent) Announce(ctx context.Context, ann glia.Announcement) error {
+	if ann.Host != a.node {
+		return fmt.Errorf("announce %s: this agent announces %s only", ann.Host, a.node)
+	}
+	select {
+	case a.writing <- struct{}{}:
+		defer func() { <-a.writing }()
+	case <-ctx.Done():
+		return fmt.Errorf("announce %s: %w", ann.Host, context.Cause(ctx))
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("announce %s: %w", ann.Host, context.Cause(ctx))
+	}
+	if err := a.alive(); err != nil {
+		return fmt.Errorf("announce %s: %w", ann.Host, err)
+	}
+	present := a.agent.Serf().LocalMember().Tags
+	want, err := EncodeDigest(ann, present)
+	if err != nil {
+		return fmt.Errorf("announce %s: %w", ann.Host, err)
+	}
+	if maps.Equal(present, want) {
+		return nil
+	}
+	if err := a.agent.SetTags(want); err != nil {
+		return fmt.Errorf("announce %s: set tags: %w", ann.Host, err)
+	}
+	return nil
+}
+
+// Members tells every member of the cluster that announces a host.
+func (a *Agent) Members(ctx context.Context) ([]glia.Member, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("read serf members: %w", context.Cause(ctx))
+	}
+	if err := a.alive(); err != nil {
+		return nil, fmt.Errorf("read serf members: %w", err)
+	}
+	if !a.seeds.everReached() {
+		return nil, fmt.Errorf("read serf members: %w", a.seeds.problem())
+	}
+	out := []glia.Member{}
+	for _, m := range a.agent.Serf().Members() {
+		if g, ok := DecodeDigest(m.Name, m.Tags); ok {
+			g.Status = status(m.Status)
+			out = append(out, g)
+		}
+	}
+	slices.SortFunc(out, func(x, y glia.Member) int {
+		return cmp.Compare(x.Announcement.Host, y.Announcement.Host)
+	})
+	return out, nil
+}
+
+// Changes signals after every event of a member.
+func (a *Agent) Changes(ctx context.Context) <-chan struct{} { return a.changes.Subscribe(ctx) }
+
+// status translates Serf's. A member that is leaving still answers.
+func status(s hserf.MemberStatus) glia.MemberStatus {
+	switch s {
+	case hserf.StatusAlive, hserf.StatusLeaving:
+		return glia.MemberAlive
+	case hserf.StatusLeft:
+		return glia.MemberLeft
+	default:
+		return glia.MemberGone
+	}
+}
+
+func memberAddr(m hserf.Member) string {
+	return net.JoinHostPort(m.Addr.String(), strconv.Itoa(int(m.Port)))
+}
