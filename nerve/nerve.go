@@ -76,10 +76,6 @@ const scanEvery = 5 * time.Second
 // saveEvery bounds what a crash loses of the counts. Verdicts that change are saved at once.
 const saveEvery = 30 * time.Second
 
-// missingAfter is how many scans in a row must not see a disk before it counts as missing, so that a
-// reset of its link is not taken for a removal.
-const missingAfter = 2
-
 // Nerve is one running nerve. It is safe for concurrent use.
 type Nerve struct {
 	Options
@@ -88,6 +84,7 @@ type Nerve struct {
 	changed chan struct{} // something that is announced or saved may have changed
 
 	mu         sync.Mutex
+	life       context.Context   // of Run, in which the workers live; nil before
 	disks      map[string]*entry // by serial
 	generation uint64
 	announced  glia.Announcement
@@ -98,8 +95,9 @@ type Nerve struct {
 // entry is what the nerve knows of one disk. The nerve's mutex guards it.
 type entry struct {
 	disk     glia.Disk
-	absent   int // scans in a row that did not see it
-	seen     time.Time
+	missing  bool      // not seen for longer than a reset of its link takes
+	gone     time.Time // of the first scan in a row that did not see it; zero while it is there
+	seen     time.Time // of the last scan that saw it
 	state    judge.DiskState
 	verdict  glia.Verdict
 	evidence []glia.Evidence
@@ -121,9 +119,10 @@ func New(o Options) (*Nerve, error) {
 // behind.
 func (n *Nerve) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	if err := n.scan(ctx); err != nil {
-		n.Log.Error("inventory can not be read", "error", err)
-	}
+	n.mu.Lock()
+	n.life = ctx
+	n.mu.Unlock()
+	n.look(ctx)
 	g.Go(func() error { n.scanLoop(ctx); return nil })
 	g.Go(func() error { n.firstRound(ctx); n.announceLoop(ctx); return nil })
 	g.Go(func() error { n.saveLoop(ctx); return nil })
@@ -131,7 +130,7 @@ func (n *Nerve) Run(ctx context.Context) error {
 }
 
 func (n *Nerve) scanLoop(ctx context.Context) {
-	t := time.NewTicker(min(scanEvery, n.Interval))
+	t := time.NewTicker(n.scanInterval())
 	defer t.Stop()
 	for {
 		select {
@@ -140,20 +139,31 @@ func (n *Nerve) scanLoop(ctx context.Context) {
 		case <-t.C:
 		case <-n.rescan:
 		}
-		err := n.scan(ctx)
-		n.mu.Lock()
-		was := n.scanErr
-		n.scanErr = ""
-		if err != nil {
-			n.scanErr = err.Error()
-		}
-		now := n.scanErr
-		n.mu.Unlock()
-		if now != was && err != nil && ctx.Err() == nil {
-			n.Log.Error("inventory can not be read", "error", err)
-		}
+		n.look(ctx)
 	}
 }
+
+// look scans and remembers whether that was possible. A change between the two is one line of the log.
+func (n *Nerve) look(ctx context.Context) {
+	err := n.scan(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	n.mu.Lock()
+	was := n.scanErr
+	n.scanErr = ""
+	if err != nil {
+		n.scanErr = err.Error()
+	}
+	n.mu.Unlock()
+	if err != nil && was != err.Error() {
+		n.Log.Error("inventory can not be read", "error", err)
+	}
+}
+
+// scanInterval is the time between two scans. A disk that is not seen for so long is missing: one scan
+// without it may have met a reset of its link.
+func (n *Nerve) scanInterval() time.Duration { return min(scanEvery, n.Interval) }
 
 // Rescan makes the nerve read the inventory now.
 func (n *Nerve) Rescan() { poke(n.rescan) }
@@ -178,7 +188,7 @@ func (n *Nerve) scan(ctx context.Context) error {
 	seen := map[string]bool{}
 	for _, d := range found {
 		seen[d.Serial()] = true
-		n.saw(ctx, d, now)
+		n.saw(d, now)
 	}
 	for serial, e := range n.disks {
 		if !seen[serial] {
@@ -190,7 +200,7 @@ func (n *Nerve) scan(ctx context.Context) error {
 }
 
 // saw notes a disk that is there. The caller holds the mutex.
-func (n *Nerve) saw(ctx context.Context, d glia.Disk, now time.Time) {
+func (n *Nerve) saw(d glia.Disk, now time.Time) {
 	e := n.disks[d.Serial()]
 	if e == nil {
 		e = &entry{verdict: judge.Unprobed("it was not probed yet"), labels: map[string]label{}}
@@ -198,22 +208,25 @@ func (n *Nerve) saw(ctx context.Context, d glia.Disk, now time.Time) {
 		n.dirty = true
 		n.Log.Info("disk appeared", "serial", d.Serial(), "device", d.Location.Device, "place", d.Location.Place(), "model", d.Identity.Model, "protected", d.Protected)
 	}
-	if e.absent >= missingAfter {
+	if e.missing {
 		e.verdict = judge.Unprobed("it is back and was not probed yet")
 		n.Log.Info("disk is back", "serial", d.Serial(), "device", d.Location.Device, "place", d.Location.Place())
 	}
-	e.disk, e.absent, e.seen = e.labelled(d), 0, now
-	if e.worker == nil {
-		e.worker = n.startWorker(ctx, d.Serial())
+	e.disk, e.missing, e.gone, e.seen = e.labelled(d), false, time.Time{}, now
+	if e.worker == nil && n.life != nil {
+		e.worker = n.startWorker(n.life, d.Serial())
 	}
 }
 
 // missed notes that a good inventory did not show a disk. The caller holds the mutex.
 func (n *Nerve) missed(serial string, e *entry, now time.Time) {
-	e.absent++
-	if e.absent < missingAfter {
+	if e.gone.IsZero() {
+		e.gone = now
+	}
+	if !e.missing && now.Sub(e.gone) < n.scanInterval() {
 		return
 	}
+	e.missing = true
 	if e.worker != nil {
 		e.worker.stop()
 		e.worker = nil
@@ -237,7 +250,7 @@ func (n *Nerve) missed(serial string, e *entry, now time.Time) {
 func (n *Nerve) replaced(gone *entry) bool {
 	place := gone.disk.Location.Place()
 	for _, e := range n.disks {
-		if e != gone && e.absent == 0 && place != "" && e.disk.Location.Place() == place {
+		if e != gone && e.gone.IsZero() && place != "" && e.disk.Location.Place() == place {
 			return true
 		}
 	}

@@ -20,8 +20,9 @@ var _ gliav1connect.HostServiceHandler = (*Service)(nil)
 // NewService makes the host API of a nerve.
 func NewService(n *Nerve) *Service { return &Service{n: n} }
 
-// ListDisks tells all disks of the host.
-func (s *Service) ListDisks(context.Context, *connect.Request[gliav1.ListDisksRequest]) (*connect.Response[gliav1.ListDisksResponse], error) {
+// ListDisks tells all disks of the host, by an inventory of this moment.
+func (s *Service) ListDisks(ctx context.Context, _ *connect.Request[gliav1.ListDisksRequest]) (*connect.Response[gliav1.ListDisksResponse], error) {
+	s.n.look(ctx)
 	if p := s.n.Problem(); p != "" {
 		return nil, connect.NewError(connect.CodeUnavailable, errors.New("inventory of "+s.n.Host+" can not be read: "+p))
 	}

@@ -54,7 +54,7 @@ func (n *Nerve) load() error {
 	for serial, s := range f.Disks {
 		e := &entry{disk: s.Disk, seen: s.Seen, state: s.State.AfterRestart(), labels: s.Labels, verdict: judge.Unprobed("it was not probed since the nerve started; before, it was " + s.Verdict.State.String())}
 		if s.Verdict.State == glia.StateMissing {
-			e.verdict, e.absent = s.Verdict, missingAfter
+			e.verdict, e.missing, e.gone = s.Verdict, true, s.Seen
 		}
 		if e.labels == nil {
 			e.labels = map[string]label{}

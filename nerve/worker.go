@@ -149,7 +149,7 @@ func (n *Nerve) judge(serial string, evidence []glia.Evidence, took time.Duratio
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	e := n.disks[serial]
-	if e == nil || e.absent >= missingAfter {
+	if e == nil || e.missing {
 		return
 	}
 	n.metrics.duration.Observe(took.Seconds())

@@ -23,7 +23,7 @@ const (
 	KindBegun      Kind = "begun"
 	KindDone       Kind = "done"
 	KindFailed     Kind = "failed"
-	KindOverdue    Kind = "overdue"
+	KindWaits      Kind = "waits"    // the step goes on, and the text says for what it waits
 	KindReleased   Kind = "released" // the disk is handed to the person; Present is the baseline
 	KindRemoved    Kind = "removed"
 	KindInspecting Kind = "inspecting"
@@ -114,7 +114,7 @@ func (c *Case) apply(e Event) {
 		}
 	case KindFailed:
 		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Attempts++; s.Error, s.At = e.Text, e.At })
-	case KindOverdue:
+	case KindWaits:
 		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Error = e.Text })
 	case KindReleased:
 		c.Present = d.Present

@@ -70,7 +70,8 @@ func (e *Engine) awaitReplacement(ctx context.Context, c Case) error {
 		_, err := e.record(ctx, c, KindParked, "", fmt.Sprintf("ticket %s was resolved as %q: the disk is out of use and was not replaced; cancel the case or reopen the work with glia unpark %s", c.Ticket, t.Resolution, c.ID), Data{})
 		return err
 	}
-	resolved := t.Status == TicketResolved
+	// A person may resolve the ticket before the nerve has seen what was done.
+	resolved := t.Status == TicketResolved && e.Now().Sub(t.UpdatedAt) >= 2*e.RetryMin
 	switch found := Newcomers(c, disks); {
 	case len(found) > 0:
 		return e.inspect(ctx, c, found[0], t)

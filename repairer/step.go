@@ -253,7 +253,7 @@ func (e *Engine) overdue(ctx context.Context, c Case, name string) error {
 	if e.Overdue <= 0 || s.Error != "" || e.Now().Sub(s.At) < e.Overdue {
 		return nil
 	}
-	_, err := e.record(ctx, c, KindOverdue, name, fmt.Sprintf("still running after %s", e.Overdue), Data{})
+	_, err := e.record(ctx, c, KindWaits, name, fmt.Sprintf("still running after %s", e.Overdue), Data{})
 	return err
 }
 
@@ -329,7 +329,7 @@ func (e *Engine) settle(ctx context.Context, c Case) error {
 	if c.Step(StepSettle).Error == why {
 		return nil
 	}
-	_, err = e.record(ctx, c, KindFailed, StepSettle, why, Data{})
+	_, err = e.record(ctx, c, KindWaits, StepSettle, why, Data{})
 	return err
 }
 

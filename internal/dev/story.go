@@ -105,32 +105,36 @@ func (s *story) healthy(ctx context.Context) error {
 	})
 }
 
-// noticed waits for the nerve's verdict and for the announcement of it.
+// noticed waits until the detail of the verdict has come through.
 func (s *story) noticed(ctx context.Context, serial string) error {
-	said := false
+	var announced time.Duration
 	return s.view(ctx, func(v glia.FleetView) bool {
 		for _, h := range v.Hosts {
 			a := h.Member.Announcement
 			if a.Host != storyHost || a.Worst < glia.StateFailing {
 				continue
 			}
-			if !said {
-				said = true
-				var bad []string
-				for _, b := range a.Bad {
-					bad = append(bad, b.Device+":"+b.State.String())
-				}
-				s.at("announced", "%s in Serf: disks=%s bad=%s", storyHost, a.Worst, strings.Join(bad, ","))
+			if announced == 0 {
+				announced = time.Since(s.began)
 			}
 			for _, d := range h.Disks {
 				if d.Disk.Serial() == serial && d.Verdict.State >= glia.StateFailing {
-					s.at("noticed", "the nerve of %s says of %s, since %.1f s: %s", storyHost, serial, d.Verdict.Reasons[0].Since.Sub(s.began).Seconds(), d.Verdict.Summary())
+					s.say("%6.1f s  %-11s the nerve of %s says of %s: %s", d.Verdict.ObservedAt.Sub(s.began).Seconds(), "noticed", storyHost, serial, d.Verdict.Summary())
+					s.say("%6.1f s  %-11s in Serf: disks=%s disk_count=%d bad=%s", announced.Seconds(), "announced", a.Worst, a.DiskCount, badList(a))
 					return true
 				}
 			}
 		}
 		return false
 	})
+}
+
+func badList(a glia.Announcement) string {
+	var out []string
+	for _, b := range a.Bad {
+		out = append(out, b.Device+":"+b.State.String())
+	}
+	return strings.Join(out, ",")
 }
 
 // view follows the synapse until ok.

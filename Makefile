@@ -1,0 +1,54 @@
+# make demo   shows a disk being repaired on this machine (ONCE=1: ends after one repair)
+# make test   installs what the tests need and runs all of them
+# make build  puts nerve, synapse, repairer and glia into bin/
+# make bench  prints the figures that the project answers for, as ratios against a peer in the same run
+# make lint   runs the linters
+# make generate  makes the Go code of api/ again from its protobuf definitions
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  = -s -w -X glia.Version=$(VERSION)
+GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
+
+.PHONY: all build demo test vet bench lint generate deps deps-demo fuzz clean
+
+all: build
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/nerve ./cmd/synapse ./cmd/repairer ./cmd/glia
+
+deps:
+	@sh internal/testbed/install.sh test
+
+deps-demo:
+	@sh internal/testbed/install.sh demo
+
+demo: deps-demo build
+	bin/glia dev $(if $(ONCE),--once)
+
+test: deps vet
+	$(GO) test -race -timeout 20m ./...
+
+vet:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./...
+
+# Each decoder of outside bytes, FUZZTIME each.
+FUZZTIME ?= 30s
+fuzz:
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+		echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p || exit 1; done; done
+
+lint:
+	$(GO) run $(GOLANGCI) run ./...
+
+generate: deps
+	@mkdir -p .cache
+	$(GO) build -o .cache/ google.golang.org/protobuf/cmd/protoc-gen-go connectrpc.com/connect/cmd/protoc-gen-connect-go
+	cd api && PATH=$(CURDIR)/.cache:$$PATH protoc -I . --go_out=. --go_opt=module=glia/api --connect-go_out=. --connect-go_opt=module=glia/api glia/v1/*.proto
+
+clean:
+	rm -rf bin .cache
