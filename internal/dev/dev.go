@@ -56,6 +56,8 @@ type Options struct {
 	Once      bool      // end after one repair
 	Simulated bool      // directories even where loop devices are possible
 	Out       io.Writer // what a person reads
+
+	noRepairer bool // a test runs its own
 }
 
 // DefaultDir is where a demo has its disks and files.
@@ -186,12 +188,21 @@ func (d *demo) start(ctx context.Context, g *errgroup.Group, log *slog.Logger) e
 	s.Resolve("synapse-1")
 	g.Go(func() error { return program.Synapse(ctx, s, nil, log.With("program", "synapse")) })
 
-	r := config.DefaultRepairer()
-	r.Database, r.Synapse, r.Mode, r.API.Listen = filepath.Join(d.Dir, "repairer", "glia.db"), d.synapse, config.ModeAuto, prefix+".1:7413"
-	r.Repair.Settle, r.Repair.RetryMin = config.Duration(3*time.Second), config.Duration(time.Second)
-	r.Resolve("")
-	g.Go(func() error { return program.Repairer(ctx, r, nil, log.With("program", "repairer")) })
+	if !d.noRepairer {
+		r := d.repairerConfig(prefix + ".1:7413")
+		g.Go(func() error { return program.Repairer(ctx, r, nil, log.With("program", "repairer")) })
+	}
 	return nil
+}
+
+// repairerConfig is the configuration of the demo's repairer: it acts by itself, and is content with a
+// new disk soon.
+func (d *demo) repairerConfig(listen string) config.Repairer {
+	c := config.DefaultRepairer()
+	c.Database, c.Synapse, c.Mode, c.API.Listen = filepath.Join(d.Dir, "repairer", "glia.db"), d.synapse, config.ModeAuto, listen
+	c.Repair.Settle, c.Repair.RetryMin = config.Duration(3*time.Second), config.Duration(time.Second)
+	c.Resolve("")
+	return c
 }
 
 // nerveConfig is the configuration of a demo host: quick, with the write probe, and blind to all
