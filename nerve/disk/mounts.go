@@ -162,7 +162,7 @@ func overlayCarriers(all []mounted, self int) (on []string, known bool) {
 func mountOf(all []mounted, path string) int {
 	best := -1
 	for i, m := range all {
-		if within(path, m.Mountpoint) && (best < 0 || len(m.Mountpoint) > len(all[best].Mountpoint)) {
+		if within(path, m.Mountpoint) && (best < 0 || len(m.Mountpoint) >= len(all[best].Mountpoint)) {
 			best = i
 		}
 	}

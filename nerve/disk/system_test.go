@@ -24,6 +24,10 @@ func TestSource_ProtectsWhatCarriesTheSystem(t *testing.T) {
 			h.mount("sda1", "/", "ext4")
 			h.mount("sdc", "/var/lib/data", "xfs")
 		}},
+		{"both processes see the same", "carries / (on sda1)", "", "", func(h *host) {
+			h.mount("sda1", "/", "ext4")
+			h.line("proc/1/mountinfo", "30 1 "+h.nums["sda1"]+" / / rw - ext4 /dev/sda1 rw")
+		}},
 		{"whole disk", "", "", "carries / (on sdc)", func(h *host) { h.mount("sdc", "/", "ext4") }},
 		{"LVM on a mirror", "carries / (on vg0-root, on md0, on sda2); carries /boot (on sda1)", "carries / (on vg0-root, on md0, on sdb2)", "", func(h *host) {
 			h.on("md0", "sda2", "sdb2")

@@ -50,6 +50,7 @@ func TestSource_ListsATargetOnceAndSwapByName(t *testing.T) {
 	h.sata("sda", "ZA1", 1)
 	h.mountLine(h.nums["sda"], "/", "/data", "ext4", "/dev/sda", "rw")
 	h.mountLine(h.nums["sda"], "/", "/data", "ext4", "/dev/sda", "rw,discard")
+	h.mountLine("0:40", "/", "/run/x", "overlay", "overlay", "rw,lowerdir=/data/l,upperdir=/data/u,workdir=/data/w")
 	h.sata("sdb", "ZA2", 2)
 	h.part("sdb", "sdb5", 5, 2048, 4096)
 	h.mapped("dm-0", "vg-swap", "LVM-abc", "sdb5")
@@ -57,7 +58,7 @@ func TestSource_ListsATargetOnceAndSwapByName(t *testing.T) {
 	h.file("dev/dm-0", "")
 	h.swap("/dev/vg/swap", "partition")
 	d := h.disks()
-	equal(t, "mounts", len(d["ZA1"].Mounts), 1)
+	equal(t, "mounts, without the overlay", len(d["ZA1"].Mounts), 1)
 	equal(t, "the newest is on top", d["ZA1"].Mounts[0].Options, "rw,relatime,discard")
 	equal(t, "swap", strings.Join(d["ZA2"].Swap, " "), "dm-0")
 }
