@@ -33,6 +33,7 @@ type Repair struct {
 	Attempts     int          `toml:"attempts"`  // failures of one step until its case is parked; at least 1
 	Settle       Duration     `toml:"settle"`    // how long the new disk must be healthy before the case closes
 	MaxViewAge   Duration     `toml:"max_view_age"`
+	CoolDown     Duration     `toml:"cool_down"` // after a case was cancelled, until its disk may get another one
 }
 
 // Limits is the section [limits]: how many cases may be past their gates. At least 1 each.
@@ -66,7 +67,7 @@ func DefaultRepairer() Repairer {
 			Verdicts: []glia.State{glia.StateFailing, glia.StateFailed},
 			Tick:     seconds(1), OrderTimeout: minutes(10),
 			RetryMin: seconds(5), RetryMax: minutes(10), Attempts: 5,
-			Settle: minutes(1), MaxViewAge: minutes(2),
+			Settle: minutes(1), MaxViewAge: minutes(2), CoolDown: minutes(24 * 60),
 		},
 		Limits: Limits{Fleet: 2, Host: 1},
 	}
@@ -166,4 +167,5 @@ func (r Repair) validate(c *check) {
 	c.within("repair.attempts", r.Attempts, 1, 0)
 	c.positive("repair.settle", r.Settle)
 	c.positive("repair.max_view_age", r.MaxViewAge)
+	c.positive("repair.cool_down", r.CoolDown)
 }

@@ -101,6 +101,8 @@ type Case struct {
 	Alarm  string `json:"alarm,omitempty"`  // a person must look now; no act while it is set
 	Parked string `json:"parked,omitempty"` // why a person is needed
 	Cancel string `json:"cancel,omitempty"` // who asked to cancel, and why; the undoing goes on
+
+	NotRestored string `json:"not_restored,omitempty"` // why a cancelled case could not put the disk back into use
 }
 
 // Serial is the key of the disk under repair.
@@ -125,6 +127,8 @@ func (c Case) WaitingFor() string {
 		return c.Alarm
 	case c.Parked != "":
 		return "a person: " + c.Parked
+	case c.Cancel != "":
+		return "the undoing; it was cancelled by " + c.Cancel
 	case len(c.Refusals) > 0:
 		return c.Refusals[0].String()
 	case c.Rejected != nil && c.Phase == PhaseAwaitingReplacement:

@@ -28,7 +28,7 @@ type Pool struct {
 	Driver string
 }
 
-// Options are what an engine is made of. All fields but Pools and Overdue are needed.
+// Options are what an engine is made of. All fields but Pools, CoolDown and Overdue are needed.
 type Options struct {
 	Store   Store
 	Feed    Feed
@@ -46,6 +46,7 @@ type Options struct {
 	RetryMin   time.Duration // first wait after a failed attempt
 	RetryMax   time.Duration // longest wait between attempts
 	Attempts   int           // failed attempts of one step before the case is parked
+	CoolDown   time.Duration // after a case was cancelled, until its disk may get another one
 	Overdue    time.Duration // after which a step that still runs is reported; it is never cut off
 
 	Now func() time.Time
@@ -218,8 +219,12 @@ func (e *Engine) openCases(ctx context.Context) error {
 				}
 				continue
 			}
-			if err := e.open(ctx, d, now); err != nil {
+			blocked, err := e.open(ctx, d, now)
+			if err != nil {
 				return err
+			}
+			if blocked != "" {
+				findings = append(findings, fmt.Sprintf("%s is %s and gets no case: %s", d.Disk, d.Verdict.State, blocked))
 			}
 		}
 	}
@@ -227,21 +232,33 @@ func (e *Engine) openCases(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) open(ctx context.Context, d glia.DiskStatus, now time.Time) error {
+// open opens a case, or says why the disk gets none now. A person who has cancelled the last one is
+// not asked again at once.
+func (e *Engine) open(ctx context.Context, d glia.DiskStatus, now time.Time) (blocked string, err error) {
+	last, err := e.Store.LastCase(ctx, d.Disk.Serial())
+	switch {
+	case errors.Is(err, glia.ErrNotFound):
+	case err != nil:
+		return "", fmt.Errorf("look for cases of %s: %w", d.Disk, err)
+	case !last.Phase.Ended():
+		return "", nil
+	case last.Phase == PhaseCancelled && now.Before(last.ClosedAt.Add(e.CoolDown)):
+		return fmt.Sprintf("its case %s was cancelled by %s; a new one is opened after %s", last.ID, last.Cancel, last.ClosedAt.Add(e.CoolDown).UTC().Format(time.RFC3339)), nil
+	}
 	mode, driver := e.modeFor(d.Disk.Location.Host)
-	_, err := e.Store.Open(ctx, Event{
+	_, err = e.Store.Open(ctx, Event{
 		At: now, Kind: KindOpened,
 		Text: fmt.Sprintf("%s is %s", d.Disk, d.Verdict.Summary()),
 		Data: Data{Disk: &d.Disk, Verdict: &d.Verdict, Mode: mode, Driver: driver},
 	})
 	switch {
 	case errors.Is(err, ErrAlreadyOpen):
-		return nil
+		return "", nil
 	case err != nil:
-		return fmt.Errorf("open a case for %s: %w", d.Disk, err)
+		return "", fmt.Errorf("open a case for %s: %w", d.Disk, err)
 	}
 	e.Log.Info("case opened", "serial", d.Disk.Serial(), "host", d.Disk.Location.Host, "verdict", d.Verdict.State)
-	return nil
+	return "", nil
 }
 
 // modeFor finds the mode and driver of a host, with the defaults for hosts of no pool.

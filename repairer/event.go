@@ -24,6 +24,7 @@ const (
 	KindDone       Kind = "done"
 	KindFailed     Kind = "failed"
 	KindWaits      Kind = "waits"    // the step goes on, and the text says for what it waits
+	KindLeftOut    Kind = "left out" // a step of the undoing that is not possible
 	KindReleased   Kind = "released" // the disk is handed to the person; Present is the baseline
 	KindRemoved    Kind = "removed"
 	KindInspecting Kind = "inspecting"
@@ -116,6 +117,9 @@ func (c *Case) apply(e Event) {
 		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Attempts++; s.Error, s.At = e.Text, e.At })
 	case KindWaits:
 		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Error = e.Text })
+	case KindLeftOut:
+		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Done, s.Error, s.At = true, e.Text, e.At })
+		c.NotRestored = e.Text
 	case KindReleased:
 		c.Present = d.Present
 	case KindRemoved:

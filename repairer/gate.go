@@ -18,7 +18,7 @@ type Refusal struct {
 }
 
 func (r Refusal) String() string {
-	return fmt.Sprintf("%s: %s (limit: %s) until %s", r.Gate, r.Value, r.Limit, r.Until)
+	return fmt.Sprintf("%s: %s; allowed: %s; until %s", r.Gate, r.Value, r.Limit, r.Until)
 }
 
 // The names of the gates.
@@ -103,7 +103,7 @@ func gatePause(c Case, f Facts) *Refusal {
 			if !p.Until.IsZero() {
 				until = p.Until.UTC().Format(time.RFC3339) + " or " + until
 			}
-			return &Refusal{Gate: GatePause, Value: fmt.Sprintf("%s is paused by %s: %s", p.Scope, p.Owner, p.Reason), Limit: "no pause", Until: until}
+			return &Refusal{Gate: GatePause, Value: fmt.Sprintf("%s is paused by %s: %s", p.Scope, p.Owner, p.Reason), Limit: "nothing is paused", Until: until}
 		}
 	}
 	return nil
@@ -164,11 +164,11 @@ func gateWitnesses(c Case, _ Facts) *Refusal {
 	if approved(c) || len(c.Verdict.Witnesses()) >= 2 || (c.Plan != nil && c.Plan.Mode != ModeAuto) {
 		return nil
 	}
-	seen := "none"
+	seen := "no evidence speaks against the disk itself"
 	if w := c.Verdict.Witnesses(); len(w) > 0 {
-		seen = string(w[0]) + " alone"
+		seen = "only " + string(w[0]) + " evidence speaks against the disk"
 	}
-	return &Refusal{Gate: GateWitnesses, Value: "witnesses against the disk: " + seen, Limit: "two classes of evidence, or an approval", Until: "another kind of evidence agrees, or " + approveHint(c)}
+	return &Refusal{Gate: GateWitnesses, Value: seen, Limit: "two classes of evidence, or an approval", Until: "another kind of evidence agrees, or " + approveHint(c)}
 }
 
 func gateHostBudget(c Case, f Facts) *Refusal {
@@ -208,8 +208,8 @@ func approved(c Case) bool {
 }
 
 func approveHint(c Case) string {
-	if c.Plan == nil {
-		return "there is a plan"
+	if c.Plan == nil || c.ID == "" {
+		return "a case is open and its plan is approved"
 	}
 	return fmt.Sprintf("glia approve %s --hash %s", c.ID, c.Plan.Hash())
 }

@@ -356,9 +356,9 @@ func explain(d glia.DiskStatus, c Case, states []glia.State, now time.Time) []st
 	case c.Phase.Ended():
 		lines = append(lines, fmt.Sprintf("Its last case %s ended %s at %s.", c.ID, c.Phase, c.ClosedAt.UTC().Format(time.RFC3339)))
 	default:
-		line := fmt.Sprintf("Case %s is %s", c.ID, c.Phase)
+		line := fmt.Sprintf("Case %s is in phase %s", c.ID, c.Phase)
 		if w := c.WaitingFor(); w != "" {
-			line += ", waiting for " + w
+			line += ", held back by " + w
 		}
 		lines = append(lines, line+".")
 	}

@@ -13,10 +13,10 @@ import (
 // step does the one next thing of a case, which the facts in the log name.
 func (e *Engine) step(ctx context.Context, c Case, pauses []Pause) error {
 	switch {
-	case c.Cancel != "":
-		return e.undo(ctx, c)
 	case c.Parked != "":
 		return nil
+	case c.Cancel != "":
+		return e.undo(ctx, c)
 	case !c.Started:
 		return e.prepare(ctx, c, pauses)
 	}
@@ -234,8 +234,7 @@ func (e *Engine) act(ctx context.Context, c Case, name string, do func(Case) (Da
 	case errors.Is(err, glia.ErrStaleEpoch), ctx.Err() != nil:
 		return err
 	case errors.As(err, &refused):
-		_, err = e.record(ctx, c, KindParked, name, name+" was "+err.Error(), Data{})
-		return err
+		return e.giveUp(ctx, c, name, name+" was "+brief(err))
 	case err != nil:
 		return e.failed(ctx, c, name, err)
 	}
@@ -267,7 +266,17 @@ func (e *Engine) failed(ctx context.Context, c Case, name string, cause error) e
 	if c.Step(name).Attempts < e.Attempts {
 		return nil
 	}
-	_, err = e.record(ctx, c, KindParked, name, fmt.Sprintf("%s did not succeed in %d attempts: %s; mend it, then glia unpark %s", name, c.Step(name).Attempts, brief(cause), c.ID), Data{})
+	return e.giveUp(ctx, c, name, fmt.Sprintf("%s did not succeed in %d attempts: %s", name, c.Step(name).Attempts, brief(cause)))
+}
+
+// giveUp parks the case. A step that only undoes what a cancelled case has done is left out instead:
+// the disk stays out of use, and the case ends and says so.
+func (e *Engine) giveUp(ctx context.Context, c Case, name, text string) error {
+	if c.Cancel != "" && slices.ContainsFunc(c.Plan.stage(StageRestore), func(s PlanStep) bool { return s.Name == name }) {
+		_, err := e.record(ctx, c, KindLeftOut, name, text, Data{})
+		return err
+	}
+	_, err := e.record(ctx, c, KindParked, name, text+"; mend it, then glia unpark "+c.ID, Data{})
 	return err
 }
 

@@ -33,11 +33,22 @@ func (e *Engine) undo(ctx context.Context, c Case) error {
 	}
 	if c.Ticket != "" && !c.Step(StepClose).Done {
 		return e.act(ctx, c, StepClose, func(c Case) (Data, error) {
-			return Data{}, e.Tracker.Close(ctx, c.Key(StepClose), c.Ticket, "Do not pull "+c.Serial()+": the repair was cancelled and the disk is in use again. "+c.Cancel)
+			return Data{}, e.Tracker.Close(ctx, c.Key(StepClose), c.Ticket, cancelText(c))
 		})
 	}
-	_, err := e.record(ctx, c, KindEnded, "", fmt.Sprintf("cancelled: %s", c.Cancel), Data{Phase: PhaseCancelled})
+	text := "cancelled by " + c.Cancel
+	if c.NotRestored != "" {
+		text += "; the disk is still out of use: " + c.NotRestored
+	}
+	_, err := e.record(ctx, c, KindEnded, "", text, Data{Phase: PhaseCancelled})
 	return err
+}
+
+func cancelText(c Case) string {
+	if c.NotRestored != "" {
+		return fmt.Sprintf("Do not replace %s for now: the repair was cancelled by %s. The disk is still out of use: %s", c.Serial(), c.Cancel, c.NotRestored)
+	}
+	return fmt.Sprintf("Do not pull %s: the repair was cancelled by %s, and the disk is in use again.", c.Serial(), c.Cancel)
 }
 
 func anyBegun(c Case, stage Stage) bool {

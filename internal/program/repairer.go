@@ -40,7 +40,7 @@ func Repairer(ctx context.Context, c config.Repairer, started func(), log *slog.
 	engine = repairer.New(repairer.Options{
 		Store: st, Feed: feed, Hosts: nerves, Tracker: tickets, Drivers: map[string]repairer.Driver{"": fs, filesystem.Name: fs},
 		Mode: repairer.Mode(c.Mode), Pools: pools(c.Pools), Limits: repairer.Limits{Fleet: c.Limits.Fleet, Host: c.Limits.Host},
-		States: c.Repair.Verdicts, Tick: time.Duration(c.Repair.Tick), Overdue: time.Duration(c.Repair.OrderTimeout), Settle: time.Duration(c.Repair.Settle), MaxViewAge: time.Duration(c.Repair.MaxViewAge),
+		States: c.Repair.Verdicts, Tick: time.Duration(c.Repair.Tick), Overdue: time.Duration(c.Repair.OrderTimeout), CoolDown: time.Duration(c.Repair.CoolDown), Settle: time.Duration(c.Repair.Settle), MaxViewAge: time.Duration(c.Repair.MaxViewAge),
 		RetryMin: time.Duration(c.Repair.RetryMin), RetryMax: time.Duration(c.Repair.RetryMax), Attempts: c.Repair.Attempts, Now: time.Now, Log: log,
 	})
 	log.Info("repairing", "database", c.Database, "epoch", st.Epoch(), "mode", c.Mode, "synapse", c.Synapse)
