@@ -1,7 +1,9 @@
 package hand_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,9 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"glia/nerve/hand"
+	"golang.org/x/sys/unix"
 
 	gliav1 "glia/api/glia/v1"
+	"glia/nerve/hand"
 )
 
 // crashed is a state directory as a crash leaves it.
@@ -24,9 +27,9 @@ func crashed(t *testing.T, from string) string {
 	return to
 }
 
-// Invariant 6, for every byte of the journal at which a crash can cut it: the act is done in the end,
-// and not once more after its outcome is on the medium.
-func TestHand_CrashAtEveryByteOfTheJournal(t *testing.T) {
+// Invariant 6, wherever a crash cuts the journal: the act is done in the end, and not once more after
+// its outcome is on the medium.
+func TestHand_CrashWhileTheJournalIsWritten(t *testing.T) {
 	t.Parallel()
 	l := fakeLab(t)
 	l.add("OLD", 1, "loop999", 32*mib)
@@ -39,7 +42,12 @@ func TestHand_CrashAtEveryByteOfTheJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := range len(whole) + 1 {
+	border := bytes.IndexByte(whole, '\n')
+	cuts := []int{0, 1, border - 1, border, border + 1, border + 2, len(whole) - 2, len(whole) - 1, len(whole)}
+	for n := 13; n < len(whole); n += 37 {
+		cuts = append(cuts, n)
+	}
+	for _, n := range cuts {
 		dir := crashed(t, opts.StateDir)
 		if err := os.WriteFile(filepath.Join(dir, "journal"), whole[:n], 0o600); err != nil {
 			t.Fatal(err)
@@ -120,6 +128,7 @@ func TestHand_CrashDuringFormat(t *testing.T) {
 			t.Run(fsType+" "+c.name, func(t *testing.T) {
 				t.Parallel()
 				l := newLab(t)
+				l.alone(fsType)
 				dev := l.attach("NEW", 2, size)
 				var left string
 				rec := &recorder{}
@@ -206,4 +215,39 @@ func TestNew_DropsWhatEndedLongAgo(t *testing.T) {
 	if j, _ := os.ReadFile(path); strings.Count(string(j), "\n") != 1 || !strings.Contains(string(j), `"`+first.Key+`"`) {
 		t.Errorf("the journal is %s", j)
 	}
+}
+
+// Without an audit log there are no acts; once there is room again, there are.
+func TestHand_DoesNotActWhenTheJournalIsFull(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.add("A", 1, "loop999", mib)
+	rec := &recorder{}
+	opts := l.options(rec)
+	opts.DrainHook = []string{"drain"}
+	dir := l.mkdir("state")
+	l.sh("mount", "-t", "tmpfs", "-o", "size=64k", "none", dir)
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	h := l.hand(opts)
+	wantDone(t, finish(t, h, order(drain, "A", 1)))
+
+	fill := filepath.Join(dir, "fill")
+	if err := os.WriteFile(fill, make([]byte, 1<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	o := order(drain, "A", 1, func(o *gliav1.Order) { o.Filesystem.Options = strings.Repeat("x", 8192) })
+	wantNo(t, finish(t, h, o), refused, "the act can not be recorded", "no space left")
+	if _, err := h.Execute(t.Context(), order(drain, "A", 1, epoch(6))); !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "remember epoch 6") {
+		t.Errorf("an epoch that can not be remembered gives %v", err)
+	}
+	if calls := rec.Calls(); len(calls) != 1 {
+		t.Errorf("ran %q", calls)
+	}
+	os.Remove(fill)
+	wantDone(t, finish(t, h, order(drain, "A", 1))) // shorter than the line that did not fit
+	stop(t, h)
+	h = l.hand(opts)
+	wantDone(t, finish(t, h, o))
+	stop(t, h)
+	wantDone(t, finish(t, l.hand(opts), o))
 }

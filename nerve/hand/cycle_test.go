@@ -26,6 +26,7 @@ func TestHand_RepairsADisk(t *testing.T) {
 		t.Run(c.fsType, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
+			l.alone(c.fsType)
 			old, target := l.attach("OLD", 3, c.size), l.mkdir("data 1")
 			l.sh(append(c.mkfs, "/dev/"+old)...)
 			l.sh("mount", "-o", "noatime", "/dev/"+old, target)

@@ -85,7 +85,13 @@ func TestHand_ActsOutliveTheCall(t *testing.T) {
 	goOn <- nil
 	wantDone(t, finish(t, h, newer))
 	wantDone(t, finish(t, h, newer))
-	wantNo(t, send(other), refused, "key "+o.Key+" was given for the drain of A")
+	for _, dry := range []bool{false, true} {
+		newer.DryRun, other.DryRun = dry, dry
+		if r := finish(t, h, newer); r.Output != "printed" || r.EndedAt == nil {
+			t.Errorf("dry=%t: got %v, want what is recorded", dry, r)
+		}
+		wantNo(t, finish(t, h, other), refused, "key "+o.Key+" was given for the drain of A")
+	}
 	if calls := rec.Calls(); len(calls) != 2 {
 		t.Errorf("ran %q", calls)
 	}

@@ -71,7 +71,15 @@ func (l *lab) add(serial string, slot int, device string, size int64) {
 	})
 }
 
-var attaching sync.Mutex
+var attaching, mountingXFS sync.Mutex
+
+// alone keeps tests apart that mount XFS: the kernel takes each UUID once. Call it before attach.
+func (l *lab) alone(fsType string) {
+	if fsType == "xfs" {
+		mountingXFS.Lock()
+		l.t.Cleanup(mountingXFS.Unlock)
+	}
+}
 
 // attach puts a blank disk into a slot and returns its kernel name.
 func (l *lab) attach(serial string, slot int, size int64) string {

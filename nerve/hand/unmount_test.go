@@ -19,6 +19,7 @@ import (
 // mounted is a lab with the disk OLD in slot 1, mounted.
 func mounted(t *testing.T, fsType string) (l *lab, device, target string) {
 	l = newLab(t)
+	l.alone(fsType)
 	size, uuid := int64(32*mib), []string{"-U", oldUUID}
 	if fsType == "xfs" {
 		size, uuid = 320*mib, []string{"-m", "uuid=" + oldUUID}
@@ -181,6 +182,14 @@ func TestHand_DetachesTheFilesystemOfAMissingDisk(t *testing.T) {
 			l.add("BYSTANDER", 7, device, 0) // the name went to another disk
 			wantNo(t, finish(t, h, order(unmount, "OLD", 1, is(fsType, target))), refused, "which is of disk BYSTANDER, not of OLD")
 			l.change("BYSTANDER", func(d *glia.Disk) { d.Location.Device = "" })
+			l.attach("LVM", 8, mib)
+			l.change("LVM", func(d *glia.Disk) { d.Mounts = []glia.Mount{{Source: "dm-3", Target: target}} })
+			wantNo(t, finish(t, h, order(unmount, "OLD", 1, is(fsType, target))), refused, "which is of disk LVM, not of OLD")
+			l.change("LVM", func(d *glia.Disk) { d.Mounts = nil })
+			bind := l.mkdir("bind")
+			l.sh("mount", "--bind", target, bind)
+			wantNo(t, finish(t, h, order(unmount, "OLD", 1, is(fsType, target))), refused, "is mounted elsewhere too", bind)
+			l.sh("umount", bind)
 			if calls := rec.Calls(); len(calls) > 0 {
 				t.Fatalf("ran %q", calls)
 			}
@@ -193,6 +202,25 @@ func TestHand_DetachesTheFilesystemOfAMissingDisk(t *testing.T) {
 			wantDone(t, finish(t, h, order(unmount, "OLD", 1, is(fsType, target))))
 		})
 	}
+}
+
+// An XFS that has shut down does not tell its UUID. While the kernel still has the device, nothing
+// proves then that the mount was the missing disk's.
+func TestHand_DoesNotDetachWhatItCanNotIdentify(t *testing.T) {
+	t.Parallel()
+	l, device, target := mounted(t, "xfs")
+	l.sh("xfs_io", "-x", "-c", "shutdown", target)
+	l.change("OLD", func(d *glia.Disk) { d.Location.Device = "" })
+	defer l.change("OLD", func(d *glia.Disk) { d.Location.Device = device })
+	rec := &recorder{to: hand.Linux()}
+	h := l.hand(l.options(rec))
+	wantNo(t, finish(t, h, order(unmount, "OLD", 1, is("xfs", target))), refused, "its UUID can not be told")
+	if calls := rec.Calls(); len(calls) > 0 {
+		t.Errorf("ran %q", calls)
+	}
+	// With the disk in the inventory its device proves it, and a shut-down XFS is unmounted as usual.
+	l.change("OLD", func(d *glia.Disk) { d.Location.Device = device })
+	wantDone(t, finish(t, h, order(unmount, "OLD", 1, is("xfs", target))))
 }
 
 func TestMountedUUID_OfEveryKernel(t *testing.T) {

@@ -75,8 +75,9 @@ type Agent struct {
 	changes registry.Signal
 	names   *nameGuard
 	seeds   *seeds
-	writing chan struct{} // holds one token: only one Announce at a time reads and writes the tags
-	stop    context.CancelFunc
+	writing chan struct{}      // holds one token: only one Announce at a time reads and writes the tags
+	stop    context.CancelFunc // ends the workers
+	joining sync.WaitGroup     // the worker that tries seeds
 	closing sync.Once
 }
 
@@ -132,7 +133,7 @@ func (a *Agent) start(o Options) error {
 	a.names.own.Store(new(a.Addr()))
 	ctx, stop := context.WithCancel(context.Background())
 	a.stop = stop
-	go a.keepJoined(ctx)
+	a.joining.Go(func() { a.keepJoined(ctx) })
 	go a.awaitShutdown(ctx)
 	return nil
 }
@@ -294,8 +295,10 @@ func (a *Agent) Close(ctx context.Context) (err error) {
 	return nil
 }
 
-// leave leaves unless "serf leave" over RPC has done so, or is about to.
+// leave leaves unless "serf leave" over RPC has done so, or is about to. An attempt to join must end
+// before: Serf would send its "I am here" after the "I leave", and others would see the host as gone.
 func (a *Agent) leave() error {
+	a.joining.Wait()
 	switch a.agent.Serf().State() {
 	case hserf.SerfAlive:
 		return a.agent.Leave()
