@@ -13,6 +13,7 @@ import (
 	"io"
 	"log"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -33,13 +34,13 @@ const patience = 20 * time.Second
 // bed is one server with its data. The data outlives a restart of the server, as a database does.
 type bed struct {
 	dir   string
-	addr  string
+	addr  string // its own loopback address, so that nobody takes the port while the server is down
 	world *world
 	http  *http.Server
 }
 
 func newBed(dir string) (*bed, error) {
-	b := &bed{dir: dir, addr: "127.0.0.1:0", world: newWorld()}
+	b := &bed{dir: dir, addr: fmt.Sprintf("127.%d.%d.1:0", 64+mathrand.IntN(128), mathrand.IntN(256)), world: newWorld()}
 	return b, b.start(nil)
 }
 
@@ -94,7 +95,7 @@ func (b *bed) command(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(b.start(nil))
 	case "tls":
 		b.stop()
-		t, err := mutualTLS(b.dir)
+		t, err := mutualTLS(b.dir, b.addr)
 		ts.Check(err)
 		ts.Check(b.start(t))
 	case "scene":
@@ -124,7 +125,11 @@ func (b *bed) command(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // mutualTLS makes an authority and one certificate that both sides use, and leaves the files in dir.
-func mutualTLS(dir string) (*tls.Config, error) {
+func mutualTLS(dir, addr string) (*tls.Config, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -132,7 +137,7 @@ func mutualTLS(dir string) (*tls.Config, error) {
 	cert := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "glia test"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.ParseIP(host)},
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}

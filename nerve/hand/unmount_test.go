@@ -125,7 +125,11 @@ func TestHand_UnmountRefusesWhatTheOrderDoesNotName(t *testing.T) {
 func TestHand_UnmountSeesOtherNamespaces(t *testing.T) {
 	t.Parallel()
 	l, _, target := mounted(t, "ext4")
-	box := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", "echo in; exec sleep 1000")
+	// The new namespace has a copy of every mount of the machine; those of other tests are dropped at once,
+	// or it would hold their disks too.
+	box := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c",
+		`while read -r _ _ _ _ at _; do case $at in "$1") ;; "$2"/*) umount --lazy "$at";; esac; done </proc/self/mountinfo; echo in; exec sleep 1000`,
+		"sh", target, os.TempDir())
 	out, err := box.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

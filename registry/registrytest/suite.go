@@ -92,10 +92,20 @@ func alive(a glia.Announcement) glia.Member {
 	return glia.Member{Announcement: a, Status: glia.MemberAlive}
 }
 
+// announce announces as a nerve does: an announcement that could not be made is made again.
 func announce(t *testing.T, to registry.Announcer, a glia.Announcement) {
 	t.Helper()
-	if err := to.Announce(t.Context(), a); err != nil {
-		t.Fatal(err)
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	defer cancel()
+	for {
+		err := to.Announce(ctx, a)
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+		t.Logf("once more: %v", err)
 	}
 }
 

@@ -40,7 +40,10 @@ func (a *Agent) Announce(ctx context.Context, ann glia.Announcement) error {
 	if maps.Equal(present, want) {
 		return nil
 	}
-	if err := a.agent.SetTags(want); err != nil {
+	// Serf waits some seconds for the gossip to go out. When only that failed, the tags are set and
+	// the next exchange of states carries them. When its own news of this member came in between, they
+	// are not set, and the caller has to try again.
+	if err := a.agent.SetTags(want); err != nil && !maps.Equal(a.agent.Serf().LocalMember().Tags, want) {
 		return fmt.Errorf("announce %s: set tags: %w", ann.Host, err)
 	}
 	return nil
