@@ -30,6 +30,13 @@ type Inventory interface {
 	Scan(ctx context.Context) ([]glia.Disk, error)
 }
 
+// Doubter is an inventory that also knows of devices that it can not tell from others.
+type Doubter interface {
+	// ScanAll is Scan that also names the serials that some device claims but that can not be told
+	// apart, each with the reason. Such a disk is unknown, not missing.
+	ScanAll(ctx context.Context) (disks []glia.Disk, doubtful map[string]string, err error)
+}
+
 // Prober observes one disk. It may block for as long as the kernel does, and is never called for a
 // disk whose former call has not returned.
 type Prober interface {
@@ -178,7 +185,14 @@ func poke(c chan struct{}) {
 // scan reads the inventory and brings the entries up to date. When it can not be read nothing
 // changes: a disk is missing only when a good inventory does not show it.
 func (n *Nerve) scan(ctx context.Context) error {
-	found, err := n.Inventory.Scan(ctx)
+	var doubtful map[string]string
+	var found []glia.Disk
+	var err error
+	if all, ok := n.Inventory.(Doubter); ok {
+		found, doubtful, err = all.ScanAll(ctx)
+	} else {
+		found, err = n.Inventory.Scan(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -191,7 +205,11 @@ func (n *Nerve) scan(ctx context.Context) error {
 		n.saw(d, now)
 	}
 	for serial, e := range n.disks {
-		if !seen[serial] {
+		switch why := doubtful[serial]; {
+		case seen[serial]:
+		case why != "":
+			n.doubt(serial, e, why)
+		default:
 			n.missed(serial, e, now)
 		}
 	}
@@ -215,6 +233,19 @@ func (n *Nerve) saw(d glia.Disk, now time.Time) {
 	e.disk, e.missing, e.gone, e.seen = e.labelled(d), false, time.Time{}, now
 	if e.worker == nil && n.life != nil {
 		e.worker = n.startWorker(n.life, d.Serial())
+	}
+}
+
+// doubt notes that something claims to be the disk and may not be it. The caller holds the mutex.
+func (n *Nerve) doubt(serial string, e *entry, why string) {
+	if e.worker != nil {
+		e.worker.stop()
+		e.worker = nil
+	}
+	if e.verdict.Why != why {
+		n.Log.Warn("disk can not be identified", "serial", serial, "why", why)
+		e.verdict, e.missing, e.evidence = judge.Unprobed(why), false, nil
+		n.dirty = true
 	}
 }
 

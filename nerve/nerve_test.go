@@ -232,6 +232,49 @@ func TestNerve_MissingDisks(t *testing.T) {
 	})
 }
 
+// doubter is a bench on which the identity of some disks is in doubt.
+type doubter struct {
+	*bench
+	why map[string]string
+}
+
+func (d doubter) ScanAll(ctx context.Context) ([]glia.Disk, map[string]string, error) {
+	disks, err := d.Scan(ctx)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return disks, d.why, err
+}
+
+func TestNerve_DoubtfulDiskIsUnknownAndNotMissing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := doubter{newBench("A", "B"), map[string]string{}}
+		o := b.options(dir)
+		o.Inventory = b
+		n, err := nerve.New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- n.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+		time.Sleep(time.Second)
+		slot := b.disks["B"]
+		b.do(func() { delete(b.disks, "B"); b.why["B"] = "claimed by sdb and sdc" })
+		time.Sleep(time.Minute)
+		if s := state(n, "B"); s != glia.StateUnknown {
+			t.Errorf("B is %s", s)
+		}
+		b.do(func() { b.disks["B"] = slot; delete(b.why, "B") })
+		time.Sleep(time.Minute)
+		if s := state(n, "B"); s != glia.StateHealthy {
+			t.Errorf("B is %s when it is told apart again", s)
+		}
+	})
+}
+
 func TestNerve_InventoryThatCanNotBeReadHidesNoDisk(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -18,6 +18,9 @@ func main() {
 		Load: config.LoadNerve,
 		Log:  func(c config.Nerve) config.Log { return c.Log },
 		Run: func(ctx context.Context, p *daemon.Process[config.Nerve]) error {
+			p.OnReload(func(config.Nerve) {
+				p.Log.Warn("of the new configuration only [log] is in force; the rest needs a restart")
+			})
 			return program.Nerve(ctx, p.Config, program.NerveParts{Started: p.Ready}, p.Log)
 		},
 	}))

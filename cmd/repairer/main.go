@@ -18,6 +18,9 @@ func main() {
 		Load: config.LoadRepairer,
 		Log:  func(c config.Repairer) config.Log { return c.Log },
 		Run: func(ctx context.Context, p *daemon.Process[config.Repairer]) error {
+			p.OnReload(func(config.Repairer) {
+				p.Log.Warn("of the new configuration only [log] is in force; the rest needs a restart")
+			})
 			return program.Repairer(ctx, p.Config, p.Ready, p.Log)
 		},
 	}))

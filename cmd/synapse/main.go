@@ -18,6 +18,9 @@ func main() {
 		Load: config.LoadSynapse,
 		Log:  func(c config.Synapse) config.Log { return c.Log },
 		Run: func(ctx context.Context, p *daemon.Process[config.Synapse]) error {
+			p.OnReload(func(config.Synapse) {
+				p.Log.Warn("of the new configuration only [log] is in force; the rest needs a restart")
+			})
 			return program.Synapse(ctx, p.Config, p.Ready, p.Log)
 		},
 	}))

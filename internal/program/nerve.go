@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"glia"
 	"glia/api/glia/v1/gliav1connect"
 	"glia/config"
 	"glia/nerve"
@@ -36,7 +37,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		return err
 	}
 	if parts.Inventory == nil {
-		parts.Inventory = &disk.Source{Host: c.Host, Loop: c.Inventory.Loop, Ignore: c.Inventory.Ignore}
+		parts.Inventory = inventory{&disk.Source{Host: c.Host, Loop: c.Inventory.Loop, Ignore: c.Inventory.Ignore}}
 	}
 	if parts.Prober == nil {
 		parts.Prober = prober(c.Probe)
@@ -83,6 +84,23 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		}
 		return nil
 	}))
+}
+
+// inventory tells the nerve of devices whose identity is in doubt.
+type inventory struct{ *disk.Source }
+
+var _ nerve.Doubter = inventory{}
+
+// ScanAll is part of nerve.Doubter.
+func (i inventory) ScanAll(ctx context.Context) ([]glia.Disk, map[string]string, error) {
+	found, err := i.Inventory(ctx)
+	doubtful := map[string]string{}
+	for _, u := range found.Unidentified {
+		if u.Serial != "" {
+			doubtful[u.Serial] = "/dev/" + u.Device + " can not be identified: " + u.Why
+		}
+	}
+	return found.Disks, doubtful, err
 }
 
 // prober puts the sources in the order from cheap to dear, because one that hangs keeps those behind
