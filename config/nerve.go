@@ -90,8 +90,8 @@ func (n *Nerve) validate(c *check) {
 	n.Debug.validate(c)
 	n.Serf.validate(c)
 	n.Probe.validate(c)
-	c.within("judge.fall", n.Judge.Fall, 1, 0)
-	c.within("judge.rise", n.Judge.Rise, 1, 0)
+	c.within("judge.fall", n.Judge.Fall, 0)
+	c.within("judge.rise", n.Judge.Rise, 0)
 	n.Inventory.validate(c)
 	n.Hand.validate(c)
 }
@@ -110,7 +110,7 @@ func (p Probe) validate(c *check) {
 			"verdicts that expire after %s would be unknown between two probes: want more than the interval and the deadline together, which are %s",
 			p.Expiry, p.Interval+p.Deadline)
 	}
-	c.within("probe.read_samples", p.ReadSamples, 1, 4096)
+	c.within("probe.read_samples", p.ReadSamples, 4096)
 }
 
 func (i Inventory) validate(c *check) {

@@ -21,12 +21,13 @@ func positions(src string) map[string]int {
 	s := scanner{src: src, found: map[string]int{}, tables: map[string]int{}}
 	table := ""
 	for s.blank(true); s.pos < len(s.src); s.blank(true) {
-		ok := true
-		if s.accept("[[") {
+		var ok bool
+		switch {
+		case s.accept("[["):
 			table, ok = s.key("", true)
-		} else if s.accept("[") {
+		case s.accept("["):
 			table, ok = s.key("", false)
-		} else {
+		default:
 			ok = s.keyValue(table, 0)
 		}
 		if !ok {

@@ -105,8 +105,8 @@ func (r *Repairer) validate(c *check) {
 	r.TLS.validate(c)
 	r.Debug.validate(c)
 	r.Repair.validate(c)
-	c.within("limits.fleet", r.Limits.Fleet, 1, 0)
-	c.within("limits.host", r.Limits.Host, 1, 0)
+	c.within("limits.fleet", r.Limits.Fleet, 0)
+	c.within("limits.host", r.Limits.Host, 0)
 
 	seen := map[string]bool{DefaultPool: true}
 	for i, p := range r.Pools {
@@ -164,7 +164,7 @@ func (r Repair) validate(c *check) {
 	if r.RetryMin > r.RetryMax && r.RetryMax > 0 {
 		c.bad([]string{"repair.retry_max", "repair.retry_min"}, "the longest wait, %s, is shorter than the first one, %s", r.RetryMax, r.RetryMin)
 	}
-	c.within("repair.attempts", r.Attempts, 1, 0)
+	c.within("repair.attempts", r.Attempts, 0)
 	c.positive("repair.settle", r.Settle)
 	c.positive("repair.max_view_age", r.MaxViewAge)
 	c.positive("repair.cool_down", r.CoolDown)

@@ -65,13 +65,13 @@ func (c *check) positive(key string, d Duration) {
 	}
 }
 
-// within checks lowest <= n <= highest; a highest of 0 means that there is none.
-func (c *check) within(key string, n, lowest, highest int) {
+// within checks 1 <= n <= highest; a highest of 0 means that there is none.
+func (c *check) within(key string, n, highest int) {
 	switch {
-	case highest == 0 && n < lowest:
-		c.bad([]string{key}, "%d is not possible: want at least %d", n, lowest)
-	case highest != 0 && (n < lowest || n > highest):
-		c.bad([]string{key}, "%d is not possible: want %d to %d", n, lowest, highest)
+	case highest == 0 && n < 1:
+		c.bad([]string{key}, "%d is not possible: want at least 1", n)
+	case highest != 0 && (n < 1 || n > highest):
+		c.bad([]string{key}, "%d is not possible: want 1 to %d", n, highest)
 	}
 }
 

@@ -74,11 +74,11 @@ func (w *worker) round(ctx context.Context) {
 			returned = false
 		}
 	}
-	if !returned && context.Cause(ctx) == context.DeadlineExceeded {
+	if !returned && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		w.n.metrics.timeouts.Inc()
 		evidence = []glia.Evidence{{Class: glia.Media, Source: "probe", What: "probe.hung", Unknown: fmt.Sprintf("the probe that began at %s has not returned", began.UTC().Format(time.RFC3339)), At: time.Now()}}
 	}
-	if context.Cause(ctx) != context.Canceled {
+	if !errors.Is(context.Cause(ctx), context.Canceled) {
 		w.n.judge(w.serial, evidence, time.Since(began))
 	}
 	w.finish()

@@ -89,7 +89,8 @@ func (h *Health) Live(w http.ResponseWriter, _ *http.Request) {
 // asked with ?format=json, {"ready": …, "checks": […]}. It is for /readyz.
 func (h *Health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ready, checks := h.Checks()
-	status, kind, body := http.StatusOK, "text/plain; charset=utf-8", []byte(nil)
+	status, kind := http.StatusOK, "text/plain; charset=utf-8"
+	var body []byte
 	if !ready {
 		status = http.StatusServiceUnavailable
 	}

@@ -108,7 +108,7 @@ func (p Program[C]) main(args []string, stdout, stderr io.Writer, signals <-chan
 	stopped := ctx.Err() != nil
 	cancel()
 	<-reloads
-	if err != nil && !(stopped && errors.Is(err, context.Canceled)) {
+	if err != nil && (!stopped || !errors.Is(err, context.Canceled)) {
 		proc.Log.Error("ended by an error", "err", err)
 		return ExitError
 	}

@@ -172,6 +172,9 @@ func eventsIn(t *testing.T, path string) string {
 		}
 		b.WriteString(line + "\n")
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	return b.String()
 }
 

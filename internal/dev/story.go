@@ -223,6 +223,8 @@ func label(e *gliav1.Event) string {
 	switch {
 	case e.GetKind() == "done" && words[e.GetStep()] != "":
 		return words[e.GetStep()]
+	case e.GetKind() == "inspecting":
+		return "inspected"
 	case e.GetKind() == "opened":
 		return "case opened"
 	case e.GetKind() == "ended":

@@ -38,7 +38,7 @@ func matches(globs []string, name string) bool {
 // describeLoop gives a loop device the identity of its backing file: the serial is the file's name
 // without extension, the slot is the directory that holds it. So a file plays the part of a disk that is
 // plugged into a directory.
-func (s *Source) describeLoop(t tree, d *device) glia.Disk {
+func (s *Source) describeLoop(d *device) glia.Disk {
 	file := filepath.Base(d.backing)
 	return glia.Disk{
 		Identity: glia.Identity{

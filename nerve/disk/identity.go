@@ -14,7 +14,7 @@ import (
 
 // identity reads what a disk is. What the kernel knows comes first, because it is there before udev has
 // looked and stays when udev is stopped; udev's database fills the gaps.
-func (s *Source) identity(ctx context.Context, t tree, d *device) glia.Identity {
+func (s *Source) identity(ctx context.Context, d *device) glia.Identity {
 	dev := filepath.Join(d.dir, "device")
 	id := glia.Identity{Size: d.size, Class: classOf(d)}
 

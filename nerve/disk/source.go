@@ -129,9 +129,9 @@ func (s *Source) inventory(ctx context.Context) (Inventory, error) {
 // describe tells what a disk is and where it sits, but not what uses it.
 func (s *Source) describe(ctx context.Context, t tree, d *device) glia.Disk {
 	if d.backing != "" {
-		return s.describeLoop(t, d)
+		return s.describeLoop(d)
 	}
-	out := glia.Disk{Identity: s.identity(ctx, t, d)}
+	out := glia.Disk{Identity: s.identity(ctx, d)}
 	out.Location = glia.Location{Host: s.Host, Device: d.node(), ByPath: t.byPath(d)}
 	out.Location.Enclosure, out.Location.Slot = t.slot(d)
 	return out

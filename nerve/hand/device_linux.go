@@ -141,7 +141,7 @@ func readDirect(fd int, pos int64, n int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Munmap(buf)
+	defer func() { _ = unix.Munmap(buf) }()
 	for got := 0; got < n; {
 		m, err := unix.Pread(fd, buf[got:], pos+int64(got))
 		switch {

@@ -63,7 +63,12 @@ func useBy(proc, target string) string {
 }
 
 func mountedIn(pid int, number string) bool {
-	table, err := mountinfo.PidMountInfo(pid)
+	f, err := os.Open(fmt.Sprintf("/proc/%d/mountinfo", pid))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	table, err := mountinfo.GetMountsFromReader(f, nil)
 	if err != nil {
 		return false
 	}

@@ -33,6 +33,8 @@ const (
 	Verb_VERB_FORMAT      Verb = 4 // make a filesystem on the disk, which must be proven blank
 	Verb_VERB_MOUNT       Verb = 5 // mount the filesystem
 	Verb_VERB_REJOIN      Verb = 6 // run the operator's rejoin hook
+	Verb_VERB_BURN_IN     Verb = 7 // write and read back samples of a disk that is proven blank, and leave it blank
+	Verb_VERB_LOCATE      Verb = 8 // switch the locate light of the place on or off
 )
 
 // Enum value maps for Verb.
@@ -45,6 +47,8 @@ var (
 		4: "VERB_FORMAT",
 		5: "VERB_MOUNT",
 		6: "VERB_REJOIN",
+		7: "VERB_BURN_IN",
+		8: "VERB_LOCATE",
 	}
 	Verb_value = map[string]int32{
 		"VERB_UNSPECIFIED": 0,
@@ -54,6 +58,8 @@ var (
 		"VERB_FORMAT":      4,
 		"VERB_MOUNT":       5,
 		"VERB_REJOIN":      6,
+		"VERB_BURN_IN":     7,
+		"VERB_LOCATE":      8,
 	}
 )
 
@@ -335,6 +341,7 @@ type Order struct {
 	Filesystem    *Filesystem            `protobuf:"bytes,7,opt,name=filesystem,proto3" json:"filesystem,omitempty"`
 	MinSize       uint64                 `protobuf:"varint,8,opt,name=min_size,json=minSize,proto3" json:"min_size,omitempty"` // bytes; for inspect and format
 	DryRun        bool                   `protobuf:"varint,9,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`    // tell the commands, run none
+	On            bool                   `protobuf:"varint,11,opt,name=on,proto3" json:"on,omitempty"`                         // for locate
 	Retired       []string               `protobuf:"bytes,10,rep,name=retired,proto3" json:"retired,omitempty"`                // serials that must not be accepted; for inspect and format
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -429,6 +436,13 @@ func (x *Order) GetMinSize() uint64 {
 func (x *Order) GetDryRun() bool {
 	if x != nil {
 		return x.DryRun
+	}
+	return false
+}
+
+func (x *Order) GetOn() bool {
+	if x != nil {
+		return x.On
 	}
 	return false
 }
@@ -729,7 +743,7 @@ const file_glia_v1_host_proto_rawDesc = "" +
 	"\x10ProbeDiskRequest\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\"<\n" +
 	"\x11ProbeDiskResponse\x12'\n" +
-	"\x04disk\x18\x01 \x01(\v2\x13.glia.v1.DiskStatusR\x04disk\"\x9c\x02\n" +
+	"\x04disk\x18\x01 \x01(\v2\x13.glia.v1.DiskStatusR\x04disk\"\xac\x02\n" +
 	"\x05Order\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x17\n" +
 	"\acase_id\x18\x02 \x01(\tR\x06caseId\x12\x10\n" +
@@ -741,7 +755,8 @@ const file_glia_v1_host_proto_rawDesc = "" +
 	"filesystem\x18\a \x01(\v2\x13.glia.v1.FilesystemR\n" +
 	"filesystem\x12\x19\n" +
 	"\bmin_size\x18\b \x01(\x04R\aminSize\x12\x17\n" +
-	"\adry_run\x18\t \x01(\bR\x06dryRun\x12\x18\n" +
+	"\adry_run\x18\t \x01(\bR\x06dryRun\x12\x0e\n" +
+	"\x02on\x18\v \x01(\bR\x02on\x12\x18\n" +
 	"\aretired\x18\n" +
 	" \x03(\tR\aretired\"|\n" +
 	"\n" +
@@ -770,7 +785,7 @@ const file_glia_v1_host_proto_rawDesc = "" +
 	"\n" +
 	"acceptable\x18\x02 \x01(\bR\n" +
 	"acceptable\x12\x1a\n" +
-	"\bfindings\x18\x03 \x03(\tR\bfindings*\x82\x01\n" +
+	"\bfindings\x18\x03 \x03(\tR\bfindings*\xa5\x01\n" +
 	"\x04Verb\x12\x14\n" +
 	"\x10VERB_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -780,7 +795,9 @@ const file_glia_v1_host_proto_rawDesc = "" +
 	"\vVERB_FORMAT\x10\x04\x12\x0e\n" +
 	"\n" +
 	"VERB_MOUNT\x10\x05\x12\x0f\n" +
-	"\vVERB_REJOIN\x10\x06*\x89\x01\n" +
+	"\vVERB_REJOIN\x10\x06\x12\x10\n" +
+	"\fVERB_BURN_IN\x10\a\x12\x0f\n" +
+	"\vVERB_LOCATE\x10\b*\x89\x01\n" +
 	"\n" +
 	"OrderState\x12\x1b\n" +
 	"\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +

@@ -369,6 +369,7 @@ type Case struct {
 	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	ClosedAt      *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=closed_at,json=closedAt,proto3" json:"closed_at,omitempty"`
 	Refusals      []*Refusal             `protobuf:"bytes,17,rep,name=refusals,proto3" json:"refusals,omitempty"`
+	Outcome       string                 `protobuf:"bytes,18,opt,name=outcome,proto3" json:"outcome,omitempty"` // bad, false-alarm, wrong-disk; empty: not recorded
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -522,10 +523,17 @@ func (x *Case) GetRefusals() []*Refusal {
 	return nil
 }
 
+func (x *Case) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
 type PauseEntry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Scope         string                 `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"` // fleet, host:NAME or disk:SERIAL
+	Scope         string                 `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"` // fleet, domain:NAME, host:NAME or disk:SERIAL
 	Owner         string                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
 	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	Since         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
@@ -736,6 +744,9 @@ type GetStatusResponse struct {
 	OpenCases     []*Case                `protobuf:"bytes,6,rep,name=open_cases,json=openCases,proto3" json:"open_cases,omitempty"`
 	Pauses        []*PauseEntry          `protobuf:"bytes,7,rep,name=pauses,proto3" json:"pauses,omitempty"`
 	Findings      []string               `protobuf:"bytes,8,rep,name=findings,proto3" json:"findings,omitempty"` // what needs a person, in words
+	Budgets       []*Budget              `protobuf:"bytes,9,rep,name=budgets,proto3" json:"budgets,omitempty"`
+	Breaker       *Breaker               `protobuf:"bytes,10,opt,name=breaker,proto3" json:"breaker,omitempty"`
+	Storm         string                 `protobuf:"bytes,11,opt,name=storm,proto3" json:"storm,omitempty"` // normal, storm or cool-down
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -826,6 +837,697 @@ func (x *GetStatusResponse) GetFindings() []string {
 	return nil
 }
 
+func (x *GetStatusResponse) GetBudgets() []*Budget {
+	if x != nil {
+		return x.Budgets
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetBreaker() *Breaker {
+	if x != nil {
+		return x.Breaker
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetStorm() string {
+	if x != nil {
+		return x.Storm
+	}
+	return ""
+}
+
+// Budget is one limit on what may be in repair at a time.
+type Budget struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Scope         string                 `protobuf:"bytes,1,opt,name=scope,proto3" json:"scope,omitempty"` // fleet, domain:NAME, host:NAME, model:NAME
+	Used          int32                  `protobuf:"varint,2,opt,name=used,proto3" json:"used,omitempty"`
+	Limit         int32                  `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Budget) Reset() {
+	*x = Budget{}
+	mi := &file_glia_v1_repair_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Budget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Budget) ProtoMessage() {}
+
+func (x *Budget) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Budget.ProtoReflect.Descriptor instead.
+func (*Budget) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Budget) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *Budget) GetUsed() int32 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *Budget) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// Breaker stops everything new once it has tripped, until a person resets it.
+type Breaker struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tripped       bool                   `protobuf:"varint,1,opt,name=tripped,proto3" json:"tripped,omitempty"`
+	Why           string                 `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Breaker) Reset() {
+	*x = Breaker{}
+	mi := &file_glia_v1_repair_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Breaker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Breaker) ProtoMessage() {}
+
+func (x *Breaker) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
+func (*Breaker) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Breaker) GetTripped() bool {
+	if x != nil {
+		return x.Tripped
+	}
+	return false
+}
+
+func (x *Breaker) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Breaker) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+type ResetBreakerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Person        string                 `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetBreakerRequest) Reset() {
+	*x = ResetBreakerRequest{}
+	mi := &file_glia_v1_repair_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetBreakerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetBreakerRequest) ProtoMessage() {}
+
+func (x *ResetBreakerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetBreakerRequest.ProtoReflect.Descriptor instead.
+func (*ResetBreakerRequest) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ResetBreakerRequest) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *ResetBreakerRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ResetBreakerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Breaker       *Breaker               `protobuf:"bytes,1,opt,name=breaker,proto3" json:"breaker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetBreakerResponse) Reset() {
+	*x = ResetBreakerResponse{}
+	mi := &file_glia_v1_repair_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetBreakerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetBreakerResponse) ProtoMessage() {}
+
+func (x *ResetBreakerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetBreakerResponse.ProtoReflect.Descriptor instead.
+func (*ResetBreakerResponse) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ResetBreakerResponse) GetBreaker() *Breaker {
+	if x != nil {
+		return x.Breaker
+	}
+	return nil
+}
+
+type RecordOutcomeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CaseId        string                 `protobuf:"bytes,1,opt,name=case_id,json=caseId,proto3" json:"case_id,omitempty"`
+	Outcome       string                 `protobuf:"bytes,2,opt,name=outcome,proto3" json:"outcome,omitempty"` // bad, false-alarm, wrong-disk
+	Person        string                 `protobuf:"bytes,3,opt,name=person,proto3" json:"person,omitempty"`
+	Comment       string                 `protobuf:"bytes,4,opt,name=comment,proto3" json:"comment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordOutcomeRequest) Reset() {
+	*x = RecordOutcomeRequest{}
+	mi := &file_glia_v1_repair_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordOutcomeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordOutcomeRequest) ProtoMessage() {}
+
+func (x *RecordOutcomeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordOutcomeRequest.ProtoReflect.Descriptor instead.
+func (*RecordOutcomeRequest) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RecordOutcomeRequest) GetCaseId() string {
+	if x != nil {
+		return x.CaseId
+	}
+	return ""
+}
+
+func (x *RecordOutcomeRequest) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *RecordOutcomeRequest) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *RecordOutcomeRequest) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+type RecordOutcomeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Case          *Case                  `protobuf:"bytes,1,opt,name=case,proto3" json:"case,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordOutcomeResponse) Reset() {
+	*x = RecordOutcomeResponse{}
+	mi := &file_glia_v1_repair_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordOutcomeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordOutcomeResponse) ProtoMessage() {}
+
+func (x *RecordOutcomeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordOutcomeResponse.ProtoReflect.Descriptor instead.
+func (*RecordOutcomeResponse) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RecordOutcomeResponse) GetCase() *Case {
+	if x != nil {
+		return x.Case
+	}
+	return nil
+}
+
+type ScoreRulesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScoreRulesRequest) Reset() {
+	*x = ScoreRulesRequest{}
+	mi := &file_glia_v1_repair_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScoreRulesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScoreRulesRequest) ProtoMessage() {}
+
+func (x *ScoreRulesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScoreRulesRequest.ProtoReflect.Descriptor instead.
+func (*ScoreRulesRequest) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{15}
+}
+
+type RuleScore struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rule          string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	Cases         int32                  `protobuf:"varint,2,opt,name=cases,proto3" json:"cases,omitempty"` // in which the rule spoke
+	Bad           int32                  `protobuf:"varint,3,opt,name=bad,proto3" json:"bad,omitempty"`
+	FalseAlarms   int32                  `protobuf:"varint,4,opt,name=false_alarms,json=falseAlarms,proto3" json:"false_alarms,omitempty"`
+	Unknown       int32                  `protobuf:"varint,5,opt,name=unknown,proto3" json:"unknown,omitempty"`      // no outcome recorded
+	Precision     float64                `protobuf:"fixed64,6,opt,name=precision,proto3" json:"precision,omitempty"` // bad / (bad + false alarms); negative when nothing is known
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleScore) Reset() {
+	*x = RuleScore{}
+	mi := &file_glia_v1_repair_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleScore) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleScore) ProtoMessage() {}
+
+func (x *RuleScore) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleScore.ProtoReflect.Descriptor instead.
+func (*RuleScore) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RuleScore) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *RuleScore) GetCases() int32 {
+	if x != nil {
+		return x.Cases
+	}
+	return 0
+}
+
+func (x *RuleScore) GetBad() int32 {
+	if x != nil {
+		return x.Bad
+	}
+	return 0
+}
+
+func (x *RuleScore) GetFalseAlarms() int32 {
+	if x != nil {
+		return x.FalseAlarms
+	}
+	return 0
+}
+
+func (x *RuleScore) GetUnknown() int32 {
+	if x != nil {
+		return x.Unknown
+	}
+	return 0
+}
+
+func (x *RuleScore) GetPrecision() float64 {
+	if x != nil {
+		return x.Precision
+	}
+	return 0
+}
+
+type ScoreRulesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rules         []*RuleScore           `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScoreRulesResponse) Reset() {
+	*x = ScoreRulesResponse{}
+	mi := &file_glia_v1_repair_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScoreRulesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScoreRulesResponse) ProtoMessage() {}
+
+func (x *ScoreRulesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScoreRulesResponse.ProtoReflect.Descriptor instead.
+func (*ScoreRulesResponse) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ScoreRulesResponse) GetRules() []*RuleScore {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+type VerifyAuditRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyAuditRequest) Reset() {
+	*x = VerifyAuditRequest{}
+	mi := &file_glia_v1_repair_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyAuditRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyAuditRequest) ProtoMessage() {}
+
+func (x *VerifyAuditRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyAuditRequest.ProtoReflect.Descriptor instead.
+func (*VerifyAuditRequest) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{18}
+}
+
+type VerifyAuditResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Events        uint64                 `protobuf:"varint,1,opt,name=events,proto3" json:"events,omitempty"`                     // checked
+	Problem       string                 `protobuf:"bytes,2,opt,name=problem,proto3" json:"problem,omitempty"`                    // the first break, in words; empty when the chain is whole
+	BrokenAt      uint64                 `protobuf:"varint,3,opt,name=broken_at,json=brokenAt,proto3" json:"broken_at,omitempty"` // sequence number of the first event that does not fit
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyAuditResponse) Reset() {
+	*x = VerifyAuditResponse{}
+	mi := &file_glia_v1_repair_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyAuditResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyAuditResponse) ProtoMessage() {}
+
+func (x *VerifyAuditResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyAuditResponse.ProtoReflect.Descriptor instead.
+func (*VerifyAuditResponse) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *VerifyAuditResponse) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *VerifyAuditResponse) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *VerifyAuditResponse) GetBrokenAt() uint64 {
+	if x != nil {
+		return x.BrokenAt
+	}
+	return 0
+}
+
+type ExportAuditRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportAuditRequest) Reset() {
+	*x = ExportAuditRequest{}
+	mi := &file_glia_v1_repair_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportAuditRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportAuditRequest) ProtoMessage() {}
+
+func (x *ExportAuditRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportAuditRequest.ProtoReflect.Descriptor instead.
+func (*ExportAuditRequest) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{20}
+}
+
+type ExportAuditResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Json          string                 `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"` // one event as a line of JSON, without the newline
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportAuditResponse) Reset() {
+	*x = ExportAuditResponse{}
+	mi := &file_glia_v1_repair_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportAuditResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportAuditResponse) ProtoMessage() {}
+
+func (x *ExportAuditResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportAuditResponse.ProtoReflect.Descriptor instead.
+func (*ExportAuditResponse) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ExportAuditResponse) GetJson() string {
+	if x != nil {
+		return x.Json
+	}
+	return ""
+}
+
 type ListCasesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	All           bool                   `protobuf:"varint,1,opt,name=all,proto3" json:"all,omitempty"` // closed ones too
@@ -835,7 +1537,7 @@ type ListCasesRequest struct {
 
 func (x *ListCasesRequest) Reset() {
 	*x = ListCasesRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[9]
+	mi := &file_glia_v1_repair_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -847,7 +1549,7 @@ func (x *ListCasesRequest) String() string {
 func (*ListCasesRequest) ProtoMessage() {}
 
 func (x *ListCasesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[9]
+	mi := &file_glia_v1_repair_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -860,7 +1562,7 @@ func (x *ListCasesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCasesRequest.ProtoReflect.Descriptor instead.
 func (*ListCasesRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{9}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListCasesRequest) GetAll() bool {
@@ -879,7 +1581,7 @@ type ListCasesResponse struct {
 
 func (x *ListCasesResponse) Reset() {
 	*x = ListCasesResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[10]
+	mi := &file_glia_v1_repair_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +1593,7 @@ func (x *ListCasesResponse) String() string {
 func (*ListCasesResponse) ProtoMessage() {}
 
 func (x *ListCasesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[10]
+	mi := &file_glia_v1_repair_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +1606,7 @@ func (x *ListCasesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCasesResponse.ProtoReflect.Descriptor instead.
 func (*ListCasesResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{10}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListCasesResponse) GetCases() []*Case {
@@ -923,7 +1625,7 @@ type GetCaseRequest struct {
 
 func (x *GetCaseRequest) Reset() {
 	*x = GetCaseRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[11]
+	mi := &file_glia_v1_repair_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1637,7 @@ func (x *GetCaseRequest) String() string {
 func (*GetCaseRequest) ProtoMessage() {}
 
 func (x *GetCaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[11]
+	mi := &file_glia_v1_repair_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1650,7 @@ func (x *GetCaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCaseRequest.ProtoReflect.Descriptor instead.
 func (*GetCaseRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{11}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetCaseRequest) GetId() string {
@@ -968,7 +1670,7 @@ type GetCaseResponse struct {
 
 func (x *GetCaseResponse) Reset() {
 	*x = GetCaseResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[12]
+	mi := &file_glia_v1_repair_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1682,7 @@ func (x *GetCaseResponse) String() string {
 func (*GetCaseResponse) ProtoMessage() {}
 
 func (x *GetCaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[12]
+	mi := &file_glia_v1_repair_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1695,7 @@ func (x *GetCaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCaseResponse.ProtoReflect.Descriptor instead.
 func (*GetCaseResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{12}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetCaseResponse) GetCase() *Case {
@@ -1019,7 +1721,7 @@ type WatchCaseRequest struct {
 
 func (x *WatchCaseRequest) Reset() {
 	*x = WatchCaseRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[13]
+	mi := &file_glia_v1_repair_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1733,7 @@ func (x *WatchCaseRequest) String() string {
 func (*WatchCaseRequest) ProtoMessage() {}
 
 func (x *WatchCaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[13]
+	mi := &file_glia_v1_repair_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1746,7 @@ func (x *WatchCaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCaseRequest.ProtoReflect.Descriptor instead.
 func (*WatchCaseRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{13}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *WatchCaseRequest) GetId() string {
@@ -1064,7 +1766,7 @@ type WatchCaseResponse struct {
 
 func (x *WatchCaseResponse) Reset() {
 	*x = WatchCaseResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[14]
+	mi := &file_glia_v1_repair_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1778,7 @@ func (x *WatchCaseResponse) String() string {
 func (*WatchCaseResponse) ProtoMessage() {}
 
 func (x *WatchCaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[14]
+	mi := &file_glia_v1_repair_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1791,7 @@ func (x *WatchCaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCaseResponse.ProtoReflect.Descriptor instead.
 func (*WatchCaseResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{14}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *WatchCaseResponse) GetCase() *Case {
@@ -1115,7 +1817,7 @@ type PlanRepairRequest struct {
 
 func (x *PlanRepairRequest) Reset() {
 	*x = PlanRepairRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[15]
+	mi := &file_glia_v1_repair_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1127,7 +1829,7 @@ func (x *PlanRepairRequest) String() string {
 func (*PlanRepairRequest) ProtoMessage() {}
 
 func (x *PlanRepairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[15]
+	mi := &file_glia_v1_repair_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,7 +1842,7 @@ func (x *PlanRepairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRepairRequest.ProtoReflect.Descriptor instead.
 func (*PlanRepairRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{15}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PlanRepairRequest) GetSerial() string {
@@ -1160,7 +1862,7 @@ type PlanRepairResponse struct {
 
 func (x *PlanRepairResponse) Reset() {
 	*x = PlanRepairResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[16]
+	mi := &file_glia_v1_repair_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +1874,7 @@ func (x *PlanRepairResponse) String() string {
 func (*PlanRepairResponse) ProtoMessage() {}
 
 func (x *PlanRepairResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[16]
+	mi := &file_glia_v1_repair_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +1887,7 @@ func (x *PlanRepairResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRepairResponse.ProtoReflect.Descriptor instead.
 func (*PlanRepairResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{16}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PlanRepairResponse) GetPlan() *Plan {
@@ -1213,7 +1915,7 @@ type ApproveRequest struct {
 
 func (x *ApproveRequest) Reset() {
 	*x = ApproveRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[17]
+	mi := &file_glia_v1_repair_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1225,7 +1927,7 @@ func (x *ApproveRequest) String() string {
 func (*ApproveRequest) ProtoMessage() {}
 
 func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[17]
+	mi := &file_glia_v1_repair_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1238,7 +1940,7 @@ func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{17}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ApproveRequest) GetCaseId() string {
@@ -1271,7 +1973,7 @@ type ApproveResponse struct {
 
 func (x *ApproveResponse) Reset() {
 	*x = ApproveResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[18]
+	mi := &file_glia_v1_repair_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1985,7 @@ func (x *ApproveResponse) String() string {
 func (*ApproveResponse) ProtoMessage() {}
 
 func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[18]
+	mi := &file_glia_v1_repair_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1998,7 @@ func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveResponse.ProtoReflect.Descriptor instead.
 func (*ApproveResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{18}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ApproveResponse) GetCase() *Case {
@@ -1317,7 +2019,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[19]
+	mi := &file_glia_v1_repair_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +2031,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[19]
+	mi := &file_glia_v1_repair_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +2044,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{19}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CancelRequest) GetCaseId() string {
@@ -1375,7 +2077,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[20]
+	mi := &file_glia_v1_repair_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +2089,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[20]
+	mi := &file_glia_v1_repair_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +2102,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{20}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CancelResponse) GetCase() *Case {
@@ -1421,7 +2123,7 @@ type UnparkRequest struct {
 
 func (x *UnparkRequest) Reset() {
 	*x = UnparkRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[21]
+	mi := &file_glia_v1_repair_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1433,7 +2135,7 @@ func (x *UnparkRequest) String() string {
 func (*UnparkRequest) ProtoMessage() {}
 
 func (x *UnparkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[21]
+	mi := &file_glia_v1_repair_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1446,7 +2148,7 @@ func (x *UnparkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnparkRequest.ProtoReflect.Descriptor instead.
 func (*UnparkRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{21}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *UnparkRequest) GetCaseId() string {
@@ -1479,7 +2181,7 @@ type UnparkResponse struct {
 
 func (x *UnparkResponse) Reset() {
 	*x = UnparkResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[22]
+	mi := &file_glia_v1_repair_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +2193,7 @@ func (x *UnparkResponse) String() string {
 func (*UnparkResponse) ProtoMessage() {}
 
 func (x *UnparkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[22]
+	mi := &file_glia_v1_repair_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +2206,7 @@ func (x *UnparkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnparkResponse.ProtoReflect.Descriptor instead.
 func (*UnparkResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{22}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *UnparkResponse) GetCase() *Case {
@@ -1523,7 +2225,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[23]
+	mi := &file_glia_v1_repair_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +2237,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[23]
+	mi := &file_glia_v1_repair_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +2250,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{23}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ExplainRequest) GetSerial() string {
@@ -1570,7 +2272,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[24]
+	mi := &file_glia_v1_repair_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1582,7 +2284,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[24]
+	mi := &file_glia_v1_repair_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1595,7 +2297,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{24}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ExplainResponse) GetDisk() *DiskStatus {
@@ -1638,7 +2340,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[25]
+	mi := &file_glia_v1_repair_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1650,7 +2352,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[25]
+	mi := &file_glia_v1_repair_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1663,7 +2365,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{25}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PauseRequest) GetScope() string {
@@ -1703,7 +2405,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[26]
+	mi := &file_glia_v1_repair_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +2417,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[26]
+	mi := &file_glia_v1_repair_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +2430,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{26}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PauseResponse) GetPause() *PauseEntry {
@@ -1748,7 +2450,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[27]
+	mi := &file_glia_v1_repair_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1760,7 +2462,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[27]
+	mi := &file_glia_v1_repair_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1773,7 +2475,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{27}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ResumeRequest) GetScope() string {
@@ -1799,7 +2501,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[28]
+	mi := &file_glia_v1_repair_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +2513,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[28]
+	mi := &file_glia_v1_repair_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +2526,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{28}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ResumeResponse) GetEnded() []*PauseEntry {
@@ -1845,7 +2547,7 @@ type TicketComment struct {
 
 func (x *TicketComment) Reset() {
 	*x = TicketComment{}
-	mi := &file_glia_v1_repair_proto_msgTypes[29]
+	mi := &file_glia_v1_repair_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1857,7 +2559,7 @@ func (x *TicketComment) String() string {
 func (*TicketComment) ProtoMessage() {}
 
 func (x *TicketComment) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[29]
+	mi := &file_glia_v1_repair_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1870,7 +2572,7 @@ func (x *TicketComment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketComment.ProtoReflect.Descriptor instead.
 func (*TicketComment) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{29}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *TicketComment) GetAt() *timestamppb.Timestamp {
@@ -1911,7 +2613,7 @@ type Ticket struct {
 
 func (x *Ticket) Reset() {
 	*x = Ticket{}
-	mi := &file_glia_v1_repair_proto_msgTypes[30]
+	mi := &file_glia_v1_repair_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +2625,7 @@ func (x *Ticket) String() string {
 func (*Ticket) ProtoMessage() {}
 
 func (x *Ticket) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[30]
+	mi := &file_glia_v1_repair_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1936,7 +2638,7 @@ func (x *Ticket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ticket.ProtoReflect.Descriptor instead.
 func (*Ticket) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{30}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Ticket) GetId() string {
@@ -2011,7 +2713,7 @@ type ListTicketsRequest struct {
 
 func (x *ListTicketsRequest) Reset() {
 	*x = ListTicketsRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[31]
+	mi := &file_glia_v1_repair_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2725,7 @@ func (x *ListTicketsRequest) String() string {
 func (*ListTicketsRequest) ProtoMessage() {}
 
 func (x *ListTicketsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[31]
+	mi := &file_glia_v1_repair_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2738,7 @@ func (x *ListTicketsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTicketsRequest.ProtoReflect.Descriptor instead.
 func (*ListTicketsRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{31}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListTicketsRequest) GetAll() bool {
@@ -2055,7 +2757,7 @@ type ListTicketsResponse struct {
 
 func (x *ListTicketsResponse) Reset() {
 	*x = ListTicketsResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[32]
+	mi := &file_glia_v1_repair_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2067,7 +2769,7 @@ func (x *ListTicketsResponse) String() string {
 func (*ListTicketsResponse) ProtoMessage() {}
 
 func (x *ListTicketsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[32]
+	mi := &file_glia_v1_repair_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2080,7 +2782,7 @@ func (x *ListTicketsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTicketsResponse.ProtoReflect.Descriptor instead.
 func (*ListTicketsResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{32}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListTicketsResponse) GetTickets() []*Ticket {
@@ -2099,7 +2801,7 @@ type GetTicketRequest struct {
 
 func (x *GetTicketRequest) Reset() {
 	*x = GetTicketRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[33]
+	mi := &file_glia_v1_repair_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2111,7 +2813,7 @@ func (x *GetTicketRequest) String() string {
 func (*GetTicketRequest) ProtoMessage() {}
 
 func (x *GetTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[33]
+	mi := &file_glia_v1_repair_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2124,7 +2826,7 @@ func (x *GetTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicketRequest.ProtoReflect.Descriptor instead.
 func (*GetTicketRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{33}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetTicketRequest) GetId() string {
@@ -2143,7 +2845,7 @@ type GetTicketResponse struct {
 
 func (x *GetTicketResponse) Reset() {
 	*x = GetTicketResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[34]
+	mi := &file_glia_v1_repair_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2857,7 @@ func (x *GetTicketResponse) String() string {
 func (*GetTicketResponse) ProtoMessage() {}
 
 func (x *GetTicketResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[34]
+	mi := &file_glia_v1_repair_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2870,7 @@ func (x *GetTicketResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicketResponse.ProtoReflect.Descriptor instead.
 func (*GetTicketResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{34}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetTicketResponse) GetTicket() *Ticket {
@@ -2190,7 +2892,7 @@ type ResolveTicketRequest struct {
 
 func (x *ResolveTicketRequest) Reset() {
 	*x = ResolveTicketRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[35]
+	mi := &file_glia_v1_repair_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2202,7 +2904,7 @@ func (x *ResolveTicketRequest) String() string {
 func (*ResolveTicketRequest) ProtoMessage() {}
 
 func (x *ResolveTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[35]
+	mi := &file_glia_v1_repair_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2215,7 +2917,7 @@ func (x *ResolveTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveTicketRequest.ProtoReflect.Descriptor instead.
 func (*ResolveTicketRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{35}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ResolveTicketRequest) GetId() string {
@@ -2255,7 +2957,7 @@ type ResolveTicketResponse struct {
 
 func (x *ResolveTicketResponse) Reset() {
 	*x = ResolveTicketResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[36]
+	mi := &file_glia_v1_repair_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2267,7 +2969,7 @@ func (x *ResolveTicketResponse) String() string {
 func (*ResolveTicketResponse) ProtoMessage() {}
 
 func (x *ResolveTicketResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[36]
+	mi := &file_glia_v1_repair_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2280,7 +2982,7 @@ func (x *ResolveTicketResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveTicketResponse.ProtoReflect.Descriptor instead.
 func (*ResolveTicketResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{36}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ResolveTicketResponse) GetTicket() *Ticket {
@@ -2323,7 +3025,7 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\x04disk\x18\x04 \x01(\v2\r.glia.v1.DiskR\x04disk\x12'\n" +
 	"\x05steps\x18\x05 \x03(\v2\x11.glia.v1.PlanStepR\x05steps\x12\x1a\n" +
 	"\bwarnings\x18\x06 \x03(\tR\bwarnings\x12\x1a\n" +
-	"\bobstacle\x18\a \x01(\tR\bobstacle\"\xc0\x04\n" +
+	"\bobstacle\x18\a \x01(\tR\bobstacle\"\xda\x04\n" +
 	"\x04Case\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x12\n" +
@@ -2344,7 +3046,8 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\n" +
 	"updated_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x127\n" +
 	"\tclosed_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\bclosedAt\x12,\n" +
-	"\brefusals\x18\x11 \x03(\v2\x10.glia.v1.RefusalR\brefusals\"\xc4\x01\n" +
+	"\brefusals\x18\x11 \x03(\v2\x10.glia.v1.RefusalR\brefusals\x12\x18\n" +
+	"\aoutcome\x18\x12 \x01(\tR\aoutcome\"\xc4\x01\n" +
 	"\n" +
 	"PauseEntry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
@@ -2361,7 +3064,7 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"disk_count\x18\x04 \x01(\x05R\tdiskCount\x12\x18\n" +
 	"\aproblem\x18\x05 \x01(\tR\aproblem\x12\x10\n" +
 	"\x03bad\x18\x06 \x03(\tR\x03bad\"\x12\n" +
-	"\x10GetStatusRequest\"\xb8\x02\n" +
+	"\x10GetStatusRequest\"\xa5\x03\n" +
 	"\x11GetStatusResponse\x12\x12\n" +
 	"\x04mode\x18\x01 \x01(\tR\x04mode\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x123\n" +
@@ -2371,7 +3074,49 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\n" +
 	"open_cases\x18\x06 \x03(\v2\r.glia.v1.CaseR\topenCases\x12+\n" +
 	"\x06pauses\x18\a \x03(\v2\x13.glia.v1.PauseEntryR\x06pauses\x12\x1a\n" +
-	"\bfindings\x18\b \x03(\tR\bfindings\"$\n" +
+	"\bfindings\x18\b \x03(\tR\bfindings\x12)\n" +
+	"\abudgets\x18\t \x03(\v2\x0f.glia.v1.BudgetR\abudgets\x12*\n" +
+	"\abreaker\x18\n" +
+	" \x01(\v2\x10.glia.v1.BreakerR\abreaker\x12\x14\n" +
+	"\x05storm\x18\v \x01(\tR\x05storm\"H\n" +
+	"\x06Budget\x12\x14\n" +
+	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x12\n" +
+	"\x04used\x18\x02 \x01(\x05R\x04used\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\"g\n" +
+	"\aBreaker\x12\x18\n" +
+	"\atripped\x18\x01 \x01(\bR\atripped\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"E\n" +
+	"\x13ResetBreakerRequest\x12\x16\n" +
+	"\x06person\x18\x01 \x01(\tR\x06person\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"B\n" +
+	"\x14ResetBreakerResponse\x12*\n" +
+	"\abreaker\x18\x01 \x01(\v2\x10.glia.v1.BreakerR\abreaker\"{\n" +
+	"\x14RecordOutcomeRequest\x12\x17\n" +
+	"\acase_id\x18\x01 \x01(\tR\x06caseId\x12\x18\n" +
+	"\aoutcome\x18\x02 \x01(\tR\aoutcome\x12\x16\n" +
+	"\x06person\x18\x03 \x01(\tR\x06person\x12\x18\n" +
+	"\acomment\x18\x04 \x01(\tR\acomment\":\n" +
+	"\x15RecordOutcomeResponse\x12!\n" +
+	"\x04case\x18\x01 \x01(\v2\r.glia.v1.CaseR\x04case\"\x13\n" +
+	"\x11ScoreRulesRequest\"\xa2\x01\n" +
+	"\tRuleScore\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
+	"\x05cases\x18\x02 \x01(\x05R\x05cases\x12\x10\n" +
+	"\x03bad\x18\x03 \x01(\x05R\x03bad\x12!\n" +
+	"\ffalse_alarms\x18\x04 \x01(\x05R\vfalseAlarms\x12\x18\n" +
+	"\aunknown\x18\x05 \x01(\x05R\aunknown\x12\x1c\n" +
+	"\tprecision\x18\x06 \x01(\x01R\tprecision\">\n" +
+	"\x12ScoreRulesResponse\x12(\n" +
+	"\x05rules\x18\x01 \x03(\v2\x12.glia.v1.RuleScoreR\x05rules\"\x14\n" +
+	"\x12VerifyAuditRequest\"d\n" +
+	"\x13VerifyAuditResponse\x12\x16\n" +
+	"\x06events\x18\x01 \x01(\x04R\x06events\x12\x18\n" +
+	"\aproblem\x18\x02 \x01(\tR\aproblem\x12\x1b\n" +
+	"\tbroken_at\x18\x03 \x01(\x04R\bbrokenAt\"\x14\n" +
+	"\x12ExportAuditRequest\")\n" +
+	"\x13ExportAuditResponse\x12\x12\n" +
+	"\x04json\x18\x01 \x01(\tR\x04json\"$\n" +
 	"\x10ListCasesRequest\x12\x10\n" +
 	"\x03all\x18\x01 \x01(\bR\x03all\"8\n" +
 	"\x11ListCasesResponse\x12#\n" +
@@ -2462,7 +3207,8 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\x06person\x18\x03 \x01(\tR\x06person\x12\x18\n" +
 	"\acomment\x18\x04 \x01(\tR\acomment\"@\n" +
 	"\x15ResolveTicketResponse\x12'\n" +
-	"\x06ticket\x18\x01 \x01(\v2\x0f.glia.v1.TicketR\x06ticket2\xa5\a\n" +
+	"\x06ticket\x18\x01 \x01(\v2\x0f.glia.v1.TicketR\x06ticket2\x9f\n" +
+	"\n" +
 	"\rRepairService\x12B\n" +
 	"\tGetStatus\x12\x19.glia.v1.GetStatusRequest\x1a\x1a.glia.v1.GetStatusResponse\x12B\n" +
 	"\tListCases\x12\x19.glia.v1.ListCasesRequest\x1a\x1a.glia.v1.ListCasesResponse\x12<\n" +
@@ -2478,7 +3224,13 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\x06Resume\x12\x16.glia.v1.ResumeRequest\x1a\x17.glia.v1.ResumeResponse\x12H\n" +
 	"\vListTickets\x12\x1b.glia.v1.ListTicketsRequest\x1a\x1c.glia.v1.ListTicketsResponse\x12B\n" +
 	"\tGetTicket\x12\x19.glia.v1.GetTicketRequest\x1a\x1a.glia.v1.GetTicketResponse\x12N\n" +
-	"\rResolveTicket\x12\x1d.glia.v1.ResolveTicketRequest\x1a\x1e.glia.v1.ResolveTicketResponseB\x19Z\x17glia/api/glia/v1;gliav1b\x06proto3"
+	"\rResolveTicket\x12\x1d.glia.v1.ResolveTicketRequest\x1a\x1e.glia.v1.ResolveTicketResponse\x12K\n" +
+	"\fResetBreaker\x12\x1c.glia.v1.ResetBreakerRequest\x1a\x1d.glia.v1.ResetBreakerResponse\x12N\n" +
+	"\rRecordOutcome\x12\x1d.glia.v1.RecordOutcomeRequest\x1a\x1e.glia.v1.RecordOutcomeResponse\x12E\n" +
+	"\n" +
+	"ScoreRules\x12\x1a.glia.v1.ScoreRulesRequest\x1a\x1b.glia.v1.ScoreRulesResponse\x12H\n" +
+	"\vVerifyAudit\x12\x1b.glia.v1.VerifyAuditRequest\x1a\x1c.glia.v1.VerifyAuditResponse\x12J\n" +
+	"\vExportAudit\x12\x1b.glia.v1.ExportAuditRequest\x1a\x1c.glia.v1.ExportAuditResponse0\x01B\x19Z\x17glia/api/glia/v1;gliav1b\x06proto3"
 
 var (
 	file_glia_v1_repair_proto_rawDescOnce sync.Once
@@ -2492,7 +3244,7 @@ func file_glia_v1_repair_proto_rawDescGZIP() []byte {
 	return file_glia_v1_repair_proto_rawDescData
 }
 
-var file_glia_v1_repair_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_glia_v1_repair_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_glia_v1_repair_proto_goTypes = []any{
 	(*Event)(nil),                 // 0: glia.v1.Event
 	(*Refusal)(nil),               // 1: glia.v1.Refusal
@@ -2503,114 +3255,143 @@ var file_glia_v1_repair_proto_goTypes = []any{
 	(*HostSummary)(nil),           // 6: glia.v1.HostSummary
 	(*GetStatusRequest)(nil),      // 7: glia.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),     // 8: glia.v1.GetStatusResponse
-	(*ListCasesRequest)(nil),      // 9: glia.v1.ListCasesRequest
-	(*ListCasesResponse)(nil),     // 10: glia.v1.ListCasesResponse
-	(*GetCaseRequest)(nil),        // 11: glia.v1.GetCaseRequest
-	(*GetCaseResponse)(nil),       // 12: glia.v1.GetCaseResponse
-	(*WatchCaseRequest)(nil),      // 13: glia.v1.WatchCaseRequest
-	(*WatchCaseResponse)(nil),     // 14: glia.v1.WatchCaseResponse
-	(*PlanRepairRequest)(nil),     // 15: glia.v1.PlanRepairRequest
-	(*PlanRepairResponse)(nil),    // 16: glia.v1.PlanRepairResponse
-	(*ApproveRequest)(nil),        // 17: glia.v1.ApproveRequest
-	(*ApproveResponse)(nil),       // 18: glia.v1.ApproveResponse
-	(*CancelRequest)(nil),         // 19: glia.v1.CancelRequest
-	(*CancelResponse)(nil),        // 20: glia.v1.CancelResponse
-	(*UnparkRequest)(nil),         // 21: glia.v1.UnparkRequest
-	(*UnparkResponse)(nil),        // 22: glia.v1.UnparkResponse
-	(*ExplainRequest)(nil),        // 23: glia.v1.ExplainRequest
-	(*ExplainResponse)(nil),       // 24: glia.v1.ExplainResponse
-	(*PauseRequest)(nil),          // 25: glia.v1.PauseRequest
-	(*PauseResponse)(nil),         // 26: glia.v1.PauseResponse
-	(*ResumeRequest)(nil),         // 27: glia.v1.ResumeRequest
-	(*ResumeResponse)(nil),        // 28: glia.v1.ResumeResponse
-	(*TicketComment)(nil),         // 29: glia.v1.TicketComment
-	(*Ticket)(nil),                // 30: glia.v1.Ticket
-	(*ListTicketsRequest)(nil),    // 31: glia.v1.ListTicketsRequest
-	(*ListTicketsResponse)(nil),   // 32: glia.v1.ListTicketsResponse
-	(*GetTicketRequest)(nil),      // 33: glia.v1.GetTicketRequest
-	(*GetTicketResponse)(nil),     // 34: glia.v1.GetTicketResponse
-	(*ResolveTicketRequest)(nil),  // 35: glia.v1.ResolveTicketRequest
-	(*ResolveTicketResponse)(nil), // 36: glia.v1.ResolveTicketResponse
-	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
-	(*Disk)(nil),                  // 38: glia.v1.Disk
-	(*Verdict)(nil),               // 39: glia.v1.Verdict
-	(State)(0),                    // 40: glia.v1.State
-	(*DiskStatus)(nil),            // 41: glia.v1.DiskStatus
+	(*Budget)(nil),                // 9: glia.v1.Budget
+	(*Breaker)(nil),               // 10: glia.v1.Breaker
+	(*ResetBreakerRequest)(nil),   // 11: glia.v1.ResetBreakerRequest
+	(*ResetBreakerResponse)(nil),  // 12: glia.v1.ResetBreakerResponse
+	(*RecordOutcomeRequest)(nil),  // 13: glia.v1.RecordOutcomeRequest
+	(*RecordOutcomeResponse)(nil), // 14: glia.v1.RecordOutcomeResponse
+	(*ScoreRulesRequest)(nil),     // 15: glia.v1.ScoreRulesRequest
+	(*RuleScore)(nil),             // 16: glia.v1.RuleScore
+	(*ScoreRulesResponse)(nil),    // 17: glia.v1.ScoreRulesResponse
+	(*VerifyAuditRequest)(nil),    // 18: glia.v1.VerifyAuditRequest
+	(*VerifyAuditResponse)(nil),   // 19: glia.v1.VerifyAuditResponse
+	(*ExportAuditRequest)(nil),    // 20: glia.v1.ExportAuditRequest
+	(*ExportAuditResponse)(nil),   // 21: glia.v1.ExportAuditResponse
+	(*ListCasesRequest)(nil),      // 22: glia.v1.ListCasesRequest
+	(*ListCasesResponse)(nil),     // 23: glia.v1.ListCasesResponse
+	(*GetCaseRequest)(nil),        // 24: glia.v1.GetCaseRequest
+	(*GetCaseResponse)(nil),       // 25: glia.v1.GetCaseResponse
+	(*WatchCaseRequest)(nil),      // 26: glia.v1.WatchCaseRequest
+	(*WatchCaseResponse)(nil),     // 27: glia.v1.WatchCaseResponse
+	(*PlanRepairRequest)(nil),     // 28: glia.v1.PlanRepairRequest
+	(*PlanRepairResponse)(nil),    // 29: glia.v1.PlanRepairResponse
+	(*ApproveRequest)(nil),        // 30: glia.v1.ApproveRequest
+	(*ApproveResponse)(nil),       // 31: glia.v1.ApproveResponse
+	(*CancelRequest)(nil),         // 32: glia.v1.CancelRequest
+	(*CancelResponse)(nil),        // 33: glia.v1.CancelResponse
+	(*UnparkRequest)(nil),         // 34: glia.v1.UnparkRequest
+	(*UnparkResponse)(nil),        // 35: glia.v1.UnparkResponse
+	(*ExplainRequest)(nil),        // 36: glia.v1.ExplainRequest
+	(*ExplainResponse)(nil),       // 37: glia.v1.ExplainResponse
+	(*PauseRequest)(nil),          // 38: glia.v1.PauseRequest
+	(*PauseResponse)(nil),         // 39: glia.v1.PauseResponse
+	(*ResumeRequest)(nil),         // 40: glia.v1.ResumeRequest
+	(*ResumeResponse)(nil),        // 41: glia.v1.ResumeResponse
+	(*TicketComment)(nil),         // 42: glia.v1.TicketComment
+	(*Ticket)(nil),                // 43: glia.v1.Ticket
+	(*ListTicketsRequest)(nil),    // 44: glia.v1.ListTicketsRequest
+	(*ListTicketsResponse)(nil),   // 45: glia.v1.ListTicketsResponse
+	(*GetTicketRequest)(nil),      // 46: glia.v1.GetTicketRequest
+	(*GetTicketResponse)(nil),     // 47: glia.v1.GetTicketResponse
+	(*ResolveTicketRequest)(nil),  // 48: glia.v1.ResolveTicketRequest
+	(*ResolveTicketResponse)(nil), // 49: glia.v1.ResolveTicketResponse
+	(*timestamppb.Timestamp)(nil), // 50: google.protobuf.Timestamp
+	(*Disk)(nil),                  // 51: glia.v1.Disk
+	(*Verdict)(nil),               // 52: glia.v1.Verdict
+	(State)(0),                    // 53: glia.v1.State
+	(*DiskStatus)(nil),            // 54: glia.v1.DiskStatus
 }
 var file_glia_v1_repair_proto_depIdxs = []int32{
-	37, // 0: glia.v1.Event.at:type_name -> google.protobuf.Timestamp
-	38, // 1: glia.v1.Plan.disk:type_name -> glia.v1.Disk
+	50, // 0: glia.v1.Event.at:type_name -> google.protobuf.Timestamp
+	51, // 1: glia.v1.Plan.disk:type_name -> glia.v1.Disk
 	2,  // 2: glia.v1.Plan.steps:type_name -> glia.v1.PlanStep
-	38, // 3: glia.v1.Case.disk:type_name -> glia.v1.Disk
-	39, // 4: glia.v1.Case.verdict:type_name -> glia.v1.Verdict
+	51, // 3: glia.v1.Case.disk:type_name -> glia.v1.Disk
+	52, // 4: glia.v1.Case.verdict:type_name -> glia.v1.Verdict
 	3,  // 5: glia.v1.Case.plan:type_name -> glia.v1.Plan
-	37, // 6: glia.v1.Case.opened_at:type_name -> google.protobuf.Timestamp
-	37, // 7: glia.v1.Case.updated_at:type_name -> google.protobuf.Timestamp
-	37, // 8: glia.v1.Case.closed_at:type_name -> google.protobuf.Timestamp
+	50, // 6: glia.v1.Case.opened_at:type_name -> google.protobuf.Timestamp
+	50, // 7: glia.v1.Case.updated_at:type_name -> google.protobuf.Timestamp
+	50, // 8: glia.v1.Case.closed_at:type_name -> google.protobuf.Timestamp
 	1,  // 9: glia.v1.Case.refusals:type_name -> glia.v1.Refusal
-	37, // 10: glia.v1.PauseEntry.since:type_name -> google.protobuf.Timestamp
-	37, // 11: glia.v1.PauseEntry.until:type_name -> google.protobuf.Timestamp
-	40, // 12: glia.v1.HostSummary.worst:type_name -> glia.v1.State
-	37, // 13: glia.v1.GetStatusResponse.view_at:type_name -> google.protobuf.Timestamp
+	50, // 10: glia.v1.PauseEntry.since:type_name -> google.protobuf.Timestamp
+	50, // 11: glia.v1.PauseEntry.until:type_name -> google.protobuf.Timestamp
+	53, // 12: glia.v1.HostSummary.worst:type_name -> glia.v1.State
+	50, // 13: glia.v1.GetStatusResponse.view_at:type_name -> google.protobuf.Timestamp
 	6,  // 14: glia.v1.GetStatusResponse.hosts:type_name -> glia.v1.HostSummary
 	4,  // 15: glia.v1.GetStatusResponse.open_cases:type_name -> glia.v1.Case
 	5,  // 16: glia.v1.GetStatusResponse.pauses:type_name -> glia.v1.PauseEntry
-	4,  // 17: glia.v1.ListCasesResponse.cases:type_name -> glia.v1.Case
-	4,  // 18: glia.v1.GetCaseResponse.case:type_name -> glia.v1.Case
-	0,  // 19: glia.v1.GetCaseResponse.events:type_name -> glia.v1.Event
-	4,  // 20: glia.v1.WatchCaseResponse.case:type_name -> glia.v1.Case
-	0,  // 21: glia.v1.WatchCaseResponse.events:type_name -> glia.v1.Event
-	3,  // 22: glia.v1.PlanRepairResponse.plan:type_name -> glia.v1.Plan
-	1,  // 23: glia.v1.PlanRepairResponse.refusals:type_name -> glia.v1.Refusal
-	4,  // 24: glia.v1.ApproveResponse.case:type_name -> glia.v1.Case
-	4,  // 25: glia.v1.CancelResponse.case:type_name -> glia.v1.Case
-	4,  // 26: glia.v1.UnparkResponse.case:type_name -> glia.v1.Case
-	41, // 27: glia.v1.ExplainResponse.disk:type_name -> glia.v1.DiskStatus
-	4,  // 28: glia.v1.ExplainResponse.case:type_name -> glia.v1.Case
-	1,  // 29: glia.v1.ExplainResponse.refusals:type_name -> glia.v1.Refusal
-	37, // 30: glia.v1.PauseRequest.until:type_name -> google.protobuf.Timestamp
-	5,  // 31: glia.v1.PauseResponse.pause:type_name -> glia.v1.PauseEntry
-	5,  // 32: glia.v1.ResumeResponse.ended:type_name -> glia.v1.PauseEntry
-	37, // 33: glia.v1.TicketComment.at:type_name -> google.protobuf.Timestamp
-	37, // 34: glia.v1.Ticket.created_at:type_name -> google.protobuf.Timestamp
-	37, // 35: glia.v1.Ticket.updated_at:type_name -> google.protobuf.Timestamp
-	29, // 36: glia.v1.Ticket.comments:type_name -> glia.v1.TicketComment
-	30, // 37: glia.v1.ListTicketsResponse.tickets:type_name -> glia.v1.Ticket
-	30, // 38: glia.v1.GetTicketResponse.ticket:type_name -> glia.v1.Ticket
-	30, // 39: glia.v1.ResolveTicketResponse.ticket:type_name -> glia.v1.Ticket
-	7,  // 40: glia.v1.RepairService.GetStatus:input_type -> glia.v1.GetStatusRequest
-	9,  // 41: glia.v1.RepairService.ListCases:input_type -> glia.v1.ListCasesRequest
-	11, // 42: glia.v1.RepairService.GetCase:input_type -> glia.v1.GetCaseRequest
-	13, // 43: glia.v1.RepairService.WatchCase:input_type -> glia.v1.WatchCaseRequest
-	15, // 44: glia.v1.RepairService.PlanRepair:input_type -> glia.v1.PlanRepairRequest
-	17, // 45: glia.v1.RepairService.Approve:input_type -> glia.v1.ApproveRequest
-	19, // 46: glia.v1.RepairService.Cancel:input_type -> glia.v1.CancelRequest
-	21, // 47: glia.v1.RepairService.Unpark:input_type -> glia.v1.UnparkRequest
-	23, // 48: glia.v1.RepairService.Explain:input_type -> glia.v1.ExplainRequest
-	25, // 49: glia.v1.RepairService.Pause:input_type -> glia.v1.PauseRequest
-	27, // 50: glia.v1.RepairService.Resume:input_type -> glia.v1.ResumeRequest
-	31, // 51: glia.v1.RepairService.ListTickets:input_type -> glia.v1.ListTicketsRequest
-	33, // 52: glia.v1.RepairService.GetTicket:input_type -> glia.v1.GetTicketRequest
-	35, // 53: glia.v1.RepairService.ResolveTicket:input_type -> glia.v1.ResolveTicketRequest
-	8,  // 54: glia.v1.RepairService.GetStatus:output_type -> glia.v1.GetStatusResponse
-	10, // 55: glia.v1.RepairService.ListCases:output_type -> glia.v1.ListCasesResponse
-	12, // 56: glia.v1.RepairService.GetCase:output_type -> glia.v1.GetCaseResponse
-	14, // 57: glia.v1.RepairService.WatchCase:output_type -> glia.v1.WatchCaseResponse
-	16, // 58: glia.v1.RepairService.PlanRepair:output_type -> glia.v1.PlanRepairResponse
-	18, // 59: glia.v1.RepairService.Approve:output_type -> glia.v1.ApproveResponse
-	20, // 60: glia.v1.RepairService.Cancel:output_type -> glia.v1.CancelResponse
-	22, // 61: glia.v1.RepairService.Unpark:output_type -> glia.v1.UnparkResponse
-	24, // 62: glia.v1.RepairService.Explain:output_type -> glia.v1.ExplainResponse
-	26, // 63: glia.v1.RepairService.Pause:output_type -> glia.v1.PauseResponse
-	28, // 64: glia.v1.RepairService.Resume:output_type -> glia.v1.ResumeResponse
-	32, // 65: glia.v1.RepairService.ListTickets:output_type -> glia.v1.ListTicketsResponse
-	34, // 66: glia.v1.RepairService.GetTicket:output_type -> glia.v1.GetTicketResponse
-	36, // 67: glia.v1.RepairService.ResolveTicket:output_type -> glia.v1.ResolveTicketResponse
-	54, // [54:68] is the sub-list for method output_type
-	40, // [40:54] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	9,  // 17: glia.v1.GetStatusResponse.budgets:type_name -> glia.v1.Budget
+	10, // 18: glia.v1.GetStatusResponse.breaker:type_name -> glia.v1.Breaker
+	50, // 19: glia.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	10, // 20: glia.v1.ResetBreakerResponse.breaker:type_name -> glia.v1.Breaker
+	4,  // 21: glia.v1.RecordOutcomeResponse.case:type_name -> glia.v1.Case
+	16, // 22: glia.v1.ScoreRulesResponse.rules:type_name -> glia.v1.RuleScore
+	4,  // 23: glia.v1.ListCasesResponse.cases:type_name -> glia.v1.Case
+	4,  // 24: glia.v1.GetCaseResponse.case:type_name -> glia.v1.Case
+	0,  // 25: glia.v1.GetCaseResponse.events:type_name -> glia.v1.Event
+	4,  // 26: glia.v1.WatchCaseResponse.case:type_name -> glia.v1.Case
+	0,  // 27: glia.v1.WatchCaseResponse.events:type_name -> glia.v1.Event
+	3,  // 28: glia.v1.PlanRepairResponse.plan:type_name -> glia.v1.Plan
+	1,  // 29: glia.v1.PlanRepairResponse.refusals:type_name -> glia.v1.Refusal
+	4,  // 30: glia.v1.ApproveResponse.case:type_name -> glia.v1.Case
+	4,  // 31: glia.v1.CancelResponse.case:type_name -> glia.v1.Case
+	4,  // 32: glia.v1.UnparkResponse.case:type_name -> glia.v1.Case
+	54, // 33: glia.v1.ExplainResponse.disk:type_name -> glia.v1.DiskStatus
+	4,  // 34: glia.v1.ExplainResponse.case:type_name -> glia.v1.Case
+	1,  // 35: glia.v1.ExplainResponse.refusals:type_name -> glia.v1.Refusal
+	50, // 36: glia.v1.PauseRequest.until:type_name -> google.protobuf.Timestamp
+	5,  // 37: glia.v1.PauseResponse.pause:type_name -> glia.v1.PauseEntry
+	5,  // 38: glia.v1.ResumeResponse.ended:type_name -> glia.v1.PauseEntry
+	50, // 39: glia.v1.TicketComment.at:type_name -> google.protobuf.Timestamp
+	50, // 40: glia.v1.Ticket.created_at:type_name -> google.protobuf.Timestamp
+	50, // 41: glia.v1.Ticket.updated_at:type_name -> google.protobuf.Timestamp
+	42, // 42: glia.v1.Ticket.comments:type_name -> glia.v1.TicketComment
+	43, // 43: glia.v1.ListTicketsResponse.tickets:type_name -> glia.v1.Ticket
+	43, // 44: glia.v1.GetTicketResponse.ticket:type_name -> glia.v1.Ticket
+	43, // 45: glia.v1.ResolveTicketResponse.ticket:type_name -> glia.v1.Ticket
+	7,  // 46: glia.v1.RepairService.GetStatus:input_type -> glia.v1.GetStatusRequest
+	22, // 47: glia.v1.RepairService.ListCases:input_type -> glia.v1.ListCasesRequest
+	24, // 48: glia.v1.RepairService.GetCase:input_type -> glia.v1.GetCaseRequest
+	26, // 49: glia.v1.RepairService.WatchCase:input_type -> glia.v1.WatchCaseRequest
+	28, // 50: glia.v1.RepairService.PlanRepair:input_type -> glia.v1.PlanRepairRequest
+	30, // 51: glia.v1.RepairService.Approve:input_type -> glia.v1.ApproveRequest
+	32, // 52: glia.v1.RepairService.Cancel:input_type -> glia.v1.CancelRequest
+	34, // 53: glia.v1.RepairService.Unpark:input_type -> glia.v1.UnparkRequest
+	36, // 54: glia.v1.RepairService.Explain:input_type -> glia.v1.ExplainRequest
+	38, // 55: glia.v1.RepairService.Pause:input_type -> glia.v1.PauseRequest
+	40, // 56: glia.v1.RepairService.Resume:input_type -> glia.v1.ResumeRequest
+	44, // 57: glia.v1.RepairService.ListTickets:input_type -> glia.v1.ListTicketsRequest
+	46, // 58: glia.v1.RepairService.GetTicket:input_type -> glia.v1.GetTicketRequest
+	48, // 59: glia.v1.RepairService.ResolveTicket:input_type -> glia.v1.ResolveTicketRequest
+	11, // 60: glia.v1.RepairService.ResetBreaker:input_type -> glia.v1.ResetBreakerRequest
+	13, // 61: glia.v1.RepairService.RecordOutcome:input_type -> glia.v1.RecordOutcomeRequest
+	15, // 62: glia.v1.RepairService.ScoreRules:input_type -> glia.v1.ScoreRulesRequest
+	18, // 63: glia.v1.RepairService.VerifyAudit:input_type -> glia.v1.VerifyAuditRequest
+	20, // 64: glia.v1.RepairService.ExportAudit:input_type -> glia.v1.ExportAuditRequest
+	8,  // 65: glia.v1.RepairService.GetStatus:output_type -> glia.v1.GetStatusResponse
+	23, // 66: glia.v1.RepairService.ListCases:output_type -> glia.v1.ListCasesResponse
+	25, // 67: glia.v1.RepairService.GetCase:output_type -> glia.v1.GetCaseResponse
+	27, // 68: glia.v1.RepairService.WatchCase:output_type -> glia.v1.WatchCaseResponse
+	29, // 69: glia.v1.RepairService.PlanRepair:output_type -> glia.v1.PlanRepairResponse
+	31, // 70: glia.v1.RepairService.Approve:output_type -> glia.v1.ApproveResponse
+	33, // 71: glia.v1.RepairService.Cancel:output_type -> glia.v1.CancelResponse
+	35, // 72: glia.v1.RepairService.Unpark:output_type -> glia.v1.UnparkResponse
+	37, // 73: glia.v1.RepairService.Explain:output_type -> glia.v1.ExplainResponse
+	39, // 74: glia.v1.RepairService.Pause:output_type -> glia.v1.PauseResponse
+	41, // 75: glia.v1.RepairService.Resume:output_type -> glia.v1.ResumeResponse
+	45, // 76: glia.v1.RepairService.ListTickets:output_type -> glia.v1.ListTicketsResponse
+	47, // 77: glia.v1.RepairService.GetTicket:output_type -> glia.v1.GetTicketResponse
+	49, // 78: glia.v1.RepairService.ResolveTicket:output_type -> glia.v1.ResolveTicketResponse
+	12, // 79: glia.v1.RepairService.ResetBreaker:output_type -> glia.v1.ResetBreakerResponse
+	14, // 80: glia.v1.RepairService.RecordOutcome:output_type -> glia.v1.RecordOutcomeResponse
+	17, // 81: glia.v1.RepairService.ScoreRules:output_type -> glia.v1.ScoreRulesResponse
+	19, // 82: glia.v1.RepairService.VerifyAudit:output_type -> glia.v1.VerifyAuditResponse
+	21, // 83: glia.v1.RepairService.ExportAudit:output_type -> glia.v1.ExportAuditResponse
+	65, // [65:84] is the sub-list for method output_type
+	46, // [46:65] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_glia_v1_repair_proto_init() }
@@ -2625,7 +3406,7 @@ func file_glia_v1_repair_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_glia_v1_repair_proto_rawDesc), len(file_glia_v1_repair_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -12,6 +12,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -64,7 +65,7 @@ func (p *Prober) Probe(ctx context.Context, d glia.Disk) []glia.Evidence {
 
 // whyEnded says in words why ctx has ended.
 func whyEnded(ctx context.Context) string {
-	if context.Cause(ctx) == context.DeadlineExceeded {
+	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		return "timed out"
 	}
 	return fmt.Sprintf("stopped (%v)", context.Cause(ctx))

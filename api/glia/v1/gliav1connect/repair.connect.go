@@ -64,6 +64,21 @@ const (
 	// RepairServiceResolveTicketProcedure is the fully-qualified name of the RepairService's
 	// ResolveTicket RPC.
 	RepairServiceResolveTicketProcedure = "/glia.v1.RepairService/ResolveTicket"
+	// RepairServiceResetBreakerProcedure is the fully-qualified name of the RepairService's
+	// ResetBreaker RPC.
+	RepairServiceResetBreakerProcedure = "/glia.v1.RepairService/ResetBreaker"
+	// RepairServiceRecordOutcomeProcedure is the fully-qualified name of the RepairService's
+	// RecordOutcome RPC.
+	RepairServiceRecordOutcomeProcedure = "/glia.v1.RepairService/RecordOutcome"
+	// RepairServiceScoreRulesProcedure is the fully-qualified name of the RepairService's ScoreRules
+	// RPC.
+	RepairServiceScoreRulesProcedure = "/glia.v1.RepairService/ScoreRules"
+	// RepairServiceVerifyAuditProcedure is the fully-qualified name of the RepairService's VerifyAudit
+	// RPC.
+	RepairServiceVerifyAuditProcedure = "/glia.v1.RepairService/VerifyAudit"
+	// RepairServiceExportAuditProcedure is the fully-qualified name of the RepairService's ExportAudit
+	// RPC.
+	RepairServiceExportAuditProcedure = "/glia.v1.RepairService/ExportAudit"
 )
 
 // RepairServiceClient is a client for the glia.v1.RepairService service.
@@ -88,6 +103,16 @@ type RepairServiceClient interface {
 	GetTicket(context.Context, *connect.Request[v1.GetTicketRequest]) (*connect.Response[v1.GetTicketResponse], error)
 	// ResolveTicket is what the technician does after the swap.
 	ResolveTicket(context.Context, *connect.Request[v1.ResolveTicketRequest]) (*connect.Response[v1.ResolveTicketResponse], error)
+	// ResetBreaker closes the tripped circuit breaker. Only a person does, with a reason.
+	ResetBreaker(context.Context, *connect.Request[v1.ResetBreakerRequest]) (*connect.Response[v1.ResetBreakerResponse], error)
+	// RecordOutcome notes what the workshop found out about a disk that was taken out.
+	RecordOutcome(context.Context, *connect.Request[v1.RecordOutcomeRequest]) (*connect.Response[v1.RecordOutcomeResponse], error)
+	// ScoreRules tells how often each rule was right, by the recorded outcomes.
+	ScoreRules(context.Context, *connect.Request[v1.ScoreRulesRequest]) (*connect.Response[v1.ScoreRulesResponse], error)
+	// VerifyAudit checks the hash chain of the whole log.
+	VerifyAudit(context.Context, *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error)
+	// ExportAudit sends the whole log, oldest first.
+	ExportAudit(context.Context, *connect.Request[v1.ExportAuditRequest]) (*connect.ServerStreamForClient[v1.ExportAuditResponse], error)
 }
 
 // NewRepairServiceClient constructs a client for the glia.v1.RepairService service. By default, it
@@ -185,6 +210,36 @@ func NewRepairServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(repairServiceMethods.ByName("ResolveTicket")),
 			connect.WithClientOptions(opts...),
 		),
+		resetBreaker: connect.NewClient[v1.ResetBreakerRequest, v1.ResetBreakerResponse](
+			httpClient,
+			baseURL+RepairServiceResetBreakerProcedure,
+			connect.WithSchema(repairServiceMethods.ByName("ResetBreaker")),
+			connect.WithClientOptions(opts...),
+		),
+		recordOutcome: connect.NewClient[v1.RecordOutcomeRequest, v1.RecordOutcomeResponse](
+			httpClient,
+			baseURL+RepairServiceRecordOutcomeProcedure,
+			connect.WithSchema(repairServiceMethods.ByName("RecordOutcome")),
+			connect.WithClientOptions(opts...),
+		),
+		scoreRules: connect.NewClient[v1.ScoreRulesRequest, v1.ScoreRulesResponse](
+			httpClient,
+			baseURL+RepairServiceScoreRulesProcedure,
+			connect.WithSchema(repairServiceMethods.ByName("ScoreRules")),
+			connect.WithClientOptions(opts...),
+		),
+		verifyAudit: connect.NewClient[v1.VerifyAuditRequest, v1.VerifyAuditResponse](
+			httpClient,
+			baseURL+RepairServiceVerifyAuditProcedure,
+			connect.WithSchema(repairServiceMethods.ByName("VerifyAudit")),
+			connect.WithClientOptions(opts...),
+		),
+		exportAudit: connect.NewClient[v1.ExportAuditRequest, v1.ExportAuditResponse](
+			httpClient,
+			baseURL+RepairServiceExportAuditProcedure,
+			connect.WithSchema(repairServiceMethods.ByName("ExportAudit")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -204,6 +259,11 @@ type repairServiceClient struct {
 	listTickets   *connect.Client[v1.ListTicketsRequest, v1.ListTicketsResponse]
 	getTicket     *connect.Client[v1.GetTicketRequest, v1.GetTicketResponse]
 	resolveTicket *connect.Client[v1.ResolveTicketRequest, v1.ResolveTicketResponse]
+	resetBreaker  *connect.Client[v1.ResetBreakerRequest, v1.ResetBreakerResponse]
+	recordOutcome *connect.Client[v1.RecordOutcomeRequest, v1.RecordOutcomeResponse]
+	scoreRules    *connect.Client[v1.ScoreRulesRequest, v1.ScoreRulesResponse]
+	verifyAudit   *connect.Client[v1.VerifyAuditRequest, v1.VerifyAuditResponse]
+	exportAudit   *connect.Client[v1.ExportAuditRequest, v1.ExportAuditResponse]
 }
 
 // GetStatus calls glia.v1.RepairService.GetStatus.
@@ -276,6 +336,31 @@ func (c *repairServiceClient) ResolveTicket(ctx context.Context, req *connect.Re
 	return c.resolveTicket.CallUnary(ctx, req)
 }
 
+// ResetBreaker calls glia.v1.RepairService.ResetBreaker.
+func (c *repairServiceClient) ResetBreaker(ctx context.Context, req *connect.Request[v1.ResetBreakerRequest]) (*connect.Response[v1.ResetBreakerResponse], error) {
+	return c.resetBreaker.CallUnary(ctx, req)
+}
+
+// RecordOutcome calls glia.v1.RepairService.RecordOutcome.
+func (c *repairServiceClient) RecordOutcome(ctx context.Context, req *connect.Request[v1.RecordOutcomeRequest]) (*connect.Response[v1.RecordOutcomeResponse], error) {
+	return c.recordOutcome.CallUnary(ctx, req)
+}
+
+// ScoreRules calls glia.v1.RepairService.ScoreRules.
+func (c *repairServiceClient) ScoreRules(ctx context.Context, req *connect.Request[v1.ScoreRulesRequest]) (*connect.Response[v1.ScoreRulesResponse], error) {
+	return c.scoreRules.CallUnary(ctx, req)
+}
+
+// VerifyAudit calls glia.v1.RepairService.VerifyAudit.
+func (c *repairServiceClient) VerifyAudit(ctx context.Context, req *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error) {
+	return c.verifyAudit.CallUnary(ctx, req)
+}
+
+// ExportAudit calls glia.v1.RepairService.ExportAudit.
+func (c *repairServiceClient) ExportAudit(ctx context.Context, req *connect.Request[v1.ExportAuditRequest]) (*connect.ServerStreamForClient[v1.ExportAuditResponse], error) {
+	return c.exportAudit.CallServerStream(ctx, req)
+}
+
 // RepairServiceHandler is an implementation of the glia.v1.RepairService service.
 type RepairServiceHandler interface {
 	GetStatus(context.Context, *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error)
@@ -298,6 +383,16 @@ type RepairServiceHandler interface {
 	GetTicket(context.Context, *connect.Request[v1.GetTicketRequest]) (*connect.Response[v1.GetTicketResponse], error)
 	// ResolveTicket is what the technician does after the swap.
 	ResolveTicket(context.Context, *connect.Request[v1.ResolveTicketRequest]) (*connect.Response[v1.ResolveTicketResponse], error)
+	// ResetBreaker closes the tripped circuit breaker. Only a person does, with a reason.
+	ResetBreaker(context.Context, *connect.Request[v1.ResetBreakerRequest]) (*connect.Response[v1.ResetBreakerResponse], error)
+	// RecordOutcome notes what the workshop found out about a disk that was taken out.
+	RecordOutcome(context.Context, *connect.Request[v1.RecordOutcomeRequest]) (*connect.Response[v1.RecordOutcomeResponse], error)
+	// ScoreRules tells how often each rule was right, by the recorded outcomes.
+	ScoreRules(context.Context, *connect.Request[v1.ScoreRulesRequest]) (*connect.Response[v1.ScoreRulesResponse], error)
+	// VerifyAudit checks the hash chain of the whole log.
+	VerifyAudit(context.Context, *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error)
+	// ExportAudit sends the whole log, oldest first.
+	ExportAudit(context.Context, *connect.Request[v1.ExportAuditRequest], *connect.ServerStream[v1.ExportAuditResponse]) error
 }
 
 // NewRepairServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -391,6 +486,36 @@ func NewRepairServiceHandler(svc RepairServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(repairServiceMethods.ByName("ResolveTicket")),
 		connect.WithHandlerOptions(opts...),
 	)
+	repairServiceResetBreakerHandler := connect.NewUnaryHandler(
+		RepairServiceResetBreakerProcedure,
+		svc.ResetBreaker,
+		connect.WithSchema(repairServiceMethods.ByName("ResetBreaker")),
+		connect.WithHandlerOptions(opts...),
+	)
+	repairServiceRecordOutcomeHandler := connect.NewUnaryHandler(
+		RepairServiceRecordOutcomeProcedure,
+		svc.RecordOutcome,
+		connect.WithSchema(repairServiceMethods.ByName("RecordOutcome")),
+		connect.WithHandlerOptions(opts...),
+	)
+	repairServiceScoreRulesHandler := connect.NewUnaryHandler(
+		RepairServiceScoreRulesProcedure,
+		svc.ScoreRules,
+		connect.WithSchema(repairServiceMethods.ByName("ScoreRules")),
+		connect.WithHandlerOptions(opts...),
+	)
+	repairServiceVerifyAuditHandler := connect.NewUnaryHandler(
+		RepairServiceVerifyAuditProcedure,
+		svc.VerifyAudit,
+		connect.WithSchema(repairServiceMethods.ByName("VerifyAudit")),
+		connect.WithHandlerOptions(opts...),
+	)
+	repairServiceExportAuditHandler := connect.NewServerStreamHandler(
+		RepairServiceExportAuditProcedure,
+		svc.ExportAudit,
+		connect.WithSchema(repairServiceMethods.ByName("ExportAudit")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/glia.v1.RepairService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case RepairServiceGetStatusProcedure:
@@ -421,6 +546,16 @@ func NewRepairServiceHandler(svc RepairServiceHandler, opts ...connect.HandlerOp
 			repairServiceGetTicketHandler.ServeHTTP(w, r)
 		case RepairServiceResolveTicketProcedure:
 			repairServiceResolveTicketHandler.ServeHTTP(w, r)
+		case RepairServiceResetBreakerProcedure:
+			repairServiceResetBreakerHandler.ServeHTTP(w, r)
+		case RepairServiceRecordOutcomeProcedure:
+			repairServiceRecordOutcomeHandler.ServeHTTP(w, r)
+		case RepairServiceScoreRulesProcedure:
+			repairServiceScoreRulesHandler.ServeHTTP(w, r)
+		case RepairServiceVerifyAuditProcedure:
+			repairServiceVerifyAuditHandler.ServeHTTP(w, r)
+		case RepairServiceExportAuditProcedure:
+			repairServiceExportAuditHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -484,4 +619,24 @@ func (UnimplementedRepairServiceHandler) GetTicket(context.Context, *connect.Req
 
 func (UnimplementedRepairServiceHandler) ResolveTicket(context.Context, *connect.Request[v1.ResolveTicketRequest]) (*connect.Response[v1.ResolveTicketResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.RepairService.ResolveTicket is not implemented"))
+}
+
+func (UnimplementedRepairServiceHandler) ResetBreaker(context.Context, *connect.Request[v1.ResetBreakerRequest]) (*connect.Response[v1.ResetBreakerResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.RepairService.ResetBreaker is not implemented"))
+}
+
+func (UnimplementedRepairServiceHandler) RecordOutcome(context.Context, *connect.Request[v1.RecordOutcomeRequest]) (*connect.Response[v1.RecordOutcomeResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.RepairService.RecordOutcome is not implemented"))
+}
+
+func (UnimplementedRepairServiceHandler) ScoreRules(context.Context, *connect.Request[v1.ScoreRulesRequest]) (*connect.Response[v1.ScoreRulesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.RepairService.ScoreRules is not implemented"))
+}
+
+func (UnimplementedRepairServiceHandler) VerifyAudit(context.Context, *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.RepairService.VerifyAudit is not implemented"))
+}
+
+func (UnimplementedRepairServiceHandler) ExportAudit(context.Context, *connect.Request[v1.ExportAuditRequest], *connect.ServerStream[v1.ExportAuditResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.RepairService.ExportAudit is not implemented"))
 }
