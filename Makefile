@@ -1,8 +1,11 @@
 # make demo   shows a disk being repaired on this machine (ONCE=1: ends after one repair)
 # make test   installs what the tests need and runs all of them
 # make build  puts nerve, synapse, repairer and glia into bin/
+# make test-kill  kills the repairer at every instant of a repair; KILL_AT=17:after repeats one of them
 # make bench  prints the figures that the project answers for, as ratios against a peer in the same run
 # make lint   runs the linters
+# make sim    plays SEEDS simulated lives of a fleet (default 200) with the real repairer
+# make mutants  breaks the code on purpose, and shows that the simulation notices
 # make generate  makes the Go code of api/ again from its protobuf definitions
 
 GO      ?= go
@@ -10,7 +13,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  = -s -w -X glia.Version=$(VERSION)
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: all build demo test vet bench lint generate deps deps-demo fuzz clean
+.PHONY: all build demo test test-kill vet bench lint generate deps deps-demo fuzz sim mutants clean
 
 all: build
 
@@ -26,8 +29,12 @@ deps-demo:
 demo: deps-demo build
 	bin/glia dev $(if $(ONCE),--once)
 
+# The tests below include a sample of test-kill.
 test: deps vet
 	$(GO) test -race -timeout 20m ./...
+
+test-kill:
+	KILL_ALL=1 KILL_AT=$(KILL_AT) $(GO) test -count=1 -timeout 10m -v -run Killed ./internal/kill
 
 vet:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
@@ -41,6 +48,15 @@ FUZZTIME ?= 30s
 fuzz:
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 		echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p || exit 1; done; done
+
+# The real repairer in a simulated fleet: SEEDS of them, or one SEED, printed event by event.
+SEEDS ?= 200
+sim:
+	$(GO) run ./internal/sim/simulate -seeds $(SEEDS) $(if $(SEED),-seed $(SEED))
+
+# Breaks the code on purpose, line by line; the simulation must notice each time.
+mutants:
+	$(GO) run ./internal/sim/mutants
 
 lint:
 	$(GO) run $(GOLANGCI) run ./...

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,7 +73,7 @@ func TestExamples_ShowEveryDefault(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, key := range schemaKeys(reflect.TypeOf(want), nil) {
-			if !md.IsDefined(key...) && (key[0] != "pool" || !strings.Contains(full, "\n"+key[len(key)-1]+" = ")) {
+			if !md.IsDefined(key...) && (!slices.Contains([]string{"pool", "domain", "window"}, key[0]) || !strings.Contains(full, "\n"+key[len(key)-1]+" = ")) {
 				t.Errorf("%s does not show %s", name, strings.Join(key, "."))
 			}
 		}
@@ -186,6 +187,8 @@ func TestParse_RefusesEachBadValue(t *testing.T) {
 		{"nerve", "inventory.ignore = [\"/dev/sda\"]", "f.toml:1:21: inventory.ignore: \"/dev/sda\" has a slash"},
 		{"nerve", "hand.drain_hook = [\"\"]", "the program to run is empty"},
 		{"nerve", "hand.mount_timeout = \"-1s\"", "-1s is not possible"},
+		{"nerve", "hand.burn_in_mb = 0", "0 is not possible: want 1 to 4096"},
+		{"nerve", "hand.locate_command = [\"\"]", "the program to run is empty"},
 		{"synapse", "api.listen = \"10.0.0.1:1\"", "anybody there could read the state of the fleet"},
 		{"synapse", "fleet.max_age = \"35s\"", "which are 35s"},
 		{"repairer", "mode = \"atuo\"", `f.toml:1:1: mode: "atuo" is not one of "observe", "propose" or "auto"; did you mean "auto"?`},
@@ -201,8 +204,29 @@ func TestParse_RefusesEachBadValue(t *testing.T) {
 		{"repairer", "repair.verdicts = []", "nothing would ever be repaired"},
 		{"repairer", "repair.retry_min = \"11m\"", "the longest wait, 10m, is shorter than the first one, 11m"},
 		{"repairer", "repair.attempts = 0", "want at least 1"},
+		{"repairer", "repair.remind_after = [\"24h\", \"12h\"]", "12h is not later than 24h before it"},
+		{"repairer", "repair.remind_after = [\"0s\"]", "0s is not possible: want more than 0"},
+		{"repairer", "repair.escalate_after = \"-1h\"", "-1h is not possible"},
 		{"repairer", "limits.host = 0", "want at least 1"},
 		{"repairer", "limits.fleet = 1.5", "want a whole number, got a float"},
+		{"repairer", "limits.floor = 0", "want at least 1"},
+		{"repairer", "limits.afr = 1", ""},
+		{"repairer", "limits.afr = 1.5", "limits.afr: 1.5 is not possible: want more than 0, at most 1"},
+		{"repairer", "limits.afr = nan", "want more than 0, at most 1"},
+		{"repairer", "limits.afr = \"0.1\"", "limits.afr: want a number, got a string"},
+		{"repairer", "gates.stop_file = \"STOP\"", "is not an absolute path"},
+		{"repairer", "gates.hook = [\"\"]", "the program to run is empty"},
+		{"repairer", "gates.storm_host_share = 0", "want more than 0, at most 1"},
+		{"repairer", "gates.cohort_disks = 1", "1 disks have nothing in common"},
+		{"repairer", "gates.breaker_starts = 0", "want at least 1"},
+		{"repairer", "gates.storm_cooldown = \"1m\"", `did you mean "storm_cool_down"?`},
+		{"repairer", "[[domain]]\nname = \"r\"\nhosts = [\"*\"]\n[[domain]]\nname = \"r\"\nhosts = [\"*\"]", "there is another domain with the name \"r\""},
+		{"repairer", "[[domain]]\nname = \"r\"", "domain.hosts: is missing"},
+		{"repairer", "[[window]]\nfrom = \"22:00\"\nto = \"04:00\"\npools = [\"default\"]\ndays = [\"sun\"]", ""},
+		{"repairer", "[[window]]\nfrom = \"22:00\"\nto = \"24:00\"", `f.toml:3:1: window.to: "24:00" is not a time of the day`},
+		{"repairer", "[[window]]\nfrom = \"22:00\"\nto = \"22:00\"", "the window ends when it begins"},
+		{"repairer", "[[window]]\nfrom = \"22:00\"\nto = \"23:00\"\ndays = [\"monday\"]", `"monday" is not a day`},
+		{"repairer", "[[window]]\nfrom = \"22:00\"\nto = \"23:00\"\npools = [\"x\"]", `there is no pool with the name "x"`},
 		{"repairer", "[[pool]]\nname = \"a\"\nhosts = [\"*\"]\n[[pool]]\nhosts = [\"*\"]\nname = \"a\"", "f.toml:6:1: pool.name: there is another pool with the name \"a\""},
 		{"repairer", "[[pool]]\nname = \"default\"\nhosts = [\"*\"]", "f.toml:2:1: pool.name: \"default\" is the pool of"},
 		{"repairer", "[[pool]]\nname = \"a\"\n", "f.toml:1:3: pool.hosts: is missing"},
@@ -282,7 +306,7 @@ func TestLoad_DropInsWinAndKeepTheirPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Mode != config.ModeAuto || r.Limits != (config.Limits{Fleet: 7, Host: 3}) || len(r.Pools) != 1 || r.Pools[0].Name != "c" {
+	if r.Mode != config.ModeAuto || r.Limits.Fleet != 7 || r.Limits.Host != 3 || len(r.Pools) != 1 || r.Pools[0].Name != "c" {
 		t.Errorf("got %+v", r)
 	}
 

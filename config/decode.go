@@ -118,6 +118,15 @@ func (d *decoder) value(into reflect.Value, key string, value any) {
 		} else if ok {
 			into.SetInt(n)
 		}
+	case reflect.Float64:
+		switch n := value.(type) {
+		case float64:
+			into.SetFloat(n)
+		case int64:
+			into.SetFloat(float64(n))
+		default:
+			ok = false
+		}
 	default:
 		// A test decodes every field of the schema, so this is never reached in a release.
 		d.broke(key, "the schema has type %s, which can not be read", into.Type())
@@ -230,6 +239,8 @@ func wantOf(t reflect.Type) string {
 		return "true or false"
 	case reflect.Int:
 		return "a whole number"
+	case reflect.Float64:
+		return "a number"
 	}
 	return "a string"
 }

@@ -50,6 +50,9 @@ type Hand struct {
 	RejoinHook   []string `toml:"rejoin_hook"` // argv, run after a new disk is mounted; empty for none
 	HookTimeout  Duration `toml:"hook_timeout"`
 	MountTimeout Duration `toml:"mount_timeout"` // of each of unmount, mkfs and mount
+
+	BurnInMB      int      `toml:"burn_in_mb"`     // MiB written to a new disk and read back, 1 to 4096
+	LocateCommand []string `toml:"locate_command"` // argv in front of locate=/dev/NAME; empty for none
 }
 
 // DefaultNerve is the configuration of an empty file, not resolved.
@@ -66,7 +69,7 @@ func DefaultNerve() Nerve {
 			Read: true, ReadSamples: 16, Smart: true,
 		},
 		Judge: Judge{Fall: 3, Rise: 3},
-		Hand:  Hand{Enabled: true, HookTimeout: minutes(60), MountTimeout: minutes(5)},
+		Hand:  Hand{Enabled: true, HookTimeout: minutes(60), MountTimeout: minutes(5), BurnInMB: 64, LocateCommand: []string{"ledctl"}},
 	}
 }
 
@@ -133,4 +136,6 @@ func (h Hand) validate(c *check) {
 	c.command("hand.rejoin_hook", h.RejoinHook)
 	c.positive("hand.hook_timeout", h.HookTimeout)
 	c.positive("hand.mount_timeout", h.MountTimeout)
+	c.within("hand.burn_in_mb", h.BurnInMB, 4096)
+	c.command("hand.locate_command", h.LocateCommand)
 }

@@ -10,9 +10,11 @@ import (
 
 // Repairer is the configuration of repairer; repairer.toml has the words for operators.
 type Repairer struct {
-	Database string `toml:"database"` // SQLite file; absolute
+	Database string `toml:"database"` // SQLite file, absolute; or postgres:// URL without a password
 	Synapse  string `toml:"synapse"`  // http:// or https:// URL; https if and only if [tls] is set
 	Mode     Mode   `toml:"mode"`     // of hosts in no pool, and of pools that set none
+
+	DatabasePasswordFile string `toml:"database_password_file"` // of a PostgreSQL that wants one; not readable by everyone
 
 	Log    Log    `toml:"log"`
 	API    API    `toml:"api"`
@@ -20,7 +22,11 @@ type Repairer struct {
 	Debug  Debug  `toml:"debug"`
 	Repair Repair `toml:"repair"`
 	Limits Limits `toml:"limits"`
-	Pools  []Pool `toml:"pool"`
+	Gates  Gates  `toml:"gates"`
+
+	Pools   []Pool   `toml:"pool"`
+	Domains []Domain `toml:"domain"`
+	Windows []Window `toml:"window"`
 }
 
 // Repair is the section [repair].
@@ -34,12 +40,9 @@ type Repair struct {
 	Settle       Duration     `toml:"settle"`    // how long the new disk must be healthy before the case closes
 	MaxViewAge   Duration     `toml:"max_view_age"`
 	CoolDown     Duration     `toml:"cool_down"` // after a case was cancelled, until its disk may get another one
-}
 
-// Limits is the section [limits]: how many cases may be past their gates. At least 1 each.
-type Limits struct {
-	Fleet int `toml:"fleet"`
-	Host  int `toml:"host"`
+	RemindAfter   []Duration `toml:"remind_after"`   // ages of a ticket at which its person is reminded; growing
+	EscalateAfter Duration   `toml:"escalate_after"` // age of a ticket from which it is a finding; 0 is never
 }
 
 // Pool is one [[pool]]: hosts whose disks are repaired in one way.
@@ -68,8 +71,10 @@ func DefaultRepairer() Repairer {
 			Tick:     seconds(1), OrderTimeout: minutes(10),
 			RetryMin: seconds(5), RetryMax: minutes(10), Attempts: 5,
 			Settle: minutes(1), MaxViewAge: minutes(2), CoolDown: minutes(24 * 60),
+			RemindAfter: []Duration{minutes(24 * 60), minutes(72 * 60)}, EscalateAfter: minutes(168 * 60),
 		},
-		Limits: Limits{Fleet: 2, Host: 1},
+		Limits: Limits{Fleet: 2, Domain: 1, Host: 1, Model: 2, Units: 4, Floor: 1, AFR: 0.015, Window: minutes(24 * 60)},
+		Gates:  defaultGates(),
 	}
 }
 
@@ -99,14 +104,16 @@ func (r Repairer) PoolOf(host string) Pool {
 }
 
 func (r *Repairer) validate(c *check) {
-	c.absolute("database", r.Database)
+	r.validateDatabase(c)
 	r.validateSynapse(c)
 	r.API.validate(c, r.TLS, "approve and cancel repairs")
 	r.TLS.validate(c)
 	r.Debug.validate(c)
 	r.Repair.validate(c)
-	c.within("limits.fleet", r.Limits.Fleet, 0)
-	c.within("limits.host", r.Limits.Host, 0)
+	r.Limits.validate(c)
+	r.Gates.validate(c)
+	r.validateDomains(c)
+	r.validateWindows(c)
 
 	seen := map[string]bool{DefaultPool: true}
 	for i, p := range r.Pools {
@@ -144,7 +151,10 @@ func (r *Repairer) validateSynapse(c *check) {
 	}
 }
 
-func (r *Repairer) checkFiles(c *check) { r.TLS.checkFiles(c) }
+func (r *Repairer) checkFiles(c *check) {
+	r.TLS.checkFiles(c)
+	r.checkDatabasePassword(c)
+}
 
 func (r Repair) validate(c *check) {
 	if len(r.Verdicts) == 0 {
@@ -168,4 +178,14 @@ func (r Repair) validate(c *check) {
 	c.positive("repair.settle", r.Settle)
 	c.positive("repair.max_view_age", r.MaxViewAge)
 	c.positive("repair.cool_down", r.CoolDown)
+	for i, d := range r.RemindAfter {
+		key := element("repair.remind_after", i)
+		c.positive(key, d)
+		if i > 0 && d <= r.RemindAfter[i-1] {
+			c.bad([]string{key, "repair.remind_after"}, "%s is not later than %s before it", d, r.RemindAfter[i-1])
+		}
+	}
+	if r.EscalateAfter < 0 {
+		c.bad([]string{"repair.escalate_after"}, "%s is not possible: want 0, which is never, or more", r.EscalateAfter)
+	}
 }

@@ -65,6 +65,14 @@ type Approval struct {
 type Rejection struct {
 	Serial   string   `json:"serial"` // empty: the place is empty
 	Findings []string `json:"findings"`
+	Unfit    bool     `json:"unfit,omitempty"` // it was accepted before, and is let go
+	Final    bool     `json:"final,omitempty"` // it will not be tried again in this case
+}
+
+// Notice is what the log has said and the ticket must be told. Its number keeps it from being told twice.
+type Notice struct {
+	Seq  uint64 `json:"seq"` // of the event that said it
+	Text string `json:"text"`
 }
 
 // Case is one repair of one disk. It is the fold of its events by Apply and holds nothing else, so
@@ -87,6 +95,7 @@ type Case struct {
 	Refusals  []Refusal `json:"refusals,omitempty"` // what holds it back now
 	Approval  *Approval `json:"approval,omitempty"`
 	Started   bool      `json:"started,omitempty"` // the gates let it pass; it counts against the budgets
+	StartedAt time.Time `json:"started_at,omitzero"`
 
 	Steps       map[string]StepState `json:"steps,omitempty"`
 	Ticket      string               `json:"ticket,omitempty"`
@@ -98,9 +107,15 @@ type Case struct {
 	Replacement *glia.Disk           `json:"replacement,omitempty"`
 	RejoinedAt  time.Time            `json:"rejoined_at"`
 
+	Untold []Notice `json:"untold,omitempty"` // what the ticket must be told still, oldest first
+
 	Alarm  string `json:"alarm,omitempty"`  // a person must look now; no act while it is set
 	Parked string `json:"parked,omitempty"` // why a person is needed
 	Cancel string `json:"cancel,omitempty"` // who asked to cancel, and why; the undoing goes on
+
+	Unfit   []Rejection `json:"unfit,omitempty"`   // disks that were accepted and dropped again
+	Light   string      `json:"light,omitempty"`   // what became of switching the locate light on
+	Outcome Outcome     `json:"outcome,omitempty"` // what was found out about the old disk; empty: not told
 
 	NotRestored string `json:"not_restored,omitempty"` // why a cancelled case could not put the disk back into use
 }

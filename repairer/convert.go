@@ -11,6 +11,7 @@ func caseToProto(c Case) *gliav1.Case {
 		Disk: api.DiskToProto(c.Disk), Verdict: api.VerdictToProto(c.Verdict), Plan: planToProto(c.Plan), Ticket: c.Ticket, Alarm: c.Alarm,
 		OpenedAt: api.TimeToProto(c.OpenedAt), UpdatedAt: api.TimeToProto(c.At), ClosedAt: api.TimeToProto(c.ClosedAt), Refusals: refusalsToProto(c.Refusals),
 	}
+	out.Outcome = string(c.Outcome)
 	if c.Replacement != nil {
 		out.Replacement = c.Replacement.Serial()
 	}
@@ -28,7 +29,7 @@ func planToProto(p *Plan) *gliav1.Plan {
 		}
 		if s.Stage == StageRelease {
 			out.Steps = append(out.Steps,
-				&gliav1.PlanStep{Name: StepTicket, Owner: "tracker", Text: "file a ticket: safe to pull " + p.Disk.Serial() + " in " + p.Disk.Location.Place() + " of " + p.Disk.Location.Host},
+				&gliav1.PlanStep{Name: StepTicket, Owner: "tracker", Text: "switch the locate light on, if there is one, and file a ticket: safe to pull " + p.Disk.Serial() + " in " + p.Disk.Location.Place() + " of " + p.Disk.Location.Host},
 				&gliav1.PlanStep{Name: "swap", Owner: "person", Text: "take out " + p.Disk.Serial() + ", put in a blank disk of at least " + FormatSize(p.Disk.Identity.Size)},
 				&gliav1.PlanStep{Name: StepInspect, Owner: "hand", Reversible: true, Text: "inspect the new disk: other serial, same place, large enough, blank, healthy"})
 		}

@@ -2,7 +2,6 @@ package repairer
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"time"
 
@@ -12,11 +11,21 @@ import (
 // ModeFor finds the mode and driver of a host: those of the first pool that names it.
 func ModeFor(pools []Pool, host string, def Mode) (mode Mode, driver string) {
 	for _, p := range pools {
-		if slices.ContainsFunc(p.Hosts, func(glob string) bool { ok, err := path.Match(glob, host); return err == nil && ok }) {
+		if slices.ContainsFunc(p.Hosts, func(glob string) bool { return matches(glob, host) }) {
 			return p.Mode, p.Driver
 		}
 	}
 	return def, ""
+}
+
+// poolName is the name of the first pool that names the host, or default.
+func poolName(pools []Pool, host string) string {
+	for _, p := range pools {
+		if slices.ContainsFunc(p.Hosts, func(glob string) bool { return matches(glob, host) }) {
+			return p.Name
+		}
+	}
+	return "default"
 }
 
 // ShouldOpen says whether a verdict in the fleet view opens a case, and if not, why.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -28,7 +29,8 @@ type Pool struct {
 	Driver string
 }
 
-// Options are what an engine is made of. All fields but Pools, CoolDown and Overdue are needed.
+// Options are what an engine is made of. Needed are all fields up to Drivers, and all times but CoolDown
+// and Overdue; the zero value of a limit turns it off.
 type Options struct {
 	Store   Store
 	Feed    Feed
@@ -39,6 +41,16 @@ type Options struct {
 	Pools   []Pool
 	Limits  Limits
 
+	Domains  []Domain
+	Storms   StormLimits
+	Breakers BreakerLimits
+	Cohorts  CohortLimits
+	Flap     FlapLimits
+	Windows  []Window
+	StopFile string // while it exists nothing is done; empty: there is none
+	// Hook is the site's veto, asked right before a case starts; empty text agrees. It may be nil.
+	Hook func(context.Context, Plan) string
+
 	States     []glia.State  // verdicts that open a case
 	Tick       time.Duration // between two looks at everything
 	Settle     time.Duration // how long a new disk must stay healthy before its case closes
@@ -47,7 +59,15 @@ type Options struct {
 	RetryMax   time.Duration // longest wait between attempts
 	Attempts   int           // failed attempts of one step before the case is parked
 	CoolDown   time.Duration // after a case was cancelled, until its disk may get another one
-	Overdue    time.Duration // after which a step that still runs is reported; it is never cut off
+
+	RemindAfter   []time.Duration // ages of a waiting ticket at which its person is reminded
+	EscalateAfter time.Duration   // age from which a waiting ticket is a finding; 0 is never
+
+	Overdue time.Duration // after which a step that still runs is reported; it is never cut off
+
+	// Parallel is how many cases are worked on together; 0 is 64. With 1, TickOnce goes through them
+	// in the order of their opening, so that a simulation can be repeated exactly.
+	Parallel int
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -62,14 +82,23 @@ type Engine struct {
 	starting sync.Mutex // held while the gates are asked, so that budgets hold
 	slots    chan struct{}
 
+	memory memory
+	graves graveyard
+	vetoes vetoes
+
 	mu       sync.Mutex
 	findings []string        // what needs a person and has no case
 	busy     map[string]bool // cases whose step has not returned
+	status   Status          // of the newest look
+	refused  map[string]uint64
 }
 
 // New makes an engine. It does nothing until Run or Tick is called.
 func New(o Options) *Engine {
-	return &Engine{Options: o, wake: make(chan struct{}, 1), slots: make(chan struct{}, parallel), busy: map[string]bool{}}
+	if o.Parallel == 0 {
+		o.Parallel = parallel
+	}
+	return &Engine{Options: o, wake: make(chan struct{}, 1), slots: make(chan struct{}, o.Parallel), busy: map[string]bool{}, refused: map[string]uint64{}}
 }
 
 // Wake makes Run look at everything now, because a person has just said something.
@@ -135,6 +164,7 @@ const parallel = 64
 // waits for them.
 func (e *Engine) TickOnce(ctx context.Context) error {
 	var g errgroup.Group
+	g.SetLimit(e.Parallel)
 	var mu sync.Mutex
 	var errs []error
 	err := e.begin(ctx, func(_ Case, step func() error) {
@@ -153,19 +183,33 @@ func (e *Engine) TickOnce(ctx context.Context) error {
 
 // begin opens cases and hands the next step of every case that is not busy to run.
 func (e *Engine) begin(ctx context.Context, run func(c Case, step func() error)) error {
-	if err := e.openCases(ctx); err != nil {
+	// A case that is worked on while it is read may have moved on by the time that it is claimed.
+	working := e.working()
+	l, err := e.snapshot(ctx)
+	if err != nil {
 		return err
 	}
-	cases, err := e.Store.Cases(ctx, false)
+	opened, err := e.openCases(ctx, l)
 	if err != nil {
-		return fmt.Errorf("read the open cases: %w", err)
+		return err
 	}
-	pauses, err := e.Store.Pauses(ctx, e.Now())
-	if err != nil {
-		return fmt.Errorf("read the pauses: %w", err)
+	if opened {
+		if l.cases, err = e.memory.open(ctx, e.Store); err != nil {
+			return fmt.Errorf("read the open cases: %w", err)
+		}
 	}
-	for _, c := range cases {
-		if !e.claim(c.ID) {
+	if l.view.At.IsZero() {
+		return nil // no host can be reached before the first view: a step would count as one that failed
+	}
+	if e.claim(graveTask) {
+		run(Case{ID: graveTask}, func() error {
+			defer e.unclaim(graveTask)
+			e.visit(ctx, l)
+			return nil
+		})
+	}
+	for _, c := range l.cases {
+		if working[c.ID] || !e.claim(c.ID) {
 			continue
 		}
 		run(c, func() error {
@@ -176,10 +220,17 @@ func (e *Engine) begin(ctx context.Context, run func(c Case, step func() error))
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			return e.step(ctx, c, pauses)
+			return e.step(ctx, c, l)
 		})
 	}
 	return nil
+}
+
+// working are the cases whose step has not returned.
+func (e *Engine) working() map[string]bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return maps.Clone(e.busy)
 }
 
 func (e *Engine) claim(id string) bool {
@@ -198,20 +249,32 @@ func (e *Engine) unclaim(id string) {
 	delete(e.busy, id)
 }
 
-// openCases opens a case for every disk of the fleet view that needs one.
-func (e *Engine) openCases(ctx context.Context) error {
-	view, _ := e.Feed.View()
-	now := e.Now()
-	var findings []string
-	if view.At.IsZero() || now.Sub(view.At) > e.MaxViewAge {
-		e.setFindings(nil)
-		return nil
+// openCases opens a case for every disk of the fleet view that needs one. In a storm it opens none:
+// the storm is one finding, and what is still bad after it gets its case then.
+func (e *Engine) openCases(ctx context.Context, l *snapshot) (opened bool, err error) {
+	now, view := l.facts.Now, l.view
+	findings := append([]string(nil), l.findings...)
+	defer func() { e.setFindings(findings) }()
+	if r := gateFreshness(Case{}, l.facts); r != nil || l.facts.Storm.Phase == StormBlowing || l.facts.Stop != "" {
+		return false, nil
 	}
+	has := make(map[string]bool, len(l.cases))
+	for _, c := range l.cases {
+		has[c.Serial()] = true
+	}
+	risen, barred, err := e.risen(ctx, l)
+	if err != nil {
+		return false, err
+	}
+	findings = append(findings, risen...)
 	for _, h := range view.Hosts {
 		if h.Member.Status != glia.MemberAlive || now.Sub(h.FetchedAt) > e.MaxViewAge {
 			continue
 		}
 		for _, d := range h.Disks {
+			if has[d.Disk.Serial()] || barred[d.Disk.Serial()] {
+				continue
+			}
 			open, why := ShouldOpen(d, e.States, now)
 			if !open {
 				if s := d.Verdict.At(now).State; s >= glia.StateWorn {
@@ -221,15 +284,15 @@ func (e *Engine) openCases(ctx context.Context) error {
 			}
 			blocked, err := e.open(ctx, d, now)
 			if err != nil {
-				return err
+				return opened, err
 			}
+			opened = opened || blocked == ""
 			if blocked != "" {
 				findings = append(findings, fmt.Sprintf("%s is %s and gets no case: %s", d.Disk, d.Verdict.State, blocked))
 			}
 		}
 	}
-	e.setFindings(findings)
-	return nil
+	return opened, nil
 }
 
 // open opens a case, or says why the disk gets none now. A person who has cancelled the last one is
@@ -288,6 +351,7 @@ func (e *Engine) record(ctx context.Context, c Case, kind Kind, step, text strin
 	if err != nil {
 		return c, fmt.Errorf("case %s: record %q: %w", c.ID, text, err)
 	}
+	e.memory.note(after)
 	e.Wake() // what follows need not wait for the next tick
 	if after.Phase != c.Phase {
 		e.Log.Info("case moved", "case", c.ID, "serial", c.Serial(), "host", c.Host(), "from", c.Phase, "to", after.Phase, "why", text)

@@ -141,7 +141,7 @@ func TestEngine_CarriesAFailedDiskToAClosedCase(t *testing.T) {
 	if c.Replacement.Serial() != "NEW1" {
 		t.Errorf("replacement is %s", c.Replacement.Serial())
 	}
-	want := []string{"drain N1S2", "unmount N1S2", "format NEW1", "mount NEW1", "rejoin NEW1"}
+	want := []string{"drain N1S2", "unmount N1S2", "burn_in NEW1", "format NEW1", "mount NEW1", "rejoin NEW1"}
 	if got := w.fleet.Acts(); !slices.Equal(got, want) {
 		t.Errorf("acts\n got %q\nwant %q", got, want)
 	}
@@ -179,7 +179,7 @@ func TestEngine_LogsEachActBeforeItHappens(t *testing.T) {
 func TestEngine_SurvivesALostAnswerAtEveryOrder(t *testing.T) {
 	t.Parallel()
 	for _, after := range []bool{false, true} {
-		for cut := range 8 {
+		for cut := range 11 {
 			t.Run(fmt.Sprintf("after=%v/order %d", after, cut), func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, nil)
@@ -205,7 +205,7 @@ func TestEngine_SurvivesALostAnswerAtEveryOrder(t *testing.T) {
 					w.open()
 				}
 				w.phase("N1S2", repairer.PhaseClosed)
-				want := []string{"drain N1S2", "unmount N1S2", "format NEW1", "mount NEW1", "rejoin NEW1"}
+				want := []string{"drain N1S2", "unmount N1S2", "burn_in NEW1", "format NEW1", "mount NEW1", "rejoin NEW1"}
 				if got := w.fleet.Acts(); !slices.Equal(got, want) {
 					t.Errorf("acts\n got %q\nwant %q", got, want)
 				}

@@ -32,10 +32,12 @@ const (
 	KindAccepted   Kind = "accepted"
 	KindRejoined   Kind = "rejoined"
 	KindAlarm      Kind = "alarm" // an empty alarm ends it
+	KindTold       Kind = "told"  // the ticket knows the oldest notice, or could not be told
 	KindParked     Kind = "parked"
 	KindUnparked   Kind = "unparked"
 	KindCancel     Kind = "cancel"
 	KindEnded      Kind = "ended"
+	KindOutcome    Kind = "outcome" // what the workshop found; the only kind that may follow the end
 )
 
 // Event is one line of the append-only log. Text is for people; Data is what Apply reads.
@@ -64,9 +66,11 @@ type Data struct {
 	Present   []string      `json:"present,omitempty"`
 	Rejection *Rejection    `json:"rejection,omitempty"`
 	Serial    string        `json:"serial,omitempty"`
+	Tell      string        `json:"tell,omitempty"` // what the ticket must be told of the event; of any kind
 	Commands  []string      `json:"commands,omitempty"`
 	Output    string        `json:"output,omitempty"`
 	Phase     Phase         `json:"phase,omitempty"` // of the end
+	Outcome   Outcome       `json:"outcome,omitempty"`
 }
 
 // Apply is the case after the event. It is pure, and the only way in which a case changes.
@@ -80,10 +84,13 @@ func Apply(c Case, e Event) (Case, error) {
 	if c.ID != e.Case {
 		return c, fmt.Errorf("event %d belongs to case %q, not to %q", e.Seq, e.Case, c.ID)
 	}
-	if c.Phase.Ended() {
+	if c.Phase.Ended() && e.Kind != KindOutcome {
 		return c, fmt.Errorf("event %d (%s) comes after case %s has ended", e.Seq, e.Kind, c.ID)
 	}
 	c.apply(e)
+	if e.Data.Tell != "" {
+		c.Untold = append(slices.Clone(c.Untold), Notice{Seq: e.Seq, Text: e.Data.Tell})
+	}
 	c.At, c.Seq = e.At, e.Seq
 	c.Phase = phaseOf(c)
 	return c, nil
@@ -105,13 +112,16 @@ func (c *Case) apply(e Event) {
 	case KindApproved:
 		c.Approval = d.Approval
 	case KindStarted:
-		c.Started, c.Refusals = true, nil
+		c.Started, c.StartedAt, c.Refusals = true, e.At, nil
 	case KindBegun:
 		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Begun, s.At = true, e.At })
 	case KindDone:
 		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Done, s.Error, s.At = true, "", e.At })
 		if d.Ticket != "" {
 			c.Ticket = d.Ticket
+		}
+		if e.Step == StepLocateOn {
+			c.Light = d.Output
 		}
 	case KindFailed:
 		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Attempts++; s.Error, s.At = e.Text, e.At })
@@ -128,6 +138,9 @@ func (c *Case) apply(e Event) {
 		c.Candidate, c.Inspections = d.Serial, c.Inspections+1
 	case KindRejected:
 		c.Candidate, c.Rejected = "", d.Rejection
+		if d.Rejection.Unfit {
+			c.drop(*d.Rejection)
+		}
 	case KindAccepted:
 		c.Candidate, c.Rejected, c.Replacement, c.Removed = "", nil, d.Disk, true
 	case KindRejoined:
@@ -137,6 +150,8 @@ func (c *Case) apply(e Event) {
 		if d.Serial != "" {
 			c.Alarm = e.Text
 		}
+	case KindTold:
+		c.Untold = c.Untold[min(1, len(c.Untold)):]
 	case KindParked:
 		c.Parked = e.Text
 	case KindUnparked:
@@ -152,6 +167,8 @@ func (c *Case) apply(e Event) {
 		}
 	case KindCancel:
 		c.Cancel, c.Parked, c.Alarm = e.Text, "", ""
+	case KindOutcome:
+		c.Outcome = d.Outcome
 	case KindEnded:
 		c.ClosedAt, c.Phase, c.Refusals, c.Parked, c.Alarm = e.At, d.Phase, nil, "", ""
 	}

@@ -23,20 +23,30 @@ func (r Refusal) String() string {
 
 // The names of the gates.
 const (
+	GateStop       = "stop-file"
+	GateBreaker    = "breaker"
 	GatePause      = "pause"
+	GateStorm      = "storm"
+	GateWindow     = "window"
 	GateProtected  = "protected"
 	GateIdentity   = "identity"
 	GatePlan       = "plan"
 	GateFreshness  = "freshness"
 	GateVerdict    = "verdict"
 	GateWitnesses  = "witnesses"
+	GateCohort     = "cohort"
+	GateFlap       = "flap"
 	GateHostBudget = "host-budget"
+	GateDomain     = "domain-budget"
+	GateModel      = "model-budget"
 	GateFleet      = "fleet-budget"
+	GateUnits      = "units-budget"
 	GateMode       = "mode"
 	GateApproval   = "approval"
+	GateHook       = "hook"
 )
 
-// Pause stops new acts in a scope: fleet, host:NAME or disk:SERIAL.
+// Pause stops new acts in a scope: fleet, domain:NAME, host:NAME or disk:SERIAL.
 type Pause struct {
 	ID     string    `json:"id"`
 	Scope  string    `json:"scope"`
@@ -49,40 +59,72 @@ type Pause struct {
 // ParseScope checks the scope of a pause.
 func ParseScope(scope string) error {
 	kind, name, named := strings.Cut(scope, ":")
-	if scope == "fleet" || (named && name != "" && (kind == "host" || kind == "disk")) {
+	if scope == "fleet" || (named && name != "" && (kind == "domain" || kind == "host" || kind == "disk")) {
 		return nil
 	}
-	return fmt.Errorf("scope %q: want fleet, host:NAME or disk:SERIAL", scope)
+	return fmt.Errorf("scope %q: want fleet, domain:NAME, host:NAME or disk:SERIAL", scope)
 }
 
 // covers says whether the pause stops acts on the disk at that time.
-func (p Pause) covers(c Case, now time.Time) bool {
-	if !p.Until.IsZero() && !now.Before(p.Until) {
+func (p Pause) covers(c Case, f Facts) bool {
+	if !p.Until.IsZero() && !f.Now.Before(p.Until) {
 		return false
 	}
+	if name, ok := strings.CutPrefix(p.Scope, "domain:"); ok {
+		return slices.Contains(f.domainsOf(c.Host()), name)
+	}
 	return p.Scope == "fleet" || p.Scope == "host:"+c.Host() || p.Scope == "disk:"+c.Serial()
-}
-
-// Limits are the budgets. A case counts from the moment its gates let it pass until it ends.
-type Limits struct {
-	Fleet int // started cases in all
-	Host  int // started cases on one host
 }
 
 // Facts is everything that the gates look at. They read nothing else.
 type Facts struct {
 	Now        time.Time
 	Pauses     []Pause
-	Open       []Case // all open cases, this one included
+	Open       []Case // open cases; only those that are started count
+	Past       []Past // cases that ended within the last 30 days
 	Limits     Limits
+	Disks      Population
+	Domains    []Domain
+	Pools      []Pool
+	Windows    []Window
 	ViewAt     time.Time // age of the fleet view
 	MaxViewAge time.Duration
+	Newest     time.Time    // of all that stands in the log
 	OpenStates []glia.State // verdicts that justify a repair
+
+	Storm         Storm
+	StormCoolDown time.Duration
+	Breaker       Breaker
+	Cohorts       []Cohort
+	Flap          FlapLimits
+	Stop          string // why a stop file stops everything; empty: none does
+	Hook          Answer
+
+	lookup func(host string) []string // its domains; nil: by Domains
+}
+
+// halts are the gates that stop every act, of cases that are under way as well. A step that already
+// runs on its host is finished there; what came of it is read when the halt is over.
+var halts = []func(Case, Facts) *Refusal{gateStop, gateBreaker, gatePause}
+
+// halted says what stops every act on the case; nil when nothing does.
+func halted(c Case, f Facts) *Refusal {
+	for _, g := range halts {
+		if r := g(c, f); r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+// isHalt says whether the first of the refusals is by a gate that halts.
+func isHalt(refusals []Refusal) bool {
+	return len(refusals) > 0 && slices.Contains([]string{GateStop, GateBreaker, GatePause}, refusals[0].Gate)
 }
 
 // gates are asked before a case starts, in this order. Each is pure and returns a refusal or nil.
 var gates = []func(Case, Facts) *Refusal{
-	gatePause, gateProtected, gateIdentity, gatePlan, gateFreshness, gateVerdict, gateWitnesses, gateHostBudget, gateFleetBudget, gateMode,
+	gateStop, gateBreaker, gatePause, gateStorm, gateWindow, gateProtected, gateIdentity, gatePlan, gateFreshness, gateVerdict, gateWitnesses, gateCohort, gateFlap, gateMode, gateHook,
 }
 
 // Gates asks every gate and returns all refusals, so that an operator sees at once all that is in the way.
@@ -93,12 +135,12 @@ func Gates(c Case, f Facts) []Refusal {
 			out = append(out, *r)
 		}
 	}
-	return out
+	return append(out, gateBudgets(c, f)...)
 }
 
 func gatePause(c Case, f Facts) *Refusal {
 	for _, p := range f.Pauses {
-		if p.covers(c, f.Now) {
+		if p.covers(c, f) {
 			until := "glia resume --scope " + p.Scope
 			if !p.Until.IsZero() {
 				until = p.Until.UTC().Format(time.RFC3339) + " or " + until
@@ -137,6 +179,12 @@ func gatePlan(c Case, _ Facts) *Refusal {
 }
 
 func gateFreshness(_ Case, f Facts) *Refusal {
+	if behind := f.Newest.Sub(f.Now); behind > f.MaxViewAge {
+		return &Refusal{
+			Gate: GateFreshness, Value: "the clock says " + f.Now.UTC().Format(time.RFC3339) + ", and the log knows of " + f.Newest.UTC().Format(time.RFC3339),
+			Limit: "a clock that is not set back by more than " + f.MaxViewAge.String(), Until: "the clock is right, or has passed that time",
+		}
+	}
 	if f.ViewAt.IsZero() {
 		return &Refusal{Gate: GateFreshness, Value: "no fleet view yet", Limit: f.MaxViewAge.String(), Until: "a synapse answers"}
 	}
@@ -169,27 +217,6 @@ func gateWitnesses(c Case, _ Facts) *Refusal {
 		seen = "only " + string(w[0]) + " evidence speaks against the disk"
 	}
 	return &Refusal{Gate: GateWitnesses, Value: seen, Limit: "two classes of evidence, or an approval", Until: "another kind of evidence agrees, or " + approveHint(c)}
-}
-
-func gateHostBudget(c Case, f Facts) *Refusal {
-	return budget(c, f, GateHostBudget, f.Limits.Host, "of "+c.Host(), func(o Case) bool { return o.Host() == c.Host() })
-}
-
-func gateFleetBudget(c Case, f Facts) *Refusal {
-	return budget(c, f, GateFleet, f.Limits.Fleet, "of the fleet", func(Case) bool { return true })
-}
-
-func budget(c Case, f Facts, gate string, limit int, of string, same func(Case) bool) *Refusal {
-	var used []string
-	for _, o := range f.Open {
-		if o.ID != c.ID && o.Started && same(o) {
-			used = append(used, o.Serial())
-		}
-	}
-	if len(used) < limit {
-		return nil
-	}
-	return &Refusal{Gate: gate, Value: fmt.Sprintf("%d %s in repair: %s", len(used), of, strings.Join(used, ", ")), Limit: fmt.Sprint(limit), Until: "one of these cases ends"}
 }
 
 func gateMode(c Case, _ Facts) *Refusal {

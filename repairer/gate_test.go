@@ -40,6 +40,27 @@ func TestGates_Refuse(t *testing.T) {
 		{"a pause of the host", []string{"pause"}, func(_ *repairer.Case, f *repairer.Facts) { f.Pauses = []repairer.Pause{{Scope: "host:node-1"}} }},
 		{"a pause of the disk", []string{"pause"}, func(_ *repairer.Case, f *repairer.Facts) { f.Pauses = []repairer.Pause{{Scope: "disk:S1"}} }},
 		{"a pause of another host", nil, func(_ *repairer.Case, f *repairer.Facts) { f.Pauses = []repairer.Pause{{Scope: "host:node-11"}} }},
+		{"a pause of its domain", []string{"pause"}, func(_ *repairer.Case, f *repairer.Facts) {
+			f.Pauses, f.Domains = []repairer.Pause{{Scope: "domain:r1"}}, []repairer.Domain{{Name: "r1", Hosts: []string{"node-*"}}}
+		}},
+		{"a pause of another domain", nil, func(_ *repairer.Case, f *repairer.Facts) {
+			f.Pauses, f.Domains = []repairer.Pause{{Scope: "domain:r2"}}, []repairer.Domain{{Name: "r1", Hosts: []string{"node-*"}}, {Name: "r2", Hosts: []string{"x-*"}}}
+		}},
+		{"a stop file", []string{"stop-file"}, func(_ *repairer.Case, f *repairer.Facts) { f.Stop = "/etc/glia/STOP exists" }},
+		{"a tripped breaker", []string{"breaker"}, func(_ *repairer.Case, f *repairer.Facts) { f.Breaker = repairer.Breaker{Tripped: true} }},
+		{"a tripped breaker and an approval", []string{"breaker"}, func(c *repairer.Case, f *repairer.Facts) {
+			f.Breaker, c.Approval = repairer.Breaker{Tripped: true}, &repairer.Approval{Hash: c.Plan.Hash()}
+		}},
+		{"a storm", []string{"storm"}, func(_ *repairer.Case, f *repairer.Facts) { f.Storm.Phase = repairer.StormBlowing }},
+		{"a storm that is just over", []string{"storm"}, func(_ *repairer.Case, f *repairer.Facts) { f.Storm.Phase = repairer.StormCoolDown }},
+		{"a state of the storm that is not known", []string{"storm"}, func(_ *repairer.Case, f *repairer.Facts) { f.Storm.Phase = "hail" }},
+		{"a clock set back by a day", []string{"freshness"}, func(_ *repairer.Case, f *repairer.Facts) { f.Newest = f.Now.Add(24 * time.Hour) }},
+		{"a clock that is a little behind", nil, func(_ *repairer.Case, f *repairer.Facts) { f.Newest = f.Now.Add(time.Minute) }},
+		{"a hook that was not asked", []string{"hook"}, func(_ *repairer.Case, f *repairer.Facts) { f.Hook = repairer.Answer{Needed: true} }},
+		{"a veto of the hook", []string{"hook"}, func(_ *repairer.Case, f *repairer.Facts) {
+			f.Hook = repairer.Answer{Needed: true, Asked: true, Veto: "the rack moves today"}
+		}},
+		{"the consent of the hook", nil, func(_ *repairer.Case, f *repairer.Facts) { f.Hook = repairer.Answer{Needed: true, Asked: true} }},
 		{"a pause that is over", nil, func(_ *repairer.Case, f *repairer.Facts) {
 			f.Pauses = []repairer.Pause{{Scope: "fleet", Until: f.Now}}
 		}},

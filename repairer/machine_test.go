@@ -28,7 +28,7 @@ var next = map[repairer.Phase][]repairer.Phase{
 	repairer.PhaseReleased:            {repairer.PhaseAwaitingReplacement, repairer.PhaseParked, repairer.PhaseCancelled},
 	repairer.PhaseAwaitingReplacement: {repairer.PhaseInspecting, repairer.PhaseRejoining, repairer.PhaseParked, repairer.PhaseCancelled},
 	repairer.PhaseInspecting:          {repairer.PhaseRejoining, repairer.PhaseAwaitingReplacement, repairer.PhaseParked, repairer.PhaseCancelled},
-	repairer.PhaseRejoining:           {repairer.PhaseSettling, repairer.PhaseParked},
+	repairer.PhaseRejoining:           {repairer.PhaseSettling, repairer.PhaseAwaitingReplacement, repairer.PhaseParked},
 	repairer.PhaseSettling:            {repairer.PhaseClosed, repairer.PhaseParked},
 	repairer.PhaseParked:              {repairer.PhaseDraining, repairer.PhaseDrained, repairer.PhaseReleased, repairer.PhaseAwaitingReplacement, repairer.PhaseInspecting, repairer.PhaseRejoining, repairer.PhaseSettling},
 }
@@ -69,9 +69,12 @@ func TestEngine_KeepsItsPromisesWhateverHappens(t *testing.T) {
 			case "insert", "insert used":
 				spare++
 				d := blank(fmt.Sprintf("NEW%d", spare))
-				if spare%3 == 0 {
+				switch {
+				case spare%3 == 0:
 					d.Content = "ntfs"
-				} else {
+				case spare%5 == 0:
+					d.NoWrites = true // no filesystem is ever made on it
+				default:
 					blankSerials[d.Serial] = true
 				}
 				w.fleet.Do(host, func(h *sim.Host) {

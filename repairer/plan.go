@@ -66,6 +66,7 @@ type Plan struct {
 	Steps    []PlanStep `json:"steps"`
 	Warnings []string   `json:"warnings,omitempty"`
 	Obstacle string     `json:"obstacle,omitempty"` // why no repair is possible; empty otherwise
+	Units    int        `json:"units,omitempty"`    // storage units that are out of use meanwhile; 0 counts as 1
 }
 
 // Hash names the plan and all that it binds, 12 hex digits of a SHA-256. Kernel names are not bound,

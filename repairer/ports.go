@@ -36,6 +36,11 @@ type Store interface {
 	EndPauses(ctx context.Context, scope, person string, now time.Time) ([]Pause, error)
 	// Pauses returns the pauses in force.
 	Pauses(ctx context.Context, now time.Time) ([]Pause, error)
+
+	// Get reads what Set has kept under the key, or returns glia.ErrNotFound.
+	Get(ctx context.Context, key string) (string, error)
+	// Set keeps a value of the whole fleet, instead of the one before; the text is for people.
+	Set(ctx context.Context, key, value, text string) error
 }
 
 // Feed is where the repairer learns of failing disks.

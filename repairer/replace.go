@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -40,6 +41,12 @@ func (e *Engine) file(ctx context.Context, c Case) (Data, error) {
 
 // awaitReplacement watches the host until another disk has taken the place of the old one.
 func (e *Engine) awaitReplacement(ctx context.Context, c Case) error {
+	if len(c.Untold) > 0 {
+		return e.tell(ctx, c)
+	}
+	if told, err := e.remind(ctx, c); err != nil || told {
+		return err
+	}
 	disks, err := e.Hosts.Disks(ctx, c.Host())
 	if err != nil {
 		return e.hold(ctx, c, []Refusal{{Gate: GateVerdict, Value: brief(err), Limit: "the list of disks", Until: "the nerve of " + c.Host() + " answers"}})
@@ -98,25 +105,35 @@ func (e *Engine) excused(ctx context.Context, c Case) ([]string, error) {
 	return out, nil
 }
 
+// tell tells the ticket the oldest thing that it does not know. The case does not wait for a tracker
+// that can not take it.
+func (e *Engine) tell(ctx context.Context, c Case) error {
+	n := c.Untold[0]
+	text := "the ticket was told"
+	if err := e.Tracker.Comment(ctx, c.Key(fmt.Sprint("notice/", n.Seq)), c.Ticket, n.Text); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		text = "the ticket could not be told: " + brief(err)
+		e.Log.Warn("ticket could not be told", "case", c.ID, "ticket", c.Ticket, "error", err)
+	}
+	_, err := e.record(ctx, c, KindTold, "", text, Data{})
+	return err
+}
+
 func (e *Engine) alarm(ctx context.Context, c Case, wrong []string) error {
 	serials := strings.Join(wrong, ", ")
 	text := fmt.Sprintf("WRONG DISK: %s disappeared from %s, ordered was %s in %s. Put it back; the case stands still until then", serials, c.Host(), c.Serial(), c.Disk.Location.Place())
 	if c.Alarm == text {
 		return nil
 	}
-	if err := e.Tracker.Comment(ctx, c.Key("alarm/"+serials+fmt.Sprint("/", c.Seq)), c.Ticket, text); err != nil {
-		e.Log.Warn("ticket comment did not succeed", "case", c.ID, "ticket", c.Ticket, "error", err)
-	}
-	_, err := e.record(ctx, c, KindAlarm, "", text, Data{Serial: wrong[0]})
+	_, err := e.record(ctx, c, KindAlarm, "", text, Data{Serial: wrong[0], Tell: text})
 	return err
 }
 
 func (e *Engine) endAlarm(ctx context.Context, c Case) error {
 	text := "the disk that was pulled by mistake is back; the case goes on"
-	if err := e.Tracker.Comment(ctx, c.Key(fmt.Sprint("alarm-end/", c.Seq)), c.Ticket, text); err != nil {
-		e.Log.Warn("ticket comment did not succeed", "case", c.ID, "ticket", c.Ticket, "error", err)
-	}
-	_, err := e.record(ctx, c, KindAlarm, "", text, Data{})
+	_, err := e.record(ctx, c, KindAlarm, "", text, Data{Tell: text})
 	return err
 }
 
@@ -128,6 +145,9 @@ func (e *Engine) inspect(ctx context.Context, c Case, found glia.DiskStatus, t T
 	}
 	if found.Disk.Location.Place() != c.Disk.Location.Place() {
 		return e.reject(ctx, c, Rejection{Serial: serial, Findings: []string{fmt.Sprintf("%s is in %s; the old disk was in %s", serial, found.Disk.Location.Place(), c.Disk.Location.Place())}}, t)
+	}
+	if r := unfit(c, serial, t); r != nil {
+		return e.reject(ctx, c, *r, t)
 	}
 	retired, err := e.Store.Retired(ctx)
 	if err != nil {
@@ -173,11 +193,73 @@ func (e *Engine) inspect(ctx context.Context, c Case, found glia.DiskStatus, t T
 	return err
 }
 
+// UnfitError is a driver's answer that the new disk itself may not be used. Nothing was made on it, so
+// that the engine lets it go and waits for another one.
+type UnfitError struct {
+	Reason string
+	Final  bool // no cleaning helps: it must be another disk
+}
+
+func (u *UnfitError) Error() string { return "the new disk is not fit: " + u.Reason }
+
+// What the hand's reasons begin with when a burn-in speaks against the new disk itself.
+const (
+	burnInFailed = "burn-in: "
+	burnInUnfit  = "can not be used: "
+)
+
+// Unfit reads the hand's answer to a burn-in; nil when it says nothing against the new disk. Whatever
+// else stops a burn-in, such as a nerve that stops or does not know the order, is not the disk's fault.
+func Unfit(r *gliav1.ExecuteResponse) *UnfitError {
+	switch reason := r.GetReason(); {
+	case r.GetState() == gliav1.OrderState_ORDER_STATE_FAILED && strings.HasPrefix(reason, burnInFailed):
+		return &UnfitError{Reason: reason, Final: true}
+	case r.GetState() == gliav1.OrderState_ORDER_STATE_REFUSED && strings.HasPrefix(reason, burnInUnfit):
+		return &UnfitError{Reason: reason}
+	}
+	return nil
+}
+
+// dropReplacement lets an accepted disk go.
+func (e *Engine) dropReplacement(ctx context.Context, c Case, u *UnfitError) error {
+	t, err := e.Tracker.Ticket(ctx, c.Ticket)
+	if err != nil {
+		e.Log.Debug("ticket can not be read", "case", c.ID, "ticket", c.Ticket, "error", err)
+	}
+	finding := u.Reason + "; clean it and resolve the ticket again, or put in another disk"
+	if u.Final {
+		finding = u.Reason + "; put in another disk"
+	}
+	e.Log.Warn("new disk is not fit", "case", c.ID, "serial", c.Replacement.Serial(), "error", u.Reason)
+	return e.reject(ctx, c, Rejection{Serial: c.Replacement.Serial(), Findings: []string{finding}, Unfit: true, Final: u.Final}, t)
+}
+
+// drop forgets the accepted disk and what was done to it.
+func (c *Case) drop(r Rejection) {
+	c.Replacement, c.Unfit = nil, append(slices.Clip(c.Unfit), r)
+	steps := maps.Clone(c.Steps)
+	for _, s := range c.Plan.stage(StageRejoin) {
+		delete(steps, s.Name)
+	}
+	c.Steps = steps
+}
+
+// unfit finds why a disk that was dropped is not tried again: for good, or until the ticket is resolved
+// once more.
+func unfit(c Case, serial string, t Ticket) *Rejection {
+	for _, r := range slices.Backward(c.Unfit) {
+		if r.Serial == serial && (r.Final || t.Status != TicketResolved) {
+			return &Rejection{Serial: r.Serial, Findings: r.Findings}
+		}
+	}
+	return nil
+}
+
 // reject writes down why a disk is not taken, once for each reason, and tells the person. A ticket
 // that was resolved is opened again.
 func (e *Engine) reject(ctx context.Context, c Case, r Rejection, t Ticket) error {
 	reopen := t.Status == TicketResolved
-	same := c.Rejected != nil && c.Rejected.Serial == r.Serial && slices.Equal(c.Rejected.Findings, r.Findings)
+	same := !r.Unfit && c.Rejected != nil && c.Rejected.Serial == r.Serial && slices.Equal(c.Rejected.Findings, r.Findings)
 	if same && !reopen {
 		return nil
 	}
@@ -188,18 +270,20 @@ func (e *Engine) reject(ctx context.Context, c Case, r Rejection, t Ticket) erro
 	text += ": " + strings.Join(r.Findings, "; ")
 	if !same {
 		var err error
-		if c, err = e.record(ctx, c, KindRejected, StepInspect, text, Data{Rejection: &r}); err != nil {
+		d := Data{Rejection: &r, Tell: text}
+		if reopen {
+			d.Tell = "" // reopening tells it
+		}
+		if c, err = e.record(ctx, c, KindRejected, StepInspect, text, d); err != nil {
 			return err
 		}
 	}
-	key := c.Key(fmt.Sprint("rejected/", c.Seq))
-	var err error
-	if reopen {
-		err = e.Tracker.Reopen(ctx, fmt.Sprint(key, "/", t.UpdatedAt.UnixNano()), c.Ticket, text)
-	} else {
-		err = e.Tracker.Comment(ctx, key, c.Ticket, text)
+	if !reopen {
+		return nil
 	}
-	if err != nil {
+	// A ticket that was resolved stays so until it is reopened: after a crash this is done again.
+	key := c.Key(fmt.Sprint("rejected/", t.UpdatedAt.UnixNano()))
+	if err := e.Tracker.Reopen(ctx, key, c.Ticket, text); err != nil {
 		e.Log.Warn("ticket could not be told", "case", c.ID, "ticket", c.Ticket, "error", err)
 	}
 	return nil

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -54,31 +52,35 @@ func refuse(format string, args ...any) error {
 // GetStatus is the one screen of an operator.
 func (s *Service) GetStatus(ctx context.Context, _ *connect.Request[gliav1.GetStatusRequest]) (*connect.Response[gliav1.GetStatusResponse], error) {
 	e := s.engine
-	cases, err := e.Store.Cases(ctx, false)
+	l, err := e.gather(ctx)
 	if err != nil {
 		return nil, fail(err)
 	}
-	pauses, err := e.Store.Pauses(ctx, e.Now())
-	if err != nil {
-		return nil, fail(err)
+	st := statusOf(l)
+	r := &gliav1.GetStatusResponse{
+		Mode: string(e.Mode), Epoch: e.Store.Epoch(), ViewAt: api.TimeToProto(l.view.At), Findings: e.Findings(),
+		Budgets: budgetsToProto(st.Budgets), Breaker: breakerToProto(st.Breaker), Storm: string(st.Storm.Phase),
 	}
-	view, viewErr := e.Feed.View()
-	r := &gliav1.GetStatusResponse{Mode: string(e.Mode), Epoch: e.Store.Epoch(), ViewAt: api.TimeToProto(view.At), Findings: e.Findings()}
-	if viewErr != nil {
-		r.ViewProblem = viewErr.Error()
+	if l.facts.Stop != "" {
+		r.Findings = append(r.Findings, "everything is stopped: "+l.facts.Stop)
 	}
-	for _, h := range view.Hosts {
+	if l.viewErr != nil {
+		r.ViewProblem = l.viewErr.Error()
+	}
+	for _, h := range l.view.Hosts {
 		r.Hosts = append(r.Hosts, hostSummary(h))
 	}
-	for _, c := range cases {
+	for _, c := range l.cases {
 		r.OpenCases = append(r.OpenCases, caseToProto(c))
 		if c.Alarm != "" {
 			r.Findings = append(r.Findings, c.ID+": "+c.Alarm)
 		} else if c.Parked != "" {
 			r.Findings = append(r.Findings, c.ID+" needs a person: "+c.Parked)
+		} else if late := e.escalated(c); late != "" {
+			r.Findings = append(r.Findings, late)
 		}
 	}
-	for _, p := range pauses {
+	for _, p := range l.facts.Pauses {
 		r.Pauses = append(r.Pauses, pauseToProto(p))
 	}
 	return connect.NewResponse(r), nil
@@ -191,16 +193,11 @@ func (s *Service) refusals(ctx context.Context, c Case) ([]Refusal, error) {
 	if c.Started {
 		return c.Refusals, nil
 	}
-	e := s.engine
-	open, err := e.Store.Cases(ctx, false)
+	l, err := s.engine.gather(ctx)
 	if err != nil {
 		return nil, err
 	}
-	pauses, err := e.Store.Pauses(ctx, e.Now())
-	if err != nil {
-		return nil, err
-	}
-	return Gates(c, e.facts(open, pauses)), nil
+	return Gates(c, l.facts), nil
 }
 
 // find looks a disk up in its case, in the fleet view, and last at all nerves.
@@ -302,7 +299,7 @@ func (s *Service) Unpark(ctx context.Context, r *connect.Request[gliav1.UnparkRe
 		}
 		d.Present = append(present(disks), c.Serial())
 	}
-	if c.Ticket != "" {
+	if c.Ticket != "" && !c.Step(StepClose).Begun { // glia may have closed it; then nothing is left for a person
 		t, err := s.engine.Tracker.Ticket(ctx, c.Ticket)
 		if err == nil && t.Status != TicketOpen {
 			err = s.engine.Tracker.Reopen(ctx, c.Key(fmt.Sprint("unpark/", c.Seq)), c.Ticket, m.GetPerson()+": "+m.GetReason())
@@ -405,53 +402,4 @@ func (s *Service) Resume(ctx context.Context, r *connect.Request[gliav1.ResumeRe
 	}
 	s.engine.Wake()
 	return connect.NewResponse(out), nil
-}
-
-var errNoDesk = errors.New("the tickets of this repairer are not kept by glia; work on them in your tracker")
-
-// ListTickets lists tickets of the built-in tracker.
-func (s *Service) ListTickets(ctx context.Context, r *connect.Request[gliav1.ListTicketsRequest]) (*connect.Response[gliav1.ListTicketsResponse], error) {
-	if s.desk == nil {
-		return nil, connect.NewError(connect.CodeUnimplemented, errNoDesk)
-	}
-	list, err := s.desk.Tickets(ctx, r.Msg.GetAll())
-	if err != nil {
-		return nil, fail(err)
-	}
-	out := &gliav1.ListTicketsResponse{}
-	for _, t := range list {
-		out.Tickets = append(out.Tickets, ticketToProto(t))
-	}
-	return connect.NewResponse(out), nil
-}
-
-// GetTicket reads one ticket.
-func (s *Service) GetTicket(ctx context.Context, r *connect.Request[gliav1.GetTicketRequest]) (*connect.Response[gliav1.GetTicketResponse], error) {
-	t, err := s.engine.Tracker.Ticket(ctx, r.Msg.GetId())
-	if err != nil {
-		return nil, fail(err)
-	}
-	return connect.NewResponse(&gliav1.GetTicketResponse{Ticket: ticketToProto(t)}), nil
-}
-
-// ResolveTicket is what the technician does after the swap.
-func (s *Service) ResolveTicket(ctx context.Context, r *connect.Request[gliav1.ResolveTicketRequest]) (*connect.Response[gliav1.ResolveTicketResponse], error) {
-	m := r.Msg
-	switch {
-	case s.desk == nil:
-		return nil, connect.NewError(connect.CodeUnimplemented, errNoDesk)
-	case m.GetPerson() == "":
-		return nil, invalid("resolving a ticket needs the name of the person")
-	case !slices.Contains(Resolutions, m.GetResolution()):
-		return nil, invalid("resolution %q is not one of %s", m.GetResolution(), strings.Join(Resolutions, ", "))
-	}
-	t, err := s.desk.Resolve(ctx, m.GetId(), m.GetResolution(), m.GetPerson(), m.GetComment())
-	if err != nil {
-		if errors.Is(err, glia.ErrNotFound) {
-			return nil, fail(err)
-		}
-		return nil, refuse("%v", err)
-	}
-	s.engine.Wake()
-	return connect.NewResponse(&gliav1.ResolveTicketResponse{Ticket: ticketToProto(t)}), nil
 }

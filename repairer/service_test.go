@@ -91,7 +91,7 @@ func TestService_PlanExecutesNothing(t *testing.T) {
 	for _, s := range r.Msg.GetPlan().GetSteps() {
 		names = append(names, s.GetName())
 	}
-	if want := []string{"drain", "unmount", "ticket", "swap", "inspect", "format", "mount", "rejoin", "settle", "close"}; !slices.Equal(names, want) {
+	if want := []string{"drain", "unmount", "ticket", "swap", "inspect", "burn-in", "format", "mount", "rejoin", "settle", "close"}; !slices.Equal(names, want) {
 		t.Errorf("steps %v", names)
 	}
 	if len(r.Msg.GetRefusals()) > 0 {
@@ -135,7 +135,7 @@ func TestService_PauseAndResume(t *testing.T) {
 		_, err := api.Pause(t.Context(), connect.NewRequest(p))
 		return err
 	}
-	wantCode(t, pause(&gliav1.PauseRequest{Scope: "rack:7", Owner: "o", Reason: "r"}), connect.CodeInvalidArgument, "want fleet, host:NAME or disk:SERIAL")
+	wantCode(t, pause(&gliav1.PauseRequest{Scope: "rack:7", Owner: "o", Reason: "r"}), connect.CodeInvalidArgument, "want fleet, domain:NAME, host:NAME or disk:SERIAL")
 	wantCode(t, pause(&gliav1.PauseRequest{Scope: "fleet", Owner: "o"}), connect.CodeInvalidArgument, "owner and a reason")
 	wantCode(t, pause(&gliav1.PauseRequest{Scope: "fleet", Owner: "o", Reason: "r", Until: timestamppb.New(w.now.Add(-time.Second))}), connect.CodeInvalidArgument, "which is past")
 	if err := pause(&gliav1.PauseRequest{Scope: "fleet", Owner: "o", Reason: "lunch", Until: timestamppb.New(w.now.Add(time.Hour))}); err != nil {

@@ -11,53 +11,89 @@ import (
 )
 
 // step does the one next thing of a case, which the facts in the log name.
-func (e *Engine) step(ctx context.Context, c Case, pauses []Pause) error {
-	switch {
-	case c.Parked != "":
+func (e *Engine) step(ctx context.Context, c Case, l *snapshot) error {
+	if c.Parked != "" {
 		return nil
+	}
+	if c.Cancel != "" || c.Started {
+		if r := halted(c, l.facts); r != nil {
+			return e.hold(ctx, c, []Refusal{*r})
+		}
+		if isHalt(c.Refusals) {
+			return e.hold(ctx, c, nil)
+		}
+	}
+	switch {
 	case c.Cancel != "":
 		return e.undo(ctx, c)
 	case !c.Started:
-		return e.prepare(ctx, c, pauses)
-	}
-	if r := gatePause(c, Facts{Now: e.Now(), Pauses: pauses}); r != nil {
-		return e.hold(ctx, c, []Refusal{*r})
-	}
-	if len(c.Refusals) > 0 && c.Refusals[0].Gate == GatePause {
-		return e.hold(ctx, c, nil)
+		return e.prepare(ctx, c, l)
 	}
 	return e.carryOn(ctx, c)
 }
 
 // prepare confirms, plans and asks the gates, again at every tick, until the case may start. It asks
 // the nerve to probe when the case is new and right before it starts; in between, the fleet view says
-// what the disk is like.
-func (e *Engine) prepare(ctx context.Context, c Case, pauses []Pause) error {
+// what the disk is like. In a storm nothing is confirmed: the hosts have other worries.
+func (e *Engine) prepare(ctx context.Context, c Case, l *snapshot) error {
 	if c.Phase == PhaseOpened {
 		_, err := e.record(ctx, c, KindConfirming, "", "ask the nerve of "+c.Host()+" to look again", Data{})
 		return err
 	}
-	look := e.fromView
 	if !c.Confirmed {
-		look = e.Hosts.Probe
+		if r := gateStorm(c, l.facts); r != nil {
+			return e.hold(ctx, c, []Refusal{*r})
+		}
 	}
-	ready, c, err := e.review(ctx, c, look)
+	ready, c, err := e.catchUp(ctx, c, l)
 	if err != nil || !ready {
 		return err
 	}
-	e.starting.Lock()
-	defer e.starting.Unlock()
-	open, err := e.Store.Cases(ctx, false)
-	if err != nil {
-		return fmt.Errorf("read the open cases: %w", err)
-	}
-	if refusals := Gates(c, e.facts(open, pauses)); len(refusals) > 0 {
+	if refusals := Gates(c, l.facts); len(refusals) > 0 {
 		return e.hold(ctx, c, refusals)
 	}
-	if ready, c, err = e.review(ctx, c, e.Hosts.Probe); err != nil || !ready {
+	answer := e.ask(ctx, c)
+	if r := gateHook(c, Facts{Hook: answer}); r != nil {
+		return e.hold(ctx, c, []Refusal{*r})
+	}
+	return e.start(ctx, c, answer)
+}
+
+// catchUp reviews the case, unless neither it nor what the view says of its disk has changed since.
+func (e *Engine) catchUp(ctx context.Context, c Case, l *snapshot) (ready bool, _ Case, err error) {
+	if !c.Confirmed {
+		return e.review(ctx, c, e.Hosts.Probe)
+	}
+	h := l.hosts[c.Host()]
+	if v, ok := e.memory.agrees(c, h, l.facts.Now); ok {
+		c.Verdict = v
+		return true, c, nil
+	}
+	ready, c, err = e.review(ctx, c, l.fromView(e))
+	if ready && h != nil && slices.ContainsFunc(h.Disks, func(d glia.DiskStatus) bool { return d.Disk.Serial() == c.Serial() }) {
+		e.memory.agree(c, h)
+	}
+	return ready, c, err
+}
+
+// start asks all gates once more, on facts of this moment and with no other case starting, and lets the
+// case go.
+func (e *Engine) start(ctx context.Context, c Case, answer Answer) error {
+	e.starting.Lock()
+	defer e.starting.Unlock()
+	ready, c, err := e.review(ctx, c, e.Hosts.Probe)
+	if err != nil || !ready {
 		return err
 	}
-	if refusals := Gates(c, e.facts(open, pauses)); len(refusals) > 0 {
+	l, err := e.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	l.facts.Hook = answer
+	if answer.Needed && c.Plan.Hash() != answer.hash {
+		return nil // the hook has agreed to another plan; it is asked anew at the next tick
+	}
+	if refusals := Gates(c, l.facts); len(refusals) > 0 {
 		return e.hold(ctx, c, refusals)
 	}
 	why := "all gates agree"
@@ -99,35 +135,6 @@ func (e *Engine) review(ctx context.Context, c Case, look func(ctx context.Conte
 	return true, c, nil
 }
 
-// fromView finds a disk in the fleet view. The view has no detail of hosts on which all is well; then
-// the nerve itself is asked.
-func (e *Engine) fromView(ctx context.Context, host, serial string) (glia.DiskStatus, error) {
-	view, err := e.Feed.View()
-	for _, h := range view.Hosts {
-		if h.Member.Announcement.Host != host {
-			continue
-		}
-		if h.Member.Status != glia.MemberAlive {
-			return glia.DiskStatus{}, fmt.Errorf("host %s is %s", host, h.Member.Status)
-		}
-		for _, d := range h.Disks {
-			if d.Disk.Serial() == serial {
-				return d, nil
-			}
-		}
-		return e.disk(ctx, host, serial)
-	}
-	if err != nil {
-		return glia.DiskStatus{}, err
-	}
-	return glia.DiskStatus{}, fmt.Errorf("host %s is not in the fleet view", host)
-}
-
-func (e *Engine) facts(open []Case, pauses []Pause) Facts {
-	view, _ := e.Feed.View()
-	return Facts{Now: e.Now(), Pauses: pauses, Open: open, Limits: e.Limits, ViewAt: view.At, MaxViewAge: e.MaxViewAge, OpenStates: e.States}
-}
-
 // plan makes the plan for a disk as it is now.
 func (e *Engine) plan(d glia.Disk) (Plan, error) {
 	mode, name := e.modeFor(d.Location.Host)
@@ -151,6 +158,7 @@ func (e *Engine) hold(ctx context.Context, c Case, refusals []Refusal) error {
 	if sameRefusals(c.Refusals, refusals) {
 		return nil
 	}
+	e.count(refusals)
 	text := "held back no more"
 	if len(refusals) > 0 {
 		lines := make([]string, len(refusals))
@@ -173,6 +181,8 @@ func (e *Engine) carryOn(ctx context.Context, c Case) error {
 	switch {
 	case c.Present == nil:
 		return e.release(ctx, c)
+	case !c.Step(StepTicket).Begun && !c.Step(StepLocateOn).Done:
+		return e.locate(ctx, c, StepLocateOn)
 	case !c.Step(StepTicket).Done:
 		return e.act(ctx, c, StepTicket, func(c Case) (Data, error) { return e.file(ctx, c) })
 	case c.Replacement == nil:
@@ -184,6 +194,9 @@ func (e *Engine) carryOn(ctx context.Context, c Case) error {
 	if c.RejoinedAt.IsZero() {
 		_, err := e.record(ctx, c, KindRejoined, "", c.Replacement.Serial()+" has rejoined", Data{})
 		return err
+	}
+	if lit(c) {
+		return e.locate(ctx, c, StepLocateOff)
 	}
 	if !c.Step(StepSettle).Done {
 		return e.settle(ctx, c)
@@ -217,6 +230,9 @@ var errRunning = errors.New("still running")
 // act does one step: begun is in the log before it, done or failed after it.
 func (e *Engine) act(ctx context.Context, c Case, name string, do func(Case) (Data, error)) error {
 	s := c.Step(name)
+	if s.Attempts > 0 && s.Attempts >= e.Attempts { // killed between the last attempt and the parking
+		return e.giveUp(ctx, c, name, fmt.Sprintf("%s did not succeed in %d attempts: %s", name, s.Attempts, s.Error))
+	}
 	if s.Attempts > 0 && e.Now().Before(s.At.Add(Backoff(s.Attempts, e.RetryMin, e.RetryMax, c.Key(name)))) {
 		return nil
 	}
@@ -228,11 +244,14 @@ func (e *Engine) act(ctx context.Context, c Case, name string, do func(Case) (Da
 	}
 	data, err := do(c)
 	var refused refusedError
+	var unfit *UnfitError
 	switch {
 	case errors.Is(err, errRunning):
 		return e.overdue(ctx, c, name)
 	case errors.Is(err, glia.ErrStaleEpoch), ctx.Err() != nil:
 		return err
+	case errors.As(err, &unfit) && c.Replacement != nil:
+		return e.dropReplacement(ctx, c, unfit)
 	case errors.As(err, &refused):
 		return e.giveUp(ctx, c, name, name+" was "+brief(err))
 	case err != nil:

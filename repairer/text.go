@@ -27,6 +27,9 @@ func ticketBody(c Case) string {
 	for _, m := range c.Disk.Mounts {
 		fmt.Fprintf(&b, "Was used:  %s (%s)\n", m.Target, m.FSType)
 	}
+	if c.Light != "" {
+		fmt.Fprintf(&b, "Light:     %s\n", c.Light)
+	}
 	b.WriteString("\nWhy it is replaced:\n")
 	for _, r := range c.Verdict.Reasons {
 		fmt.Fprintf(&b, "- %s: %s", r.State, r.Words)

@@ -27,6 +27,9 @@ func (e *Engine) undo(ctx context.Context, c Case) error {
 			return e.act(ctx, c, s.Name, func(c Case) (Data, error) { return e.drive(ctx, c, s) })
 		}
 	}
+	if lit(c) {
+		return e.locate(ctx, c, StepLocateOff)
+	}
 	// The ticket may have been filed by an attempt whose outcome is not in the log: filing finds it.
 	if s := c.Step(StepTicket); s.Begun && !s.Done {
 		return e.act(ctx, c, StepTicket, func(c Case) (Data, error) { return e.file(ctx, c) })

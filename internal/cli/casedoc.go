@@ -29,6 +29,7 @@ type repairCase struct {
 	Verdict     *verdict  `json:"verdict,omitempty"` // what the case rests on, as it was then
 	Plan        *plan     `json:"plan,omitempty"`    // only where one case is shown
 	Refusals    []refusal `json:"refusals"`
+	Outcome     string    `json:"outcome,omitempty"` // bad, false-alarm or wrong-disk, as somebody told
 }
 
 // ended says that nothing more will happen in the case.
@@ -79,7 +80,7 @@ func caseFrom(c *gliav1.Case) repairCase {
 		ID: c.GetId(), Phase: c.GetPhase(), Mode: c.GetMode(), Serial: c.GetSerial(), Host: c.GetHost(),
 		Place: c.GetPlace(), WaitingFor: c.GetWaitingFor(), Alarm: c.GetAlarm(), Ticket: c.GetTicket(),
 		Replacement: c.GetReplacement(), OpenedAt: api.TimeFromProto(c.GetOpenedAt()), UpdatedAt: api.TimeFromProto(c.GetUpdatedAt()),
-		ClosedAt: api.TimeFromProto(c.GetClosedAt()), Refusals: refusalsFrom(c.GetRefusals()),
+		ClosedAt: api.TimeFromProto(c.GetClosedAt()), Refusals: refusalsFrom(c.GetRefusals()), Outcome: c.GetOutcome(),
 	}
 	if c.GetVerdict() != nil {
 		v := verdict(api.VerdictFromProto(c.GetVerdict()))
@@ -131,6 +132,7 @@ func (c repairCase) header(w io.Writer, now time.Time) {
 		[2]string{"disk", caseDisk(c)},
 		[2]string{"replacement", c.Replacement},
 		[2]string{"ticket", c.Ticket},
+		[2]string{"outcome", c.Outcome},
 		[2]string{"mode", c.Mode},
 		[2]string{"opened", opened},
 	)

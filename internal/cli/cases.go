@@ -74,6 +74,7 @@ is then one JSON object on a line of its own.`,
 			return c.show(cmd.Context(), args[0])
 		},
 	}
+	cmd.AddCommand((&outcomeCommand{app: c.app}).command())
 	cmd.Flags().BoolVarP(&c.watch, "watch", "w", false, "follow the case until it ends")
 	return cmd
 }

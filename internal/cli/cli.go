@@ -114,6 +114,9 @@ func build(o Options) (*cobra.Command, *app) {
 		(&pauseCommand{app: a}).command(),
 		(&resumeCommand{app: a}).command(),
 		ticketCommand(a),
+		rulesCommand(a),
+		auditCommand(a),
+		breakerCommand(a),
 		(&versionCommand{app: a}).command(),
 	)
 	root.AddCommand(o.Extra...)

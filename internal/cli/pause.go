@@ -16,16 +16,16 @@ import (
 type scope struct{ text string }
 
 func (s *scope) addFlag(a *app, cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.text, "scope", "fleet", "`what`: fleet, host:NAME or disk:SERIAL")
+	cmd.Flags().StringVar(&s.text, "scope", "fleet", "`what`: fleet, domain:NAME, host:NAME or disk:SERIAL")
 	_ = cmd.RegisterFlagCompletionFunc("scope", a.completeScope)
 }
 
 func (s *scope) check() error {
 	kind, name, named := strings.Cut(s.text, ":")
-	if s.text == "fleet" || (named && name != "" && (kind == "host" || kind == "disk")) {
+	if s.text == "fleet" || (named && name != "" && (kind == "domain" || kind == "host" || kind == "disk")) {
 		return nil
 	}
-	return usagef("--scope %s: want fleet, host:NAME or disk:SERIAL", s.text)
+	return usagef("--scope %s: want fleet, domain:NAME, host:NAME or disk:SERIAL", s.text)
 }
 
 type pauseCommand struct {
@@ -40,7 +40,7 @@ func (c *pauseCommand) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pause --reason WHY",
 		Short: "Stop all new acts on the fleet, a host or a disk",
-		Long: `Stop all new acts on the fleet, a host or a disk, at once. A step that has already begun is
+		Long: `Stop all new acts on the fleet, a failure domain, a host or a disk, at once. A step that has already begun is
 finished. The pause lasts until glia resume, or as long as --for says.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
@@ -99,8 +99,8 @@ func (c *resumeCommand) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "resume",
 		Short: "End the pauses of the fleet, a host or a disk",
-		Long: `End the pauses of exactly one scope: those of the fleet, of one host or of one disk. Pauses of
-other scopes stay in force; glia status lists them.`,
+		Long: `End the pauses of exactly one scope: those of the fleet, of one failure domain, of one host or of
+one disk. Pauses of other scopes stay in force; glia status lists them.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.check(); err != nil {

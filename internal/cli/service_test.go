@@ -255,3 +255,14 @@ func (s repairService) ResolveTicket(_ context.Context, r *connect.Request[gliav
 	t.Status, t.Resolution = "resolved", r.Msg.GetResolution()
 	return answer(&gliav1.ResolveTicketResponse{Ticket: t}), nil
 }
+
+func (s repairService) ResetBreaker(_ context.Context, r *connect.Request[gliav1.ResetBreakerRequest]) (*connect.Response[gliav1.ResetBreakerResponse], error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.status.GetBreaker().GetTripped() {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("the breaker has not tripped; there is nothing to reset"))
+	}
+	s.ask("reset breaker by %s: %s", r.Msg.GetPerson(), r.Msg.GetReason())
+	s.status.Breaker = &gliav1.Breaker{}
+	return answer(&gliav1.ResetBreakerResponse{Breaker: s.status.Breaker}), nil
+}

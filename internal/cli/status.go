@@ -57,11 +57,21 @@ type statusDoc struct {
 	Epoch       uint64       `json:"epoch"`
 	ViewAt      time.Time    `json:"view_at,omitzero"` // absent: the repairer has no fleet view
 	ViewProblem string       `json:"view_problem,omitempty"`
+	Budgets     []budgetDoc  `json:"budgets"`
+	Breaker     breaker      `json:"breaker"`
+	Storm       string       `json:"storm,omitempty"` // normal, storm or cool-down
 	Pauses      []pauseEntry `json:"pauses"`
 	Hosts       []hostDoc    `json:"hosts"`
 	OpenCases   []repairCase `json:"open_cases"`
 	Findings    []string     `json:"findings"` // what needs a person
 	Degraded    []string     `json:"degraded"` // why the exit code is 4; empty when it is 0
+}
+
+// budgetDoc is one limit on what may be in repair at a time.
+type budgetDoc struct {
+	Scope string `json:"scope"` // fleet, units, domain:NAME, host:NAME or model:NAME
+	Used  int    `json:"used"`
+	Limit int    `json:"limit"`
 }
 
 // hostDoc is one storage host at a glance.
@@ -81,6 +91,10 @@ func (h hostDoc) healthy() bool {
 func statusFrom(res *gliav1.GetStatusResponse, now time.Time) statusDoc {
 	d := statusDoc{
 		Mode: res.GetMode(), Epoch: res.GetEpoch(), ViewAt: api.TimeFromProto(res.GetViewAt()), ViewProblem: res.GetViewProblem(),
+		Budgets: each(res.GetBudgets(), func(b *gliav1.Budget) budgetDoc {
+			return budgetDoc{Scope: b.GetScope(), Used: int(b.GetUsed()), Limit: int(b.GetLimit())}
+		}),
+		Breaker: breakerFrom(res.GetBreaker()), Storm: res.GetStorm(),
 		Pauses: each(res.GetPauses(), pauseFrom),
 		Hosts: each(res.GetHosts(), func(h *gliav1.HostSummary) hostDoc {
 			return hostDoc{
@@ -106,8 +120,16 @@ func degradation(d statusDoc, now time.Time) []string {
 	case now.Sub(d.ViewAt) > staleView:
 		out = append(out, "the fleet view is "+age(now, d.ViewAt)+" old: look at the synapse of the repair host")
 	}
+	if d.Breaker.Tripped && !slices.ContainsFunc(d.Findings, func(f string) bool { return strings.Contains(f, d.Breaker.Why) }) {
+		out = append(out, "the breaker has tripped: "+clean(d.Breaker.Why))
+	}
+	many := manyGone(d.Hosts)
+	if many != "" {
+		out = append(out, many)
+	}
 	for _, h := range d.Hosts {
 		switch {
+		case h.Status == string(glia.MemberGone) && many != "":
 		case h.Status == string(glia.MemberGone):
 			gone := "host " + clean(h.Host) + " is gone"
 			if h.Problem != "" {
@@ -130,6 +152,35 @@ func degradation(d statusDoc, now time.Time) []string {
 	return out
 }
 
+// severalGone is from how many gone hosts on they are one line and not one each: a rack without power is
+// one fault.
+const severalGone = 4
+
+// manyGone is the line for many gone hosts; empty when there are few.
+func manyGone(hosts []hostDoc) string {
+	var names []string
+	for _, h := range hosts {
+		if h.Status == string(glia.MemberGone) {
+			names = append(names, clean(h.Host))
+		}
+	}
+	if len(names) < severalGone {
+		return ""
+	}
+	return fmt.Sprintf("%d hosts are gone, %s to %s: suspect power or the network", len(names), slices.Min(names), slices.Max(names))
+}
+
+// budgetWords are the budget of the fleet and those of which something is used.
+func budgetWords(budgets []budgetDoc) string {
+	var parts []string
+	for _, b := range budgets {
+		if b.Used > 0 || b.Scope == "fleet" {
+			parts = append(parts, fmt.Sprintf("%s %d of %d", b.Scope, b.Used, b.Limit))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
 func (d statusDoc) write(w io.Writer, now time.Time) {
 	view := "none"
 	if !d.ViewAt.IsZero() {
@@ -143,7 +194,14 @@ func (d statusDoc) write(w io.Writer, now time.Time) {
 		[2]string{"epoch", fmt.Sprint(d.Epoch)},
 		[2]string{"fleet view", view},
 		[2]string{"hosts", hostCounts(d.Hosts)},
+		[2]string{"in repair", budgetWords(d.Budgets)},
 	)
+	if d.Storm != "" && d.Storm != "normal" {
+		facts(w, [2]string{"STORM", d.Storm + "; nothing starts"})
+	}
+	if d.Breaker.Tripped {
+		facts(w, [2]string{"BREAKER", "tripped " + age(now, d.Breaker.Since) + " ago: " + d.Breaker.Why})
+	}
 	if len(d.Pauses) == 0 {
 		facts(w, [2]string{"pauses", "none"})
 	}

@@ -127,6 +127,8 @@ func newWorld() *world {
 			{Host: "node-2", Status: "alive", Worst: failing, DiskCount: 2, Bad: []string{"WD-F00D:failing"}},
 			{Host: "node-0", Status: "left", DiskCount: 2},
 		},
+		Budgets: []*gliav1.Budget{{Scope: "fleet", Used: 1, Limit: 2}, {Scope: "domain:rack-7", Limit: 1}, {Scope: "host:node-2", Used: 1, Limit: 1}},
+		Breaker: &gliav1.Breaker{}, Storm: "normal",
 	}
 	return w
 }
@@ -153,6 +155,13 @@ func (w *world) scene(name string) {
 		w.status.Findings = append(w.status.Findings, "C-7: "+w.cases["C-7"].Alarm)
 	case "finding":
 		w.status.Findings = []string{"5 disks of node-2 fail together: suspect its controller"}
+	case "tripped":
+		w.status.Breaker = &gliav1.Breaker{Tripped: true, Why: "21 cases started within 24h0m0s, the limit is 20", Since: at(-time.Hour)}
+	case "storm":
+		w.status.Storm, w.status.Findings = "storm", []string{"storm: 40 of 42 hosts are gone or can not be read: suspect power or the network"}
+		for i := range 40 {
+			w.status.Hosts = append(w.status.Hosts, &gliav1.HostSummary{Host: fmt.Sprintf("rack-7-%02d", i), Status: "gone", DiskCount: 36})
+		}
 	case "paused":
 		w.pauses = []*gliav1.PauseEntry{{Id: "P-1", Scope: "host:node-2", Owner: "bob", Reason: "firmware update", Since: at(-time.Hour), Until: at(time.Hour)}}
 	case "twins":

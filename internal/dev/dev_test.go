@@ -82,7 +82,7 @@ func (w *watcher) String() string {
 // stages are the lines of a whole repair, in order.
 var stages = []string{
 	"All 12 disks are healthy", "broken ", "noticed ", "announced ", "case opened ", "confirmed ", "started ", "drained ", "unmounted ", "released ",
-	"ticket ", "technician  reads", "technician  puts in", "inspected ", "accepted ", "formatted ", "mounted ", "rejoined ", "settled ", "closed ", "The whole cycle:",
+	"ticket ", "technician  reads", "technician  puts in", "inspected ", "accepted ", "burned in ", "formatted ", "mounted ", "rejoined ", "settled ", "closed ", "The whole cycle:",
 }
 
 func inOrder(t *testing.T, out string) {

@@ -131,13 +131,14 @@ func TestRepairer_KilledThreeTimesGoesOn(t *testing.T) {
 	if _, err := act.Insert(ctx, "", false, false); err != nil {
 		t.Fatal(err)
 	}
+	killAt("begun burn-in\n")
 	killAt("begun format\n")
 	poll(ctx, t, "the end", func() bool {
 		r, err := client.GetCase(ctx, connect.NewRequest(&gliav1.GetCaseRequest{Id: "c1"}))
 		return err == nil && r.Msg.GetCase().GetPhase() == "closed"
 	})
 	log := eventsIn(t, c.Database)
-	for _, step := range []string{"drain", "unmount", "ticket", "format", "mount", "rejoin", "close"} {
+	for _, step := range []string{"drain", "unmount", "ticket", "burn-in", "format", "mount", "rejoin", "close"} {
 		if n := strings.Count(log, "done "+step+"\n"); n != 1 {
 			t.Errorf("%s was done %d times:\n%s", step, n, log)
 		}

@@ -185,6 +185,10 @@ func (h *simulatedHost) Execute(ctx context.Context, o *gliav1.Order) (*gliav1.E
 }
 
 func (h *simulatedHost) carryOut(o *gliav1.Order, disks []glia.Disk, r *gliav1.ExecuteResponse) error {
+	if o.GetVerb() == gliav1.Verb_VERB_LOCATE {
+		r.Output = "no locate light known for " + o.GetPlace() + ": simulated"
+		return nil
+	}
 	for _, d := range disks {
 		if d.Location.Place() != o.GetPlace() {
 			continue
@@ -197,6 +201,11 @@ func (h *simulatedHost) carryOut(o *gliav1.Order, disks []glia.Disk, r *gliav1.E
 			return fmt.Errorf("%s is in %s, not %s", d.Serial(), o.GetPlace(), o.GetSerial())
 		}
 		switch fs := o.GetFilesystem(); o.GetVerb() {
+		case gliav1.Verb_VERB_BURN_IN:
+			if get(h.dir(d), "fs") != "" {
+				return fmt.Errorf("can not be used: %s carries a filesystem", d.Serial())
+			}
+			return nil
 		case gliav1.Verb_VERB_UNMOUNT:
 			return set(h.dir(d), "mounted", "")
 		case gliav1.Verb_VERB_FORMAT:

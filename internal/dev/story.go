@@ -219,7 +219,7 @@ func (s *story) follow(ctx context.Context, id, serial string) error {
 
 // label is what an event is called in the story.
 func label(e *gliav1.Event) string {
-	words := map[string]string{"drain": "drained", "unmount": "unmounted", "ticket": "ticket", "format": "formatted", "mount": "mounted", "rejoin": "rejoined", "settle": "settled", "close": "thanked"}
+	words := map[string]string{"drain": "drained", "unmount": "unmounted", "locate-on": "light", "locate-off": "light", "ticket": "ticket", "burn-in": "burned in", "format": "formatted", "mount": "mounted", "rejoin": "rejoined", "settle": "settled", "close": "thanked"}
 	switch {
 	case e.GetKind() == "done" && words[e.GetStep()] != "":
 		return words[e.GetStep()]

@@ -45,7 +45,8 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 	if parts.Hand == nil && c.Hand.Enabled {
 		h, err := hand.New(hand.Options{
 			Host: c.Host, Inventory: parts.Inventory.Scan, System: hand.Linux(), StateDir: filepath.Join(c.StateDir, "hand"),
-			DrainHook: c.Hand.DrainHook, RejoinHook: c.Hand.RejoinHook, HookTimeout: time.Duration(c.Hand.HookTimeout), MountTimeout: time.Duration(c.Hand.MountTimeout), Log: log,
+			DrainHook: c.Hand.DrainHook, RejoinHook: c.Hand.RejoinHook, HookTimeout: time.Duration(c.Hand.HookTimeout), MountTimeout: time.Duration(c.Hand.MountTimeout),
+			LocateCommand: c.Hand.LocateCommand, BurnIn: int64(c.Hand.BurnInMB) << 20, Log: log,
 		})
 		if err != nil {
 			return err

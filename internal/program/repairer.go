@@ -3,6 +3,7 @@ package program
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"glia/api/glia/v1/gliav1connect"
@@ -17,45 +18,83 @@ import (
 // about again; the longest call is a probe with its deadline.
 const answerWithin = time.Minute
 
-// Repairer runs a repairer until the context ends; started is called once it serves, and may be nil.
+// RepairerParts stands between the engine and what it changes, for tests that count or cut off every
+// effect. A nil field leaves that part as it is.
+type RepairerParts struct {
+	Store   func(repairer.Store) repairer.Store
+	Hosts   func(repairer.Hosts) repairer.Hosts
+	Tracker func(repairer.Tracker) repairer.Tracker
+}
+
+// Repairer runs a repairer until the context ends; started is called once it serves
+// or, on a database that is shared, stands by; it may be nil.
 func Repairer(ctx context.Context, c config.Repairer, started func(), log *slog.Logger) error {
+	return RepairerWith(ctx, c, RepairerParts{}, started, log)
+}
+
+// RepairerWith is Repairer with something around its parts.
+func RepairerWith(ctx context.Context, c config.Repairer, parts RepairerParts, started func(), log *slog.Logger) error {
+	ready := sync.OnceFunc(func() {
+		if started != nil {
+			started()
+		}
+	})
+	lead := func(ctx context.Context, st database) error { return lead(ctx, c, st, parts, ready, log) }
+	if c.Postgres() {
+		return share(ctx, c, ready, log, lead)
+	}
 	st, err := store.OpenSQLite(ctx, c.Database)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err := st.Close(); err != nil {
-			log.Error("database was not closed well", "error", err)
-		}
-	}()
+	defer closeDatabase(st, log)
+	return lead(ctx, st)
+}
+
+// lead runs the repairer on an open database until the context ends.
+func lead(ctx context.Context, c config.Repairer, st database, parts RepairerParts, ready func(), log *slog.Logger) error {
 	s, err := newShell(c.API, c.TLS, c.Debug, log, "fleet")
 	if err != nil {
 		return err
 	}
 	var engine *repairer.Engine
 	feed := repairer.NewSynapseFeed(s.client(), c.Synapse, func() { engine.Wake() }, log)
-	nerves := repairer.NewNerves(feed, s.client(), s.scheme(), answerWithin)
+	nerves := around[repairer.Hosts](parts.Hosts, repairer.NewNerves(feed, s.client(), s.scheme(), answerWithin))
 	tickets := ticket.New(st.DB(), time.Now)
 	fs := filesystem.New(nerves)
-	engine = repairer.New(repairer.Options{
-		Store: st, Feed: feed, Hosts: nerves, Tracker: tickets, Drivers: map[string]repairer.Driver{"": fs, filesystem.Name: fs},
-		Mode: repairer.Mode(c.Mode), Pools: pools(c.Pools), Limits: repairer.Limits{Fleet: c.Limits.Fleet, Host: c.Limits.Host},
-		States: c.Repair.Verdicts, Tick: time.Duration(c.Repair.Tick), Overdue: time.Duration(c.Repair.OrderTimeout), CoolDown: time.Duration(c.Repair.CoolDown), Settle: time.Duration(c.Repair.Settle), MaxViewAge: time.Duration(c.Repair.MaxViewAge),
+	engine = repairer.New(gates(c, repairer.Options{
+		Store: around[repairer.Store](parts.Store, st), Feed: feed, Hosts: nerves, Tracker: around[repairer.Tracker](parts.Tracker, tickets), Drivers: map[string]repairer.Driver{"": fs, filesystem.Name: fs},
+		Mode: repairer.Mode(c.Mode), Pools: pools(c.Pools),
+		States: c.Repair.Verdicts, Tick: time.Duration(c.Repair.Tick), Overdue: time.Duration(c.Repair.OrderTimeout), CoolDown: time.Duration(c.Repair.CoolDown), RemindAfter: durations(c.Repair.RemindAfter), EscalateAfter: time.Duration(c.Repair.EscalateAfter), Settle: time.Duration(c.Repair.Settle), MaxViewAge: time.Duration(c.Repair.MaxViewAge),
 		RetryMin: time.Duration(c.Repair.RetryMin), RetryMax: time.Duration(c.Repair.RetryMax), Attempts: c.Repair.Attempts, Now: time.Now, Log: log,
-	})
+	}))
+	s.reg.MustRegister(engine)
 	log.Info("repairing", "database", c.Database, "epoch", st.Epoch(), "mode", c.Mode, "synapse", c.Synapse)
 	path, handler := gliav1connect.NewRepairServiceHandler(repairer.NewService(engine, tickets))
-	if started != nil {
-		started()
-	}
+	ready()
 	return s.serve(ctx, path, handler, engine.Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
 		s.watch("fleet", func() error { _, err := feed.View(); return err }))
+}
+
+func around[T any](wrap func(T) T, part T) T {
+	if wrap == nil {
+		return part
+	}
+	return wrap(part)
 }
 
 func pools(in []config.Pool) []repairer.Pool {
 	var out []repairer.Pool
 	for _, p := range in {
 		out = append(out, repairer.Pool{Name: p.Name, Hosts: p.Hosts, Mode: repairer.Mode(p.Mode), Driver: string(p.Driver)})
+	}
+	return out
+}
+
+func durations(in []config.Duration) []time.Duration {
+	var out []time.Duration
+	for _, d := range in {
+		out = append(out, time.Duration(d))
 	}
 	return out
 }

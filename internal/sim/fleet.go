@@ -26,13 +26,16 @@ type Disk struct {
 	Content   string               // what stands on it; empty is blank
 	Mounted   string               // mount point; empty is not mounted
 	Protected string
+	NoWrites  bool // fails its burn-in
 }
 
 // Host is one simulated host. Slots are named by number.
 type Host struct {
 	Name   string
 	Slots  map[string]*Disk
-	Down   bool // does not answer
+	Down   bool      // does not answer
+	Blind  bool      // its controller hides all disks
+	Silent time.Time // when its probing stopped; zero while it probes
 	known  map[string]knownDisk
 	epoch  uint64
 	orders map[string]*gliav1.ExecuteResponse
@@ -50,10 +53,15 @@ type Fleet struct {
 	// Fault, when set, is asked before each order is carried out (after false) and after it was, but
 	// before its answer is heard (after true). An error is what the caller gets instead of the answer.
 	Fault func(o *gliav1.Order, after bool) error
+	// Acted, when set, hears of each act that changes a disk, with the disk as it was before. It must
+	// not call the fleet.
+	Acted func(host string, o *gliav1.Order, before Disk)
 
 	mu    sync.Mutex
 	hosts map[string]*Host
 	acts  []string // what was really done, in order
+
+	lights []string // switched locate lights, in order
 }
 
 // NewFleet makes hosts with four mounted disks each.
@@ -82,6 +90,21 @@ func (f *Fleet) Acts() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.acts)
+}
+
+// Lights are the switched locate lights, as "host place on=true".
+func (f *Fleet) Lights() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.lights)
+}
+
+// visible are the disks that the kernel of the host sees, by slot.
+func (h *Host) visible() map[string]*Disk {
+	if h.Blind {
+		return nil
+	}
+	return h.Slots
 }
 
 // Fail makes a disk fail with two witnesses.
@@ -119,7 +142,7 @@ func (f *Fleet) disks(h *Host) []glia.DiskStatus {
 	var out []glia.DiskStatus
 	here := map[string]bool{}
 	places := map[string]bool{}
-	for slot, d := range h.Slots {
+	for slot, d := range h.visible() {
 		s := f.status(h, slot, d)
 		h.known[d.Serial] = knownDisk{disk: s.Disk, place: s.Disk.Location.Place()}
 		here[d.Serial], places[s.Disk.Location.Place()] = true, true
@@ -141,6 +164,9 @@ func (f *Fleet) disks(h *Host) []glia.DiskStatus {
 
 func (f *Fleet) status(h *Host, slot string, d *Disk) glia.DiskStatus {
 	now := f.Now()
+	if !h.Silent.IsZero() {
+		now = h.Silent
+	}
 	disk := glia.Disk{
 		Identity: glia.Identity{Serial: d.Serial, Size: d.Size, Class: glia.ClassSSD, Model: "SIM"},
 		Location: glia.Location{Host: h.Name, Slot: slot, Device: "sd" + slot}, Protected: d.Protected,
@@ -219,15 +245,22 @@ func (f *Fleet) execute(host string, o *gliav1.Order) (*gliav1.ExecuteResponse, 
 }
 
 func (f *Fleet) carryOut(h *Host, o *gliav1.Order, r *gliav1.ExecuteResponse) error {
-	if o.GetVerb() == gliav1.Verb_VERB_INSPECT {
+	switch o.GetVerb() {
+	case gliav1.Verb_VERB_INSPECT:
 		r.Inspection = f.inspect(h, o)
+		return nil
+	case gliav1.Verb_VERB_LOCATE:
+		f.lights = append(f.lights, fmt.Sprintf("%s %s on=%t", h.Name, o.GetPlace(), o.GetOn()))
 		return nil
 	}
 	var d *Disk
-	for slot, x := range h.Slots {
+	for slot, x := range h.visible() {
 		if x.Serial == o.GetSerial() && (glia.Location{Slot: slot}).Place() == o.GetPlace() {
 			d = x
 		}
+	}
+	if d == nil && o.GetVerb() == gliav1.Verb_VERB_BURN_IN {
+		return fmt.Errorf("can not be used: %s is not in %s", o.GetSerial(), o.GetPlace())
 	}
 	if d == nil {
 		return fmt.Errorf("%s is not in %s", o.GetSerial(), o.GetPlace())
@@ -235,12 +268,21 @@ func (f *Fleet) carryOut(h *Host, o *gliav1.Order, r *gliav1.ExecuteResponse) er
 	if d.Protected != "" {
 		return errors.New(d.Protected)
 	}
+	before := *d
 	switch o.GetVerb() {
 	case gliav1.Verb_VERB_UNMOUNT:
 		if d.Mounted == "" {
 			return nil
 		}
 		d.Mounted = ""
+	case gliav1.Verb_VERB_BURN_IN:
+		switch {
+		case d.Content != "":
+			return fmt.Errorf("can not be used: %s carries %s", d.Serial, d.Content)
+		case d.NoWrites:
+			r.State, r.Reason = gliav1.OrderState_ORDER_STATE_FAILED, "burn-in: write at byte 0: input/output error"
+			return nil
+		}
 	case gliav1.Verb_VERB_FORMAT:
 		if d.Content == o.GetFilesystem().GetUuid() {
 			return nil
@@ -255,13 +297,16 @@ func (f *Fleet) carryOut(h *Host, o *gliav1.Order, r *gliav1.ExecuteResponse) er
 		}
 		d.Mounted = o.GetFilesystem().GetTarget()
 	}
+	if f.Acted != nil {
+		f.Acted(h.Name, o, before)
+	}
 	f.acts = append(f.acts, strings.ToLower(strings.TrimPrefix(o.GetVerb().String(), "VERB_"))+" "+d.Serial)
 	return nil
 }
 
 func (f *Fleet) inspect(h *Host, o *gliav1.Order) *gliav1.Inspection {
 	in := &gliav1.Inspection{}
-	for slot, d := range h.Slots {
+	for slot, d := range h.visible() {
 		s := f.status(h, slot, d)
 		if s.Disk.Location.Place() != o.GetPlace() {
 			continue

@@ -5,7 +5,7 @@ set -eu
 
 case "${1:-}" in
 demo) want="e2fsprogs xfsprogs" ;;
-test) want="e2fsprogs xfsprogs serf gcc libc6-dev fdisk parted util-linux procps protobuf-compiler libprotobuf-dev" ;;
+test) want="e2fsprogs xfsprogs serf gcc libc6-dev fdisk parted util-linux procps postgresql protobuf-compiler libprotobuf-dev" ;;
 *) echo "usage: install.sh demo|test" >&2; exit 2 ;;
 esac
 

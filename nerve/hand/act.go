@@ -136,6 +136,10 @@ func (h *Hand) prepare(ctx context.Context, o *gliav1.Order) (step, error) {
 		return h.format(ctx, o)
 	case gliav1.Verb_VERB_MOUNT:
 		return h.mount(ctx, o)
+	case gliav1.Verb_VERB_BURN_IN:
+		return h.burnIn(ctx, o)
+	case gliav1.Verb_VERB_LOCATE:
+		return h.locate(ctx, o)
 	}
 	return step{}, fmt.Errorf("verb %s is not known to this nerve", o.GetVerb())
 }

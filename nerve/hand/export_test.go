@@ -23,3 +23,17 @@ func MountedUUIDMatches(target, fsType, uuid string) (bool, error) {
 	id, err := mountedUUID(target, fsType)
 	return err == nil && id.matches(uuid), err
 }
+
+// BurnInPlaces lets tests at the plan of a burn-in.
+var BurnInPlaces = burnInPlaces
+
+// BurnInBlock is what the burn-in with a key writes to a disk at one place.
+func BurnInBlock(key, serial string, at int64) []byte { return newPattern(key, serial).block(at) }
+
+// BurnInForeign lets tests and fuzzing at the recognition of our own blocks.
+func BurnInForeign(key, serial string, block []byte, at int64) int64 {
+	return newPattern(key, serial).foreign(block, at)
+}
+
+// BurnInDifference lets tests and fuzzing at the words for what came back wrong.
+var BurnInDifference = difference

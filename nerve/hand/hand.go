@@ -1,5 +1,5 @@
 // Package hand is what a storage host does when the repairer tells it to: run a hook, unmount, inspect,
-// format, mount. It works on Linux, and needs root for all but hooks and inspection.
+// burn in, format, mount, switch a locate light. It works on Linux, and needs root for all but hooks and inspection.
 //
 // It guarantees:
 //   - an order of a repairer that was deposed is refused, also after a crash of the nerve;
@@ -60,6 +60,13 @@ type Options struct {
 	// GLIA_MOUNT and GLIA_HOST. They may be run again after a crash and must be idempotent.
 	DrainHook, RejoinHook []string
 
+	// LocateCommand switches the light of a disk on and off where the kernel does not: it is run with
+	// locate=/dev/NAME or locate_off=/dev/NAME behind it, as ledctl takes them. Empty: there is none.
+	LocateCommand []string
+
+	Sys    string // where sysfs is; empty: /sys
+	BurnIn int64  // bytes that a burn-in writes at most, from 1 MiB; 0: 64 MiB
+
 	HookTimeout  time.Duration // 0: one hour
 	MountTimeout time.Duration // of mount and unmount; 0: one minute
 	Now          func() time.Time
@@ -93,6 +100,12 @@ func New(opts Options) (*Hand, error) {
 	}
 	if opts.MountTimeout == 0 {
 		opts.MountTimeout = defaultMountTimeout
+	}
+	if opts.BurnIn == 0 {
+		opts.BurnIn = defaultBurnIn
+	}
+	if opts.Sys == "" {
+		opts.Sys = "/sys"
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now

@@ -42,13 +42,14 @@ type subject struct {
 	UUID    string `json:"uuid,omitempty"`
 	Target  string `json:"target,omitempty"`
 	Options string `json:"options,omitempty"`
+	On      bool   `json:"on,omitempty"`
 }
 
 func subjectOf(o *gliav1.Order) subject {
 	fs := o.GetFilesystem()
 	return subject{
 		Case: o.GetCaseId(), Verb: verbName(o.GetVerb()), Serial: o.GetSerial(), Place: o.GetPlace(),
-		Type: fs.GetType(), Label: fs.GetLabel(), UUID: fs.GetUuid(), Target: fs.GetTarget(), Options: fs.GetOptions(),
+		Type: fs.GetType(), Label: fs.GetLabel(), UUID: fs.GetUuid(), Target: fs.GetTarget(), Options: fs.GetOptions(), On: o.GetOn(),
 	}
 }
 
@@ -112,7 +113,7 @@ func problemsOf(o *gliav1.Order) []string {
 		if fs.GetUuid() != "" {
 			out = append(out, uuidProblems(fs.GetUuid())...)
 		}
-	case gliav1.Verb_VERB_INSPECT:
+	case gliav1.Verb_VERB_INSPECT, gliav1.Verb_VERB_BURN_IN:
 		out = append(out, sizeProblems(o.MinSize)...)
 	case gliav1.Verb_VERB_FORMAT:
 		out = append(out, sizeProblems(o.MinSize)...)

@@ -10,8 +10,9 @@ import (
 // keepOutput is how much of a command's output is kept, in bytes: its end, where the error is.
 const keepOutput = 4 << 10
 
-// System is the only way by which the hand changes anything outside its own state directory. What
-// merely looks (inventory, mount table, superblocks) does not go through it.
+// System is the way by which the hand changes anything outside its own state directory, but for the
+// samples of a burn-in and the locate lights, which it writes itself. What merely looks (inventory,
+// mount table, superblocks) does not go through it.
 type System interface {
 	// Run runs a command without a shell and with exactly this environment, and waits for it. It
 	// returns the end of what the command printed on both streams, also with an error. When ctx ends,

@@ -26,87 +26,87 @@ func rowID(id string) (int64, error) {
 }
 
 // Open starts a case with its first event.
-func (s *SQLite) Open(ctx context.Context, e repairer.Event) (c repairer.Case, err error) {
-	err = s.write(ctx, func(tx *sql.Tx) error {
-		serial := e.Data.Disk.Serial()
+func (s *core) Open(ctx context.Context, e repairer.Event) (c repairer.Case, err error) {
+	err = s.write(ctx, func(tx *sql.Tx, h head) error {
+		serial := clean(e.Data.Disk.Serial())
 		var n int
-		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM cases WHERE serial = ? AND is_open = 1`, serial).Scan(&n); err != nil {
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM cases WHERE serial = $1 AND is_open = 1`, serial).Scan(&n); err != nil {
 			return err
 		}
 		if n > 0 {
 			return repairer.ErrAlreadyOpen
 		}
-		res, err := tx.ExecContext(ctx, `INSERT INTO cases (serial, is_open, doc) VALUES (?, 1, '')`, serial)
-		if err != nil {
-			return err
-		}
-		row, err := res.LastInsertId()
-		if err != nil {
+		var row int64
+		if err := tx.QueryRowContext(ctx, `INSERT INTO cases (serial, is_open, doc) VALUES ($1, 1, '') RETURNING id`, serial).Scan(&row); err != nil {
 			return err
 		}
 		e.Case, e.Data.Store = caseID(row), s.name
-		c, err = s.append(ctx, tx, repairer.Case{}, e)
+		c, err = s.append(ctx, tx, h, repairer.Case{}, e)
 		return err
 	})
 	return c, err
 }
 
 // Append adds events of one case to the log and derives its row.
-func (s *SQLite) Append(ctx context.Context, events ...repairer.Event) (c repairer.Case, err error) {
+func (s *core) Append(ctx context.Context, events ...repairer.Event) (c repairer.Case, err error) {
 	if len(events) == 0 {
 		return c, errors.New("append: no event given")
 	}
-	err = s.write(ctx, func(tx *sql.Tx) error {
+	err = s.write(ctx, func(tx *sql.Tx, h head) error {
 		row, err := rowID(events[0].Case)
 		if err != nil {
 			return err
 		}
-		if c, err = scanCase(tx.QueryRowContext(ctx, `SELECT doc FROM cases WHERE id = ?`, row)); err != nil {
+		if c, err = scanCase(tx.QueryRowContext(ctx, `SELECT doc FROM cases WHERE id = $1`, row)); err != nil {
 			return fmt.Errorf("case %s: %w", events[0].Case, err)
 		}
-		for _, e := range events {
-			if c, err = s.append(ctx, tx, c, e); err != nil {
-				return err
-			}
-		}
-		return nil
+		c, err = s.append(ctx, tx, h, c, events...)
+		return err
 	})
 	return c, err
 }
 
-func (s *SQLite) append(ctx context.Context, tx *sql.Tx, c repairer.Case, e repairer.Event) (repairer.Case, error) {
-	e.Epoch = s.epoch
-	e.At = e.At.UTC().Round(0)
-	row, err := rowID(e.Case)
+// append chains the events to the log and derives the row from what the log then holds.
+func (s *core) append(ctx context.Context, tx *sql.Tx, h head, c repairer.Case, events ...repairer.Event) (repairer.Case, error) {
+	row, err := rowID(events[0].Case)
 	if err != nil {
 		return c, err
 	}
-	data, err := json.Marshal(e.Data)
-	if err != nil {
-		return c, err
-	}
-	res, err := tx.ExecContext(ctx, `INSERT INTO events (case_id, at, epoch, kind, step, text, data) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		row, nanos(e.At), e.Epoch, string(e.Kind), e.Step, e.Text, string(data))
-	if err != nil {
-		return c, err
-	}
-	seq, err := res.LastInsertId()
-	if err != nil {
-		return c, err
-	}
-	e.Seq = uint64(seq)
-	if c, err = repairer.Apply(c, e); err != nil {
-		return c, err
+	for _, e := range events {
+		e.Seq, e.Epoch = h.seq+1, s.epoch
+		stored, err := newEntry(e)
+		if err != nil {
+			return c, err
+		}
+		stored.prev = h.hash
+		if stored.hash, err = stored.sum(); err != nil {
+			return c, err
+		}
+		if e, err = stored.event(); err != nil {
+			return c, err
+		}
+		if c, err = repairer.Apply(c, e); err != nil {
+			return c, err
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO events (`+entryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+			stored.Seq, row, stored.At, stored.Epoch, stored.Kind, stored.Step, stored.Text, string(stored.Data), stored.prev, stored.hash); err != nil {
+			return c, err
+		}
+		h = head{stored.Seq, stored.hash}
 	}
 	doc, err := json.Marshal(c)
 	if err != nil {
 		return c, err
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE cases SET is_open = ?, doc = ? WHERE id = ?`, !c.Phase.Ended(), string(doc), row); err != nil {
+	open := 1
+	if c.Phase.Ended() {
+		open = 0
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE cases SET is_open = $1, doc = $2 WHERE id = $3`, open, string(doc), row); err != nil {
 		return c, err
 	}
 	if c.Removed || c.Phase == repairer.PhaseClosed {
-		_, err = tx.ExecContext(ctx, `INSERT INTO retired (serial, at) VALUES (?, ?) ON CONFLICT DO NOTHING`, c.Serial(), nanos(e.At))
+		_, err = tx.ExecContext(ctx, `INSERT INTO retired (serial, at) VALUES ($1, $2) ON CONFLICT DO NOTHING`, clean(c.Serial()), nanos(c.At))
 	}
 	return c, err
 }
@@ -123,12 +123,12 @@ func scanCase(row interface{ Scan(...any) error }) (c repairer.Case, err error) 
 }
 
 // Case returns one case.
-func (s *SQLite) Case(ctx context.Context, id string) (repairer.Case, error) {
+func (s *core) Case(ctx context.Context, id string) (repairer.Case, error) {
 	row, err := rowID(id)
 	if err != nil {
 		return repairer.Case{}, err
 	}
-	c, err := scanCase(s.db.QueryRowContext(ctx, `SELECT doc FROM cases WHERE id = ?`, row))
+	c, err := scanCase(s.db.QueryRowContext(ctx, `SELECT doc FROM cases WHERE id = $1`, row))
 	if err != nil {
 		return c, fmt.Errorf("case %s: %w", id, err)
 	}
@@ -136,10 +136,10 @@ func (s *SQLite) Case(ctx context.Context, id string) (repairer.Case, error) {
 }
 
 // Cases returns the open cases, or all, in the order in which they were opened.
-func (s *SQLite) Cases(ctx context.Context, all bool) (out []repairer.Case, err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT doc FROM cases WHERE is_open = 1 OR ? ORDER BY id`, all)
+func (s *core) Cases(ctx context.Context, all bool) (out []repairer.Case, err error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT doc FROM cases WHERE is_open = 1 OR $1 ORDER BY id`, all)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the cases: %w", err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
@@ -153,15 +153,15 @@ func (s *SQLite) Cases(ctx context.Context, all bool) (out []repairer.Case, err 
 }
 
 // LastCase is the newest case of a serial.
-func (s *SQLite) LastCase(ctx context.Context, serial string) (repairer.Case, error) {
-	return scanCase(s.db.QueryRowContext(ctx, `SELECT doc FROM cases WHERE serial = ? ORDER BY id DESC LIMIT 1`, serial))
+func (s *core) LastCase(ctx context.Context, serial string) (repairer.Case, error) {
+	return scanCase(s.db.QueryRowContext(ctx, `SELECT doc FROM cases WHERE serial = $1 ORDER BY id DESC LIMIT 1`, clean(serial)))
 }
 
 // Retired are the serials that were taken out.
-func (s *SQLite) Retired(ctx context.Context) (out []string, err error) {
+func (s *core) Retired(ctx context.Context) (out []string, err error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT serial FROM retired ORDER BY serial`)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the retired serials: %w", err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
@@ -175,40 +175,32 @@ func (s *SQLite) Retired(ctx context.Context) (out []string, err error) {
 }
 
 // Events returns the events of a case with a higher sequence number than after.
-func (s *SQLite) Events(ctx context.Context, id string, after uint64) (out []repairer.Event, err error) {
+func (s *core) Events(ctx context.Context, id string, after uint64) ([]repairer.Event, error) {
 	row, err := rowID(id)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.db.QueryContext(ctx, `SELECT seq, at, epoch, kind, step, text, data FROM events WHERE case_id = ? AND seq > ? ORDER BY seq`, row, after)
+	list, err := scanEntries(s.db.QueryContext(ctx, `SELECT `+entryColumns+` FROM events WHERE case_id = $1 AND seq > $2 ORDER BY seq`, row, after))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("events of case %s: %w", id, err)
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		e := repairer.Event{Case: id}
-		var at int64
-		var data string
-		if err := rows.Scan(&e.Seq, &at, &e.Epoch, &e.Kind, &e.Step, &e.Text, &data); err != nil {
+	var out []repairer.Event
+	for _, stored := range list {
+		e, err := stored.event()
+		if err != nil {
 			return nil, err
-		}
-		e.At = fromNanos(at)
-		if err := json.Unmarshal([]byte(data), &e.Data); err != nil {
-			return nil, fmt.Errorf("event %d: %w", e.Seq, err)
 		}
 		out = append(out, e)
 	}
-	return out, rows.Err()
+	return out, nil
 }
 
 // AddPause adds a pause. Several may be in force for one scope.
-func (s *SQLite) AddPause(ctx context.Context, p repairer.Pause) (repairer.Pause, error) {
-	err := s.write(ctx, func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `INSERT INTO pauses (scope, owner, reason, since, until) VALUES (?, ?, ?, ?, ?)`, p.Scope, p.Owner, p.Reason, nanos(p.Since), nanos(p.Until))
-		if err != nil {
-			return err
-		}
-		id, err := res.LastInsertId()
+func (s *core) AddPause(ctx context.Context, p repairer.Pause) (repairer.Pause, error) {
+	err := s.write(ctx, func(tx *sql.Tx, _ head) error {
+		var id int64
+		err := tx.QueryRowContext(ctx, `INSERT INTO pauses (scope, owner, reason, since, until) VALUES ($1, $2, $3, $4, $5) RETURNING id`,
+			p.Scope, p.Owner, p.Reason, nanos(p.Since), nanos(p.Until)).Scan(&id)
 		p.ID = "p" + strconv.FormatInt(id, 10)
 		return err
 	})
@@ -216,15 +208,15 @@ func (s *SQLite) AddPause(ctx context.Context, p repairer.Pause) (repairer.Pause
 }
 
 // Pauses returns the pauses in force.
-func (s *SQLite) Pauses(ctx context.Context, now time.Time) ([]repairer.Pause, error) {
-	return scanPauses(s.db.QueryContext(ctx, `SELECT id, scope, owner, reason, since, until FROM pauses WHERE ended_at = 0 AND (until = 0 OR until > ?) ORDER BY id`, nanos(now)))
+func (s *core) Pauses(ctx context.Context, now time.Time) ([]repairer.Pause, error) {
+	return scanPauses(s.db.QueryContext(ctx, `SELECT id, scope, owner, reason, since, until FROM pauses WHERE ended_at = 0 AND (until = 0 OR until > $1) ORDER BY id`, nanos(now)))
 }
 
 // EndPauses ends the pauses of one scope.
-func (s *SQLite) EndPauses(ctx context.Context, scope, person string, now time.Time) (ended []repairer.Pause, err error) {
-	err = s.write(ctx, func(tx *sql.Tx) error {
-		ended, err = scanPauses(tx.QueryContext(ctx, `UPDATE pauses SET ended_at = ?, ended_by = ? WHERE scope = ? AND ended_at = 0 AND (until = 0 OR until > ?)
-			RETURNING id, scope, owner, reason, since, until`, nanos(now), person, scope, nanos(now)))
+func (s *core) EndPauses(ctx context.Context, scope, person string, now time.Time) (ended []repairer.Pause, err error) {
+	err = s.write(ctx, func(tx *sql.Tx, _ head) error {
+		ended, err = scanPauses(tx.QueryContext(ctx, `UPDATE pauses SET ended_at = $1, ended_by = $2 WHERE scope = $3 AND ended_at = 0 AND (until = 0 OR until > $1)
+			RETURNING id, scope, owner, reason, since, until`, nanos(now), person, scope))
 		return err
 	})
 	return ended, err

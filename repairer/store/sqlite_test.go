@@ -2,22 +2,16 @@ package store_test
 
 import (
 	"database/sql"
-	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	"glia"
-	"glia/repairer"
 	"glia/repairer/store"
+	"glia/repairer/store/storetest"
 )
-
-var at = time.Date(2026, 3, 1, 12, 0, 0, 123, time.UTC)
 
 func open(t *testing.T, path string) *store.SQLite {
 	t.Helper()
@@ -29,94 +23,18 @@ func open(t *testing.T, path string) *store.SQLite {
 	return s
 }
 
-func opened(serial string) repairer.Event {
-	return repairer.Event{At: at, Kind: repairer.KindOpened, Text: "it failed", Data: repairer.Data{
-		Disk: &glia.Disk{Identity: glia.Identity{Serial: serial}}, Verdict: &glia.Verdict{State: glia.StateFailed}, Mode: repairer.ModeAuto}}
-}
-
-func ended(id string) repairer.Event {
-	return repairer.Event{Case: id, At: at, Kind: repairer.KindEnded, Data: repairer.Data{Phase: repairer.PhaseClosed}}
-}
-
-func TestSQLite_KeepsCasesAndTheirLog(t *testing.T) {
+func TestSQLite_Contract(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "sub dir", "glia?#.db")
-	s := open(t, path)
-	c, err := s.Open(t.Context(), opened("S1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c, err = s.Append(t.Context(), repairer.Event{Case: c.ID, At: at, Kind: repairer.KindConfirming, Text: "look again"}); err != nil || c.Phase != repairer.PhaseConfirming {
-		t.Fatalf("phase %s, %v", c.Phase, err)
-	}
-	first := s.Epoch()
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s = open(t, path)
-	if s.Epoch() <= first {
-		t.Errorf("epoch %d after %d", s.Epoch(), first)
-	}
-	again, err := s.Case(t.Context(), c.ID)
-	if err != nil || again.Phase != repairer.PhaseConfirming || again.Serial() != "S1" {
-		t.Errorf("case %+v, %v", again, err)
-	}
-	events, err := s.Events(t.Context(), c.ID, 0)
-	if err != nil || len(events) != 2 || !events[0].At.Equal(at) || events[0].Epoch != first || events[1].Text != "look again" {
-		t.Errorf("events %+v, %v", events, err)
-	}
-	if later, _ := s.Events(t.Context(), c.ID, events[0].Seq); len(later) != 1 {
-		t.Errorf("%d events after the first", len(later))
-	}
-	// The row is what the log says, and nothing else.
-	var folded repairer.Case
-	for _, e := range events {
-		if folded, err = repairer.Apply(folded, e); err != nil {
-			t.Fatal(err)
+	storetest.Run(t, func(t *testing.T) storetest.Backend {
+		path := filepath.Join(t.TempDir(), "sub dir", "glia?#.db")
+		uri := "file:" + (&url.URL{Path: path}).EscapedPath()
+		return storetest.Backend{
+			Open:     func() (storetest.Store, error) { return store.OpenSQLite(t.Context(), path) },
+			Exec:     func(query string) error { return execute(t, uri, query) },
+			Unlock:   []string{`DROP TRIGGER events_stay`, `DROP TRIGGER events_are_kept`},
+			Deposing: `UPDATE epoch SET epoch = epoch + 1`,
 		}
-	}
-	if fmt.Sprintf("%+v", folded) != fmt.Sprintf("%+v", again) {
-		t.Errorf("folding the log gives\n%+v\nthe row says\n%+v", folded, again)
-	}
-}
-
-func TestSQLite_OneOpenCaseForASerial(t *testing.T) {
-	t.Parallel()
-	s := open(t, filepath.Join(t.TempDir(), "db"))
-	var wg sync.WaitGroup
-	errs := make([]error, 20)
-	for i := range errs {
-		wg.Go(func() { _, errs[i] = s.Open(t.Context(), opened("S1")) })
-	}
-	wg.Wait()
-	n := 0
-	for _, err := range errs {
-		switch {
-		case err == nil:
-			n++
-		case !errors.Is(err, repairer.ErrAlreadyOpen):
-			t.Error(err)
-		}
-	}
-	if n != 1 {
-		t.Fatalf("%d cases were opened", n)
-	}
-	c, err := s.LastCase(t.Context(), "S1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Append(t.Context(), ended(c.ID)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Append(t.Context(), ended(c.ID)); err == nil {
-		t.Error("an event was added to a case that has ended")
-	}
-	if c, err = s.Open(t.Context(), opened("S1")); err != nil || c.ID != "c2" {
-		t.Errorf("a closed case stands in the way of a new one: %v, %v", c.ID, err)
-	}
-	if retired, _ := s.Retired(t.Context()); !slices.Equal(retired, []string{"S1"}) {
-		t.Errorf("retired %v", retired)
-	}
+	})
 }
 
 func TestSQLite_TwoRepairersOnOneDatabase(t *testing.T) {
@@ -130,26 +48,6 @@ func TestSQLite_TwoRepairersOnOneDatabase(t *testing.T) {
 	}
 }
 
-func TestSQLite_DeposedWriterIsRefused(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "db")
-	s := open(t, path)
-	c, err := s.Open(t.Context(), opened("S1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	exec(t, path, `UPDATE epoch SET epoch = epoch + 1`)
-	if _, err = s.Append(t.Context(), ended(c.ID)); !errors.Is(err, glia.ErrStaleEpoch) {
-		t.Errorf("append: %v", err)
-	}
-	if _, err = s.AddPause(t.Context(), repairer.Pause{Scope: "fleet"}); !errors.Is(err, glia.ErrStaleEpoch) {
-		t.Errorf("pause: %v", err)
-	}
-	if c, _ = s.Case(t.Context(), c.ID); c.Phase.Ended() {
-		t.Error("the refused event was written")
-	}
-}
-
 func TestSQLite_RefusesWhatItCanNotRead(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -158,9 +56,18 @@ func TestSQLite_RefusesWhatItCanNotRead(t *testing.T) {
 	}{
 		"a newer version": {func(t *testing.T, path string) {
 			exec(t, path, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`)
-		}, "it is of version 999 and this repairer knows versions up to 1; use the newer repairer"},
+		}, "it is of version 999 and this repairer knows versions up to 3; use the newer repairer"},
 		"no database": {func(t *testing.T, path string) {
 			write(t, path, []byte("dear diary, this is no database at all, but long enough"))
+		}, "restore it from a backup"},
+		"half of it": {func(t *testing.T, path string) {
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Truncate(path, info.Size()/2); err != nil {
+				t.Fatal(err)
+			}
 		}, "restore it from a backup"},
 		"a torn page": {func(t *testing.T, path string) {
 			b, err := os.ReadFile(path)
@@ -193,73 +100,22 @@ func TestSQLite_RefusesWhatItCanNotRead(t *testing.T) {
 	}
 }
 
-func TestSQLite_LogIsAppendOnly(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "db")
-	s := open(t, path)
-	if _, err := s.Open(t.Context(), opened("S1")); err != nil {
-		t.Fatal(err)
-	}
-	for _, q := range []string{`DELETE FROM events`, `UPDATE events SET text = 'nothing happened'`} {
-		if _, err := s.DB().ExecContext(t.Context(), q); err == nil {
-			t.Errorf("%s was allowed", q)
-		}
-	}
-}
-
-func TestSQLite_Pauses(t *testing.T) {
-	t.Parallel()
-	s := open(t, filepath.Join(t.TempDir(), "db"))
-	add := func(scope string, until time.Time) {
-		if _, err := s.AddPause(t.Context(), repairer.Pause{Scope: scope, Owner: "ops", Reason: "r", Since: at, Until: until}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	add("fleet", time.Time{})
-	add("fleet", at.Add(time.Hour))
-	add("host:a", time.Time{})
-	in := func(now time.Time) int {
-		p, err := s.Pauses(t.Context(), now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(p)
-	}
-	if in(at) != 3 || in(at.Add(time.Hour)) != 2 {
-		t.Errorf("%d now, %d in an hour", in(at), in(at.Add(time.Hour)))
-	}
-	ended, err := s.EndPauses(t.Context(), "fleet", "ops", at)
-	if err != nil || len(ended) != 2 || in(at) != 1 {
-		t.Errorf("ended %v, %v; %d left", ended, err, in(at))
-	}
-}
-
-func TestSQLite_ChangedTellsOfEveryWrite(t *testing.T) {
-	t.Parallel()
-	s := open(t, filepath.Join(t.TempDir(), "db"))
-	changed := s.Changed()
-	select {
-	case <-changed:
-		t.Fatal("nothing was written")
-	default:
-	}
-	if _, err := s.Open(t.Context(), opened("S1")); err != nil {
-		t.Fatal(err)
-	}
-	<-changed
-}
-
 // exec changes the database behind the store's back.
 func exec(t *testing.T, path, query string) {
 	t.Helper()
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
+	if err := execute(t, path, query); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func execute(t *testing.T, uri, query string) error {
+	db, err := sql.Open("sqlite", uri)
+	if err != nil {
+		return err
 	}
 	defer func() { _ = db.Close() }()
-	if _, err := db.ExecContext(t.Context(), query); err != nil {
-		t.Fatal(err)
-	}
+	_, err = db.ExecContext(t.Context(), query)
+	return err
 }
 
 func write(t *testing.T, path string, b []byte) {

@@ -40,7 +40,7 @@ func New(db *sql.DB, now func() time.Time) *Builtin { return &Builtin{db: db, no
 func (b *Builtin) File(ctx context.Context, key string, t repairer.Ticket) (string, error) {
 	now := b.now().UnixNano()
 	var row int64
-	err := b.db.QueryRowContext(ctx, `INSERT INTO tickets (key, case_id, title, body, status, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+	err := b.db.QueryRowContext(ctx, `INSERT INTO tickets (key, case_id, title, body, status, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING id`, key, t.Case, t.Title, t.Body, repairer.TicketOpen, now, now).Scan(&row)
 	if err != nil {
 		return "", fmt.Errorf("file ticket %q: %w", t.Title, err)
@@ -75,16 +75,16 @@ func (b *Builtin) change(ctx context.Context, key, id, author, text, status, res
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after a commit
 	now := b.now().UnixNano()
-	res, err := tx.ExecContext(ctx, `INSERT INTO ticket_comments (ticket_id, key, at, author, text) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, row, key, now, author, text)
+	res, err := tx.ExecContext(ctx, `INSERT INTO ticket_comments (ticket_id, key, at, author, text) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`, row, key, now, author, text)
 	if err != nil {
 		return fmt.Errorf("comment on ticket %s: %w", id, err)
 	}
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE tickets SET updated_at = ?, status = CASE WHEN ? = '' THEN status ELSE ? END,
-		resolution = CASE WHEN ? = ? THEN '' WHEN ? = '' THEN resolution ELSE ? END WHERE id = ?`,
-		now, status, status, status, repairer.TicketOpen, resolution, resolution, row); err != nil {
+	if _, err := tx.ExecContext(ctx, `UPDATE tickets SET updated_at = $1, status = CASE WHEN $2 = '' THEN status ELSE $2 END,
+		resolution = CASE WHEN $2 = $3 THEN '' WHEN $4 = '' THEN resolution ELSE $4 END WHERE id = $5`,
+		now, status, repairer.TicketOpen, resolution, row); err != nil {
 		return fmt.Errorf("change ticket %s: %w", id, err)
 	}
 	return tx.Commit()
@@ -96,7 +96,7 @@ func (b *Builtin) Ticket(ctx context.Context, id string) (t repairer.Ticket, err
 	if err != nil {
 		return t, err
 	}
-	list, err := b.tickets(ctx, `WHERE id = ?`, row)
+	list, err := b.tickets(ctx, `WHERE id = $1`, row)
 	if err != nil {
 		return t, err
 	}
@@ -104,7 +104,7 @@ func (b *Builtin) Ticket(ctx context.Context, id string) (t repairer.Ticket, err
 		return t, fmt.Errorf("ticket %s: %w", id, glia.ErrNotFound)
 	}
 	t = list[0]
-	rows, err := b.db.QueryContext(ctx, `SELECT at, author, text FROM ticket_comments WHERE ticket_id = ? ORDER BY id`, row)
+	rows, err := b.db.QueryContext(ctx, `SELECT at, author, text FROM ticket_comments WHERE ticket_id = $1 ORDER BY id`, row)
 	if err != nil {
 		return t, fmt.Errorf("comments of ticket %s: %w", id, err)
 	}
@@ -123,7 +123,7 @@ func (b *Builtin) Ticket(ctx context.Context, id string) (t repairer.Ticket, err
 
 // Tickets lists the tickets that are not closed, or all, without their comments.
 func (b *Builtin) Tickets(ctx context.Context, all bool) ([]repairer.Ticket, error) {
-	return b.tickets(ctx, `WHERE ? OR status <> ?`, all, repairer.TicketClosed)
+	return b.tickets(ctx, `WHERE $1 OR status <> $2`, all, repairer.TicketClosed)
 }
 
 func (b *Builtin) tickets(ctx context.Context, where string, args ...any) (out []repairer.Ticket, err error) {

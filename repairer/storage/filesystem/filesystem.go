@@ -60,6 +60,8 @@ func (*Driver) Plan(d glia.Disk) repairer.Plan {
 			Order: &repairer.Order{Verb: gliav1.Verb_VERB_DRAIN, Filesystem: old}},
 		{Name: "unmount", Stage: repairer.StageRelease, Owner: "hand", Reversible: true, Text: "unmount " + m.Target,
 			Commands: []string{"umount " + m.Target}, Order: &repairer.Order{Verb: gliav1.Verb_VERB_UNMOUNT, Filesystem: old}},
+		{Name: "burn-in", Stage: repairer.StageRejoin, Owner: "hand", Text: "prove that " + place + " is blank, write samples to it, read them back and make them zero again",
+			Order: &repairer.Order{Verb: gliav1.Verb_VERB_BURN_IN, New: true, MinSize: d.Identity.Size}},
 		{Name: "format", Stage: repairer.StageRejoin, Owner: "hand", Text: "prove that " + place + " is blank and make " + m.FSType + " on it",
 			Commands: []string{mkfs(made) + " <" + place + ">"}, Order: &repairer.Order{Verb: gliav1.Verb_VERB_FORMAT, New: true, Filesystem: made, MinSize: d.Identity.Size}},
 		{Name: "mount", Stage: repairer.StageRejoin, Owner: "hand", Reversible: true, Text: "mount it on " + m.Target,
@@ -151,6 +153,11 @@ func (dr *Driver) Do(ctx context.Context, a repairer.Act) (repairer.Progress, er
 		return repairer.Progress{}, err
 	}
 	p := repairer.Progress{Commands: r.GetCommands(), Output: r.GetOutput()}
+	if o.Verb == gliav1.Verb_VERB_BURN_IN {
+		if u := repairer.Unfit(r); u != nil {
+			return p, u
+		}
+	}
 	switch r.GetState() {
 	case gliav1.OrderState_ORDER_STATE_DONE:
 		p.Done = true

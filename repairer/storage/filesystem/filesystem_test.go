@@ -34,10 +34,13 @@ func TestDriver_PlansOneFilesystemOnOneDisk(t *testing.T) {
 	for _, s := range p.Steps {
 		names = append(names, string(s.Stage)+":"+s.Name)
 	}
-	if want := []string{"drain:drain", "release:unmount", "rejoin:format", "rejoin:mount", "rejoin:rejoin", "restore:remount-old", "restore:rejoin-old"}; !slices.Equal(names, want) {
+	if want := []string{"drain:drain", "release:unmount", "rejoin:burn-in", "rejoin:format", "rejoin:mount", "rejoin:rejoin", "restore:remount-old", "restore:rejoin-old"}; !slices.Equal(names, want) {
 		t.Errorf("steps %v", names)
 	}
-	format := p.Steps[2]
+	burnIn, format := p.Steps[2], p.Steps[3]
+	if burnIn.Order.Verb != gliav1.Verb_VERB_BURN_IN || !burnIn.Order.New || burnIn.Order.MinSize != 1000 || burnIn.Reversible {
+		t.Errorf("burn-in %+v", burnIn)
+	}
 	if f := format.Order.Filesystem; f.Label != "d2" || f.Type != "xfs" || f.Target != "/data/2" || f.Options != "rw,noatime" || f.UUID == "" || f.UUID == p.Disk.Mounts[0].UUID {
 		t.Errorf("filesystem %+v", f)
 	}
@@ -47,7 +50,7 @@ func TestDriver_PlansOneFilesystemOnOneDisk(t *testing.T) {
 	if again := filesystem.New(nil).Plan(disk(nil)); again.Hash() != p.Hash() {
 		t.Error("the same disk gives another plan")
 	}
-	if other := filesystem.New(nil).Plan(disk(func(d *glia.Disk) { d.Identity.Serial = "S2" })); other.Steps[2].Order.Filesystem.UUID == format.Order.Filesystem.UUID {
+	if other := filesystem.New(nil).Plan(disk(func(d *glia.Disk) { d.Identity.Serial = "S2" })); other.Steps[3].Order.Filesystem.UUID == format.Order.Filesystem.UUID {
 		t.Error("two disks give one new UUID")
 	}
 }
@@ -127,7 +130,7 @@ func TestDriver_NewDiskIsNamedByItself(t *testing.T) {
 	h := &hosts{answer: &gliav1.ExecuteResponse{State: gliav1.OrderState_ORDER_STATE_DONE}}
 	d := filesystem.New(h)
 	plan := d.Plan(disk(nil))
-	act := repairer.Act{Case: repairer.Case{ID: "c1", Store: "db", Disk: disk(nil), Plan: &plan}, Step: plan.Steps[2]}
+	act := repairer.Act{Case: repairer.Case{ID: "c1", Store: "db", Disk: disk(nil), Plan: &plan}, Step: plan.Steps[3]}
 	if _, err := d.Do(t.Context(), act); err == nil || h.got != nil {
 		t.Errorf("a format without an accepted disk: %v, order %v", err, h.got)
 	}
@@ -137,5 +140,34 @@ func TestDriver_NewDiskIsNamedByItself(t *testing.T) {
 	}
 	if o := h.got; o.GetSerial() != "NEW" || o.GetKey() != "db/c1/format/NEW" || !slices.Equal(o.GetRetired(), []string{"S1"}) || o.GetMinSize() != 1000 {
 		t.Errorf("order %v", o)
+	}
+}
+
+// Only what the burn-in says of the disk itself makes it unfit.
+func TestDriver_BurnInJudgesTheDisk(t *testing.T) {
+	t.Parallel()
+	const failed, refused = gliav1.OrderState_ORDER_STATE_FAILED, gliav1.OrderState_ORDER_STATE_REFUSED
+	for name, tc := range map[string]struct {
+		step   int
+		state  gliav1.OrderState
+		reason string
+		unfit  bool
+		final  bool
+	}{
+		"write error":      {2, failed, "burn-in: write to /dev/sdb at byte 0: input/output error", true, true},
+		"not blank":        {2, refused, "can not be used: disk is not blank: ext4", true, false},
+		"interrupted":      {2, failed, "interrupted: nerve stops", false, false},
+		"an older nerve":   {2, refused, "order is not valid: verb 7 is not known to this nerve", false, false},
+		"format, not it":   {3, refused, "can not be used: disk is not blank: ext4", false, false},
+		"format, an error": {3, failed, "burn-in: of a kind", false, false},
+	} {
+		d := filesystem.New(&hosts{answer: &gliav1.ExecuteResponse{State: tc.state, Reason: tc.reason}})
+		plan := d.Plan(disk(nil))
+		c := repairer.Case{ID: "c1", Store: "db", Disk: disk(nil), Plan: &plan, Replacement: &glia.Disk{Identity: glia.Identity{Serial: "NEW"}}}
+		p, err := d.Do(t.Context(), repairer.Act{Case: c, Step: plan.Steps[tc.step]})
+		var u *repairer.UnfitError
+		if errors.As(err, &u) != tc.unfit || tc.unfit && (u.Final != tc.final || u.Reason != tc.reason) || p.Done {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
 	}
 }

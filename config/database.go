@@ -1,0 +1,76 @@
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// Postgres says whether the database is a PostgreSQL URL, and not a SQLite file.
+func (r Repairer) Postgres() bool {
+	return strings.HasPrefix(r.Database, "postgres://") || strings.HasPrefix(r.Database, "postgresql://")
+}
+
+// validateDatabase makes sure that no password is where it would be logged or read by others, and that nobody
+// between here and the database can make up approvals.
+func (r *Repairer) validateDatabase(c *check) {
+	if !r.Postgres() {
+		if scheme, _, ok := strings.Cut(r.Database, "://"); ok {
+			c.bad([]string{"database"}, "%q is no database: use postgres:// or the absolute path of a SQLite file", scheme+"://…")
+			return
+		}
+		c.absolute("database", r.Database)
+		if r.DatabasePasswordFile != "" {
+			c.bad([]string{"database_password_file", "database"}, "a SQLite file has no password")
+		}
+		return
+	}
+	if r.DatabasePasswordFile != "" {
+		c.absolute("database_password_file", r.DatabasePasswordFile)
+	}
+	u, err := url.Parse(r.Database)
+	if err != nil { // the error quotes the text, which may hold a password
+		c.bad([]string{"database"}, "is no URL such as postgres://glia@db-1/glia?sslmode=verify-full")
+		return
+	}
+	q := u.Query()
+	if _, set := u.User.Password(); set || q.Has("password") {
+		c.bad([]string{"database"}, "has a password in it, which would get into logs: put it into a file of mode 0600 and name that in database_password_file")
+		return
+	}
+	if mode := q.Get("sslmode"); mode == "verify-full" || mode == "verify-ca" {
+		return
+	}
+	hosts := u.Host
+	if q.Has("host") {
+		hosts = q.Get("host")
+	}
+	for host := range strings.SplitSeq(hosts, ",") {
+		if !stays(host) {
+			c.bad([]string{"database"}, "%s is another host, and anybody in between could make up approvals: add sslmode=verify-full", host)
+			return
+		}
+	}
+}
+
+// stays says whether a host of a database URL is this host: loopback, or the folder of a unix socket, which
+// is also what an empty one means.
+func stays(host string) bool {
+	if host == "" || strings.HasPrefix(host, "/") || loopback(host) {
+		return true
+	}
+	if a, err := netip.ParseAddrPort(host); err == nil {
+		return a.Addr().IsLoopback()
+	}
+	name, _, _ := strings.Cut(host, ":")
+	return loopback(strings.Trim(host, "[]")) || loopback(name)
+}
+
+func (r *Repairer) checkDatabasePassword(c *check) {
+	if r.DatabasePasswordFile == "" {
+		return
+	}
+	if data, ok := c.read("database_password_file", r.DatabasePasswordFile, true); ok && strings.TrimSpace(string(data)) == "" {
+		c.bad([]string{"database_password_file"}, "%s is empty", r.DatabasePasswordFile)
+	}
+}

@@ -1,0 +1,122 @@
+package program
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	"glia"
+	"glia/api/glia/v1/gliav1connect"
+	"glia/config"
+	"glia/repairer"
+	"glia/repairer/store"
+)
+
+// database is the store with what the program needs beside it.
+type database interface {
+	repairer.Store
+	DB() *sql.DB           // for the built-in tracker
+	Lost() <-chan struct{} // see store.Postgres
+	Close() error
+}
+
+var (
+	_ database = (*store.SQLite)(nil)
+	_ database = (*store.Postgres)(nil)
+)
+
+func closeDatabase(st database, log *slog.Logger) {
+	if err := st.Close(); err != nil {
+		log.Error("database was not closed well", "error", err)
+	}
+}
+
+// share takes turns with the other repairers on one PostgreSQL: it stands by, leads until the lease is lost, and
+// stands by again, until the context ends or something fails that waiting does not mend.
+func share(ctx context.Context, c config.Repairer, ready func(), log *slog.Logger, lead func(context.Context, database) error) error {
+	for {
+		st, err := standBy(ctx, c, ready, log)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch err := term(ctx, st, lead); {
+		case ctx.Err() != nil || !deposed(st, err):
+			closeDatabase(st, log)
+			return err
+		default:
+			log.Warn("this repairer no longer leads, standing by", "epoch", st.Epoch(), "error", err)
+		}
+		closeDatabase(st, log)
+	}
+}
+
+// term leads until the lease is lost.
+func term(ctx context.Context, st database, lead func(context.Context, database) error) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	go func() {
+		select {
+		case <-st.Lost():
+			end()
+		case <-ctx.Done():
+		}
+	}()
+	return lead(ctx, st)
+}
+
+// deposed says whether the term ended because another repairer leads or may lead.
+func deposed(st database, err error) bool {
+	select {
+	case <-st.Lost():
+		return true
+	default:
+		return errors.Is(err, glia.ErrStaleEpoch)
+	}
+}
+
+var errLeading = errors.New("this repairer leads")
+
+// standBy waits until this repairer leads. Meanwhile it serves health and metrics, and an API that says so.
+func standBy(ctx context.Context, c config.Repairer, ready func(), log *slog.Logger) (st *store.Postgres, err error) {
+	o := store.Options{Log: log}
+	if c.DatabasePasswordFile != "" {
+		b, err := os.ReadFile(c.DatabasePasswordFile)
+		if err != nil {
+			return nil, fmt.Errorf("read the password of the database: %w", err)
+		}
+		o.Password = strings.TrimSpace(string(b))
+	}
+	s, err := newShell(c.API, c.TLS, c.Debug, log, "leader")
+	if err != nil {
+		return nil, err
+	}
+	s.health.Ready("leader", "standing by: another repairer leads, or the database does not answer")
+	complain := connect.NewErrorWriter()
+	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = complain.Write(w, r, connect.NewError(connect.CodeUnavailable, errors.New("this repairer stands by: ask the one that leads"))) // the client is gone
+	})
+	ready()
+	err = s.serve(ctx, "/"+gliav1connect.RepairServiceName+"/", api, func(ctx context.Context) error {
+		if st, err = store.OpenPostgres(ctx, c.Database, o); err != nil {
+			return err
+		}
+		return errLeading
+	})
+	if errors.Is(err, errLeading) {
+		return st, nil
+	}
+	if st != nil {
+		closeDatabase(st, log)
+	}
+	return nil, err
+}

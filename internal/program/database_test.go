@@ -1,0 +1,119 @@
+package program_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	gliav1 "glia/api/glia/v1"
+	"glia/api/glia/v1/gliav1connect"
+	"glia/config"
+	"glia/internal/program"
+	"glia/repairer/store/storetest"
+)
+
+// patience is how long a test waits for what must happen; a take-over takes up to 15 seconds.
+const patience = 60 * time.Second
+
+// one is a repairer of the test with its API.
+type one struct {
+	api  gliav1connect.RepairServiceClient
+	stop func()
+}
+
+func start(t *testing.T, database string) one {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	_ = l.Close()
+	c := config.DefaultRepairer()
+	c.Database, c.API.Listen = database, addr
+	c.Gates.StopFile = filepath.Join(t.TempDir(), "STOP")
+	c.Resolve("")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended, started := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := program.Repairer(ctx, c, func() { close(started) }, slog.New(slog.DiscardHandler)); err != nil {
+			t.Errorf("repairer on %s: %v", addr, err)
+		}
+	}()
+	stop := sync.OnceFunc(func() { cancel(); <-ended })
+	t.Cleanup(stop)
+	select {
+	case <-started:
+	case <-ended:
+		t.FailNow()
+	}
+	return one{gliav1connect.NewRepairServiceClient(http.DefaultClient, "http://"+addr), stop}
+}
+
+// until asks for the status until the answer is as wanted.
+func (o one) until(t *testing.T, words string, ok func(*gliav1.GetStatusResponse, error) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		r, err := o.api.GetStatus(ctx, connect.NewRequest(&gliav1.GetStatusRequest{}))
+		var m *gliav1.GetStatusResponse
+		if err == nil {
+			m = r.Msg
+		}
+		if ok(m, err) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("not %s within %s: %v, %v", words, patience, m, err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func leads(epoch uint64) func(*gliav1.GetStatusResponse, error) bool {
+	return func(m *gliav1.GetStatusResponse, err error) bool { return err == nil && m.GetEpoch() == epoch }
+}
+
+func standsBy(_ *gliav1.GetStatusResponse, err error) bool {
+	var ce *connect.Error
+	return errors.As(err, &ce) && ce.Message() == "this repairer stands by: ask the one that leads"
+}
+
+func TestRepairer_TwoOnOnePostgreSQL(t *testing.T) {
+	t.Parallel()
+	srv, err := storetest.StartPostgres(t.Context(), "fsync=off")
+	if errors.Is(err, storetest.ErrNoServer) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = srv.Close() })
+	name, err := srv.NewDatabase(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := start(t, srv.URL(name))
+	a.until(t, "leading", leads(1))
+	b := start(t, srv.URL(name))
+	b.until(t, "standing by", standsBy)
+
+	// Somebody takes the lease away, as happens to one that was paused: it stands by, and one of them leads anew.
+	if err := srv.Exec(t.Context(), name, `UPDATE lease SET epoch = epoch + 1, holder = 'test', expires = clock_timestamp() + interval '3 seconds'`); err != nil {
+		t.Fatal(err)
+	}
+	a.until(t, "standing by", standsBy)
+	a.stop()
+	b.until(t, "leading", leads(3))
+}

@@ -1,0 +1,126 @@
+// Command mutants breaks the production code on purpose, one line at a time, and runs the simulation on
+// each broken variant. A variant that the simulation does not catch shows a promise that nothing
+// guards; then, and when a line to break is not found exactly once, it exits with 1. The source is
+// replaced through an overlay of the go command, and nothing in the tree changes.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Mutant is one way to break the code. Every Old stands exactly once in its file.
+type Mutant struct {
+	Name  string
+	Edits []Edit
+}
+
+// Edit is one replaced text.
+type Edit struct{ File, Old, New string }
+
+func main() {
+	seeds := flag.Int("seeds", 600, "how many seeds a variant gets until it counts as missed")
+	only := flag.String("only", "", "run the variants whose name contains this")
+	check := flag.Bool("check", false, "only check that every line to break is there")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	caught, missed := 0, 0
+	for _, m := range Mutants {
+		if !strings.Contains(m.Name, *only) {
+			continue
+		}
+		word, err := "found", error(nil)
+		if *check {
+			_, err = mutated(m)
+		} else {
+			word, err = try(ctx, m, *seeds)
+		}
+		if err != nil {
+			missed++
+			fmt.Printf("MISSED  %-45s %v\n", m.Name, err)
+			continue
+		}
+		caught++
+		fmt.Printf("caught  %-45s %s\n", m.Name, word)
+	}
+	fmt.Printf("%d caught, %d missed\n", caught, missed)
+	if missed > 0 {
+		os.Exit(1)
+	}
+}
+
+// mutated is the broken content of each file of the mutant.
+func mutated(m Mutant) (map[string][]byte, error) {
+	out := map[string][]byte{}
+	for _, e := range m.Edits {
+		src, ok := out[e.File]
+		if !ok {
+			var err error
+			if src, err = os.ReadFile(e.File); err != nil {
+				return nil, err
+			}
+		}
+		if n := bytes.Count(src, []byte(e.Old)); n != 1 {
+			return nil, fmt.Errorf("%s has %q %d times; adapt the table to the code", e.File, e.Old, n)
+		}
+		out[e.File] = bytes.Replace(src, []byte(e.Old), []byte(e.New), 1)
+	}
+	return out, nil
+}
+
+// try builds the simulation with the broken code and runs it. It returns what was caught.
+func try(ctx context.Context, m Mutant, seeds int) (_ string, err error) {
+	files, err := mutated(m)
+	if err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp("", "glia-mutant-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	for name, src := range files {
+		abs, err := filepath.Abs(name)
+		if err != nil {
+			return "", err
+		}
+		to := filepath.Join(dir, strconv.Itoa(len(overlay.Replace))+".go")
+		if err := os.WriteFile(to, src, 0o600); err != nil {
+			return "", err
+		}
+		overlay.Replace[abs] = to
+	}
+	b, err := json.Marshal(overlay)
+	if err != nil {
+		return "", err
+	}
+	list, bin := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "simulate")
+	if err := os.WriteFile(list, b, 0o600); err != nil {
+		return "", err
+	}
+	if out, err := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-overlay", list, "-o", bin, "./internal/sim/simulate").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("it can not be built: %w: %s", err, out)
+	}
+	out, err := exec.CommandContext(ctx, bin, "-seeds", strconv.Itoa(seeds), "-shrink", "0s").CombinedOutput()
+	first, _, _ := strings.Cut(string(out), "\n")
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return "", errors.New("not caught: " + first)
+	case errors.As(err, &exit) && exit.ExitCode() == 1:
+		return first, nil
+	}
+	return "", fmt.Errorf("%w: %s", err, first)
+}

@@ -1,0 +1,257 @@
+package trial
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+
+	"glia"
+	"glia/repairer"
+	"glia/repairer/ticket"
+)
+
+// wrote sees events that are in the log now, and the case after them.
+func (w *world) wrote(ctx context.Context, p *process, c repairer.Case, events ...repairer.Event) {
+	w.cases = nil
+	if p.db.Epoch() < w.newest {
+		w.violate("5", "a repairer of epoch %d wrote %q, the newest is %d", p.db.Epoch(), events[0].Kind, w.newest)
+	}
+	for _, e := range events {
+		switch e.Kind {
+		case repairer.KindOpened:
+			w.mayOpen(c)
+		case repairer.KindPlanned:
+			w.hashes[c.ID] = append(w.hashes[c.ID], c.Plan.Hash())
+		case repairer.KindStarted:
+			w.legit[c.ID] = w.mayStart(c)
+			w.condemned[c.Serial()] = true
+			w.budgets(ctx, p)
+		case repairer.KindReleased:
+			w.baseline[c.ID] = w.visible(c.Host())
+		case repairer.KindUnparked:
+			if len(e.Data.Present) > 0 {
+				w.baseline[c.ID] = w.visible(c.Host())
+			}
+		case repairer.KindRemoved:
+			if slices.Contains(w.visible(c.Host()), c.Serial()) {
+				w.violate("10", "%s is said to be removed, and is there", c.Serial())
+			}
+			w.removed[c.Serial()] = true
+		case repairer.KindAccepted:
+			w.removed[c.Serial()] = true
+		case repairer.KindEnded:
+			w.ended(c)
+		case repairer.KindDone:
+			if e.Step == repairer.StepSettle {
+				w.settled(c)
+			}
+		}
+	}
+}
+
+// mayOpen checks that a new case rests on a disk that was seen to be bad.
+func (w *world) mayOpen(c repairer.Case) {
+	at, seen := w.badAt[c.Serial()]
+	if !seen || w.now.Sub(at) > maxViewAge+2*tick {
+		w.violate("3", "a case for %s, which is not seen to be bad (last at %s)", c.Serial(), at.UTC())
+	}
+	if ended, ok := w.cancelled[c.Serial()]; ok && w.now.Before(ended.Add(coolDown)) {
+		w.violate("cool-down", "a case for %s right after its last one was cancelled", c.Serial())
+	}
+}
+
+// mayStart checks everything that the gates must have known, at the disk itself.
+func (w *world) mayStart(c repairer.Case) bool {
+	t := w.truth(c.Host(), c.Serial())
+	agreed := slices.Contains(w.consent[c.ID], c.Plan.Hash())
+	mode := w.modes[c.Host()]
+	two := len(t.disk.Witnesses) >= 2
+	switch {
+	case mode == repairer.ModeObserve:
+		w.violate("8", "case %s started and %s is only observed", c.ID, c.Host())
+	case mode == repairer.ModePropose && !agreed:
+		w.violate("8", "case %s started without an approval of its plan", c.ID)
+	case !t.bad():
+		w.violate("3", "case %s started and %s is %s now (answers: %t, visible: %t, expired: %t)", c.ID, c.Serial(), t.disk.State, t.up, t.present, t.stale)
+	case w.cut[c.Host()]:
+		w.violate("12", "case %s started and nobody could ask %s", c.ID, c.Host())
+	case w.split != nil && w.now.Sub(w.split.At) > maxViewAge:
+		w.violate("12", "case %s started on a fleet view of %s", c.ID, w.split.At)
+	case !two && !agreed:
+		w.violate("4", "case %s started with the witnesses %v and without approval", c.ID, t.disk.Witnesses)
+	case t.disk.Protected != "":
+		w.violate("1", "case %s started and %s", c.ID, t.disk.Protected)
+	case c.Plan.Obstacle != "":
+		w.violate("12", "case %s started and %s", c.ID, c.Plan.Obstacle)
+	case !slices.ContainsFunc(c.Plan.Disk.Mounts, func(m glia.Mount) bool { return m.Target == t.disk.Mounted }):
+		w.violate("4", "case %s started with a plan for %v, the disk is mounted on %q", c.ID, c.Plan.Disk.Mounts, t.disk.Mounted)
+	case w.paused(c):
+		w.violate("9", "case %s started while it is paused", c.ID)
+	default:
+		return true
+	}
+	return false
+}
+
+// budgets counts the cases that are in repair.
+func (w *world) budgets(ctx context.Context, p *process) {
+	open, err := p.db.Cases(ctx, false)
+	if err != nil {
+		w.violate("12", "the open cases: %v", err)
+		return
+	}
+	fleet, perHost := 0, map[string]int{}
+	for _, c := range open {
+		if c.Started {
+			fleet++
+			perHost[c.Host()]++
+		}
+		if perHost[c.Host()] > hostBudget {
+			w.violate("7", "%d disks of %s are in repair, allowed is %d", perHost[c.Host()], c.Host(), hostBudget)
+		}
+	}
+	if fleet > fleetBudget {
+		w.violate("7", "%d disks are in repair, allowed are %d", fleet, fleetBudget)
+	}
+}
+
+// settled checks the new disk when it is said to have proven itself.
+func (w *world) settled(c repairer.Case) {
+	t := w.truth(c.Host(), c.Replacement.Serial())
+	at, ok := w.rejoined[c.ID]
+	switch {
+	case !ok || w.now.Sub(at) < settle:
+		w.violate("settle", "case %s settled at %s and its disk rejoined at %s", c.ID, w.now, at)
+	case !t.present || t.stale || t.disk.State != glia.StateHealthy || t.disk.Mounted == "":
+		w.violate("settle", "case %s settled and the new disk is %s, mounted on %q", c.ID, t.disk.State, t.disk.Mounted)
+	}
+}
+
+// ended checks that the old disk of a cancelled case is in use again, unless the case says that it is not.
+func (w *world) ended(c repairer.Case) {
+	if c.Phase != repairer.PhaseCancelled {
+		return
+	}
+	w.cancelled[c.Serial()] = w.now
+	t := w.truth(c.Host(), c.Serial())
+	if c.NotRestored == "" && t.present && t.disk.Mounted == "" && w.acts[c.ID+" UNMOUNT "+c.Serial()] > 0 && !w.pulled[c.Serial()] {
+		w.violate("undo", "case %s was cancelled and %s is not mounted again", c.ID, c.Serial())
+	}
+}
+
+// look checks every open case after each tick that has changed any.
+func (w *world) look(ctx context.Context) error {
+	if w.proc == nil || w.cases != nil {
+		return nil
+	}
+	open, err := w.open(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range open {
+		if want := phaseBy(c); want != "" && c.Phase != want {
+			w.violate("phase", "case %s is %s, its facts say %s", c.ID, c.Phase, want)
+		}
+		for name, s := range c.Steps {
+			if s.Attempts > attempts {
+				w.violate("retries", "%s of case %s was tried %d times", name, c.ID, s.Attempts)
+			}
+		}
+	}
+	return nil
+}
+
+// phaseBy is the phase that the facts of an open case speak for; empty where several do.
+func phaseBy(c repairer.Case) repairer.Phase {
+	facts := []struct {
+		is    bool
+		phase repairer.Phase
+	}{
+		{c.Parked != "", repairer.PhaseParked},
+		{!c.Started && !c.Confirmed && !c.Step(repairer.StepConfirm).Begun, repairer.PhaseOpened},
+		{!c.Started && !c.Confirmed, repairer.PhaseConfirming},
+		{!c.Started, ""},
+		{!c.Step("drain").Done, repairer.PhaseDraining},
+		{!c.Step("unmount").Done, repairer.PhaseDrained},
+		{!c.Step(repairer.StepTicket).Done, repairer.PhaseReleased},
+		{c.Replacement == nil && c.Candidate == "", repairer.PhaseAwaitingReplacement},
+		{c.Replacement == nil, repairer.PhaseInspecting},
+		{c.RejoinedAt.IsZero(), repairer.PhaseRejoining},
+	}
+	for _, f := range facts {
+		if f.is {
+			return f.phase
+		}
+	}
+	return repairer.PhaseSettling
+}
+
+// final checks the whole log and all tickets when every case has ended.
+func (w *world) final(ctx context.Context) error {
+	db, tracker := w.proc.db, w.proc.tickets
+	cases, err := db.Cases(ctx, true)
+	if err != nil {
+		return err
+	}
+	for _, c := range cases {
+		events, err := db.Events(ctx, c.ID, 0)
+		if err != nil {
+			return err
+		}
+		var folded repairer.Case
+		for _, e := range events {
+			if folded, err = repairer.Apply(folded, e); err != nil {
+				w.violate("11", "the log of case %s: %v", c.ID, err)
+				return nil
+			}
+		}
+		a, errA := json.Marshal(folded)
+		b, errB := json.Marshal(c)
+		if errA != nil || errB != nil || string(a) != string(b) {
+			w.violate("11", "the log of case %s does not lead to its row", c.ID)
+		}
+	}
+	all, err := tracker.Tickets(ctx, true)
+	if err != nil {
+		return err
+	}
+	perCase := map[string]int{}
+	for _, t := range all {
+		if perCase[t.Case]++; perCase[t.Case] > 1 {
+			w.violate("6", "case %s has two tickets", t.Case)
+		}
+		if t.Status != repairer.TicketClosed {
+			w.violate("6", "ticket %s is %s and its case has ended", t.ID, t.Status)
+		}
+		t, err = tracker.Ticket(ctx, t.ID)
+		if err != nil {
+			return err
+		}
+		if err := w.saidOnce(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// saidOnce checks that the ticket tells each alarm, and each end of one, at most as often as it came.
+func (w *world) saidOnce(ctx context.Context, t repairer.Ticket) error {
+	events, err := w.proc.db.Events(ctx, t.Case, 0)
+	if err != nil {
+		return err
+	}
+	came := map[string]int{}
+	for _, e := range events {
+		if e.Kind == repairer.KindAlarm {
+			came[e.Text]++
+		}
+	}
+	for _, c := range t.Comments {
+		if _, alarm := came[c.Text]; alarm && c.Author == ticket.Author {
+			if came[c.Text]--; came[c.Text] < 0 {
+				w.violate("6", "ticket %s says more often than it came: %s", t.ID, c.Text)
+			}
+		}
+	}
+	return nil
+}

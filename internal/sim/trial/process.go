@@ -1,0 +1,251 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"glia"
+	gliav1 "glia/api/glia/v1"
+	"glia/repairer"
+	"glia/repairer/storage/filesystem"
+	"glia/repairer/store"
+	"glia/repairer/ticket"
+)
+
+// What a call returns when its fault strikes.
+var (
+	errKilled = errors.New("this process was killed")
+	errLost   = errors.New("no answer in time")
+)
+
+// process is one repairer: the real engine on the real store. Every write and every outside effect
+// passes through call, where it may be killed, paused or cut off. A killed process has no effect any
+// more, whatever it still computes.
+type process struct {
+	w       *world
+	db      *store.SQLite
+	tickets *ticket.Builtin
+	engine  *repairer.Engine
+	service *repairer.Service
+	dead    bool
+}
+
+// start opens the store, as a new process does. The lock of a process that still lives is broken, as
+// on a filesystem that loses locks: then the epochs alone must keep the two apart.
+func (w *world) start(ctx context.Context) (*process, error) {
+	if err := os.Remove(w.path + ".lock"); err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
+	db, err := store.OpenSQLite(ctx, w.path)
+	if err != nil {
+		return nil, err
+	}
+	w.opened = append(w.opened, db)
+	p := &process{w: w, db: db, tickets: ticket.New(db.DB(), w.clock)}
+	way := wire{p}
+	p.engine = repairer.New(repairer.Options{
+		Store: ledger{db, p}, Feed: w, Hosts: way, Tracker: desk{p.tickets, p}, Drivers: map[string]repairer.Driver{"": filesystem.New(way), filesystem.Name: filesystem.New(way)},
+		Mode: repairer.ModeAuto, Pools: w.pools, Limits: repairer.Limits{Fleet: fleetBudget, Host: hostBudget}, States: []glia.State{glia.StateFailing, glia.StateFailed},
+		Tick: tick, Settle: settle, CoolDown: coolDown, MaxViewAge: maxViewAge, RetryMin: 5 * time.Second, RetryMax: time.Minute, Attempts: attempts,
+		Parallel: 1, Now: w.clock, Log: slog.New(slog.DiscardHandler),
+	})
+	p.service = repairer.NewService(p.engine, p.tickets)
+	if db.Epoch() <= w.newest {
+		w.violate("5", "a repairer opened the store under epoch %d, an earlier one has %d", db.Epoch(), w.newest)
+	}
+	w.newest = max(w.newest, db.Epoch())
+	return p, nil
+}
+
+// fault is something that will go wrong at a later call.
+type fault struct {
+	op    Op
+	skip  int // calls that go well before it
+	count int // calls that it hits
+	after bool
+	ticks int // of another repairer, while this one is paused
+}
+
+// hits says whether the fault is about calls of that kind: write, order or tracker.
+func (f *fault) hits(kind string) bool {
+	switch f.op {
+	case OpStoreErr:
+		return kind == "write"
+	case OpOrderErr:
+		return kind == "order"
+	case OpTicketErr:
+		return kind == "tracker"
+	}
+	return true
+}
+
+// strike takes the fault that is due at this call.
+func (w *world) strike(p *process, kind string) *fault {
+	if p != w.proc || w.calm {
+		return nil
+	}
+	for i, f := range w.faults {
+		switch {
+		case !f.hits(kind):
+		case f.skip > 0:
+			f.skip--
+		default:
+			if f.count--; f.count <= 0 {
+				w.faults = append(w.faults[:i:i], w.faults[i+1:]...)
+			}
+			return f
+		}
+	}
+	return nil
+}
+
+// call makes one call of the given kind, or what the due fault makes of it.
+func (p *process) call(ctx context.Context, kind string, do func() error) error {
+	if p.dead {
+		return errKilled
+	}
+	f := p.w.strike(p, kind)
+	if f == nil {
+		return do()
+	}
+	var err error
+	if f.after {
+		if err = do(); err != nil && f.op != OpKill && f.op != OpDepose {
+			return err
+		}
+	}
+	switch f.op {
+	case OpKill:
+		p.dead = true
+		return errKilled
+	case OpDepose:
+		p.w.depose(ctx, f.ticks)
+		if !f.after {
+			err = do()
+		}
+		return err
+	}
+	return errLost
+}
+
+// ledger is the store as the process sees it.
+type ledger struct {
+	repairer.Store
+	p *process
+}
+
+func (l ledger) Open(ctx context.Context, e repairer.Event) (c repairer.Case, err error) {
+	err = l.p.call(ctx, "write", func() error {
+		if c, err = l.Store.Open(ctx, e); err == nil {
+			l.p.w.wrote(ctx, l.p, c, e)
+		}
+		return err
+	})
+	return c, err
+}
+
+func (l ledger) Append(ctx context.Context, events ...repairer.Event) (c repairer.Case, err error) {
+	err = l.p.call(ctx, "write", func() error {
+		if c, err = l.Store.Append(ctx, events...); err == nil {
+			l.p.w.wrote(ctx, l.p, c, events...)
+		}
+		return err
+	})
+	return c, err
+}
+
+func (l ledger) AddPause(ctx context.Context, pause repairer.Pause) (out repairer.Pause, err error) {
+	err = l.p.call(ctx, "write", func() error {
+		if out, err = l.Store.AddPause(ctx, pause); err == nil {
+			l.p.w.pauses = append(l.p.w.pauses, out)
+		}
+		return err
+	})
+	return out, err
+}
+
+func (l ledger) EndPauses(ctx context.Context, scope, person string, now time.Time) (out []repairer.Pause, err error) {
+	err = l.p.call(ctx, "write", func() error {
+		if out, err = l.Store.EndPauses(ctx, scope, person, now); err == nil {
+			l.p.w.resumed(scope)
+		}
+		return err
+	})
+	return out, err
+}
+
+func (l ledger) Set(ctx context.Context, key, value, text string) error {
+	return l.p.call(ctx, "write", func() error { return l.Store.Set(ctx, key, value, text) })
+}
+
+// wire is the network between the process and the hosts.
+type wire struct{ p *process }
+
+func (n wire) reach(host string) error {
+	switch {
+	case n.p.dead:
+		return errKilled
+	case n.p.w.cut[host] || n.p.w.split != nil:
+		return fmt.Errorf("host %s can not be reached", host)
+	}
+	return nil
+}
+
+func (n wire) Disks(ctx context.Context, host string) ([]glia.DiskStatus, error) {
+	if err := n.reach(host); err != nil {
+		return nil, err
+	}
+	return n.p.w.fleet.Disks(ctx, host)
+}
+
+func (n wire) Probe(ctx context.Context, host, serial string) (glia.DiskStatus, error) {
+	if err := n.reach(host); err != nil {
+		return glia.DiskStatus{}, err
+	}
+	return n.p.w.fleet.Probe(ctx, host, serial)
+}
+
+func (n wire) Execute(ctx context.Context, host string, o *gliav1.Order) (r *gliav1.ExecuteResponse, err error) {
+	err = n.p.call(ctx, "order", func() error {
+		if err := n.reach(host); err != nil {
+			return err
+		}
+		n.p.w.ordered(ctx, n.p, host, o)
+		r, err = n.p.w.fleet.Execute(ctx, host, o)
+		return err
+	})
+	return r, err
+}
+
+// desk is the tracker as the process sees it.
+type desk struct {
+	*ticket.Builtin
+	p *process
+}
+
+func (d desk) File(ctx context.Context, key string, t repairer.Ticket) (id string, err error) {
+	err = d.p.call(ctx, "tracker", func() error {
+		d.p.w.filing(ctx, d.p, t)
+		if id, err = d.Builtin.File(ctx, key, t); err == nil {
+			d.p.w.filed(t, id)
+		}
+		return err
+	})
+	return id, err
+}
+
+func (d desk) Comment(ctx context.Context, key, id, text string) error {
+	return d.p.call(ctx, "tracker", func() error { return d.Builtin.Comment(ctx, key, id, text) })
+}
+
+func (d desk) Reopen(ctx context.Context, key, id, text string) error {
+	return d.p.call(ctx, "tracker", func() error { return d.Builtin.Reopen(ctx, key, id, text) })
+}
+
+func (d desk) Close(ctx context.Context, key, id, text string) error {
+	return d.p.call(ctx, "tracker", func() error { return d.Builtin.Close(ctx, key, id, text) })
+}

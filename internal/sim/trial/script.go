@@ -1,0 +1,110 @@
+package trial
+
+import (
+	"fmt"
+	"math/rand/v2"
+)
+
+// Op is the kind of an event.
+type Op string
+
+// The events. Those that need something to act on, such as a case that waits for a person, do nothing
+// when there is none.
+const (
+	OpFail      Op = "disk fails"
+	OpFailHalf  Op = "disk fails with one witness"
+	OpHeal      Op = "disk heals"
+	OpVague     Op = "disk becomes unknown"
+	OpFlap      Op = "disk flaps"
+	OpProtect   Op = "disk becomes protected"
+	OpRemount   Op = "disk is mounted elsewhere"
+	OpPower     Op = "host loses or regains power"
+	OpRack      Op = "rack loses or regains power"
+	OpBlind     Op = "controller hides or shows all disks"
+	OpSilent    Op = "probing stops or goes on"
+	OpCut       Op = "network to a host is cut or mended"
+	OpSplit     Op = "network to all is cut or mended"
+	OpKill      Op = "repairer is killed"
+	OpDepose    Op = "repairer is paused and another takes over"
+	OpRevenant  Op = "deposed repairer comes back"
+	OpStoreErr  Op = "database refuses a write"
+	OpOrderErr  Op = "orders time out"
+	OpTicketErr Op = "tracker times out"
+	OpPause     Op = "operator pauses"
+	OpResume    Op = "operator resumes"
+	OpCancel    Op = "operator cancels"
+	OpApprove   Op = "operator approves"
+	OpStale     Op = "operator approves an old plan"
+	OpShift     Op = "operator approves and the disk is mounted elsewhere"
+	OpUnpark    Op = "operator unparks"
+	OpSwap      Op = "technician swaps the disk"
+	OpWrong     Op = "technician pulls a wrong disk and swaps the right one"
+	OpPull      Op = "technician pulls a disk"
+	OpPutBack   Op = "technician puts disks back"
+	OpOld       Op = "technician reinserts the old disk"
+	OpSmall     Op = "technician inserts a small disk"
+	OpUsed      Op = "technician inserts a used disk"
+	OpBad       Op = "technician inserts a failing disk"
+	OpRetired   Op = "technician inserts a wiped disk of an earlier case"
+	OpClaim     Op = "technician says done"
+	OpWont      Op = "technician will not do it"
+	OpWait      Op = "nobody does anything for long"
+	OpTick      Op = "time goes on"
+)
+
+// weights says how often each event comes. Repairs must get far enough for the faults to hit them, so
+// what carries them on is frequent.
+var weights = []struct {
+	op Op
+	n  int
+}{
+	{OpFail, 10}, {OpFailHalf, 4}, {OpHeal, 2}, {OpVague, 3}, {OpFlap, 2}, {OpProtect, 2}, {OpRemount, 2},
+	{OpPower, 3}, {OpRack, 2}, {OpBlind, 4}, {OpSilent, 3}, {OpCut, 3}, {OpSplit, 2},
+	{OpKill, 8}, {OpDepose, 5}, {OpRevenant, 4}, {OpStoreErr, 2}, {OpOrderErr, 4}, {OpTicketErr, 6},
+	{OpPause, 4}, {OpResume, 4}, {OpCancel, 4}, {OpApprove, 5}, {OpStale, 2}, {OpShift, 3}, {OpUnpark, 4},
+	{OpSwap, 10}, {OpWrong, 5}, {OpPull, 2}, {OpPutBack, 4}, {OpOld, 3}, {OpSmall, 3}, {OpUsed, 3}, {OpBad, 3}, {OpRetired, 4},
+	{OpClaim, 3}, {OpWont, 1}, {OpWait, 3}, {OpTick, 8},
+}
+
+// Event is one thing that happens, and how many ticks pass after it. What N means depends on the kind.
+type Event struct {
+	Op    Op
+	Host  int // from 0
+	Slot  int // from 1
+	N     int
+	After bool // of faults: the call has its effect, and its answer is lost
+	Ticks int
+}
+
+func (e Event) String() string {
+	s := fmt.Sprintf("%s (node-%d slot %d, n=%d", e.Op, e.Host+1, e.Slot, e.N)
+	if e.After {
+		s += ", after"
+	}
+	return s + fmt.Sprintf("), then %d ticks", e.Ticks)
+}
+
+// Script is the events of a seed. The same seed always gives the same script.
+func Script(seed uint64) []Event {
+	r := rand.New(rand.NewPCG(seed, 0x676c6961))
+	total := 0
+	for _, w := range weights {
+		total += w.n
+	}
+	out := make([]Event, 8+r.IntN(24))
+	for i := range out {
+		e := Event{Host: r.IntN(hosts), Slot: 1 + r.IntN(slots), N: r.IntN(1000), After: r.IntN(2) == 0, Ticks: 1 + r.IntN(4)}
+		pick := r.IntN(total)
+		for _, w := range weights {
+			if pick -= w.n; pick < 0 {
+				e.Op = w.op
+				break
+			}
+		}
+		if i < 2 {
+			e.Op = OpFail // an empty fleet of trouble proves nothing
+		}
+		out[i] = e
+	}
+	return out
+}

@@ -1,0 +1,349 @@
+// Package trial puts the real repairer through everything that may happen to a fleet, and watches with
+// eyes of its own that it keeps its promises.
+//
+// The engine, its gates, the SQLite store and the built-in tracker are the real ones; hosts, networks,
+// people and time are simulated. A seed gives a script of events, and nothing else is random, so a
+// seed always gives the same run. What glia says about itself is believed nowhere: the checks look at
+// what hands and trackers were made to do, and at the disks. A broken promise ends the run and is
+// returned with the shortest script found that still breaks it.
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"glia"
+	"glia/internal/sim"
+	"glia/repairer"
+	"glia/repairer/store"
+)
+
+// The simulated site: two racks of two hosts with four disks each.
+const (
+	hosts = 4
+	slots = 4
+
+	tick        = 5 * time.Second
+	settle      = 20 * time.Second
+	coolDown    = 2 * time.Minute
+	maxViewAge  = time.Minute
+	expiry      = time.Hour // of verdicts, as the simulated fleet gives them
+	attempts    = 3
+	fleetBudget = 2
+	hostBudget  = 1
+
+	// patience is how many ticks all cases get to end once everybody does the right thing.
+	patience = 400
+)
+
+// Violation is a broken promise.
+type Violation struct {
+	Invariant string // its number in the design, or a word for what it adds
+	Text      string
+	Event     int // index of the event in whose wake it came; len(script) when all was well again
+}
+
+func (v *Violation) String() string { return "invariant " + v.Invariant + ": " + v.Text }
+
+// world is one run.
+type world struct {
+	now    time.Time
+	fleet  *sim.Fleet
+	path   string
+	opened []*store.SQLite
+	pools  []repairer.Pool
+
+	proc     *process // the one that should act; nil while it is down
+	deposed  *process // the newest one that was taken over from
+	newest   uint64   // highest epoch of any process
+	downFor  int      // ticks until it starts again
+	deposing bool
+
+	faults []*fault
+	calm   bool // no fault strikes any more
+	cut    map[string]bool
+	split  *glia.FleetView // the view that the repairer is left with
+	serial int             // of the newest spare disk
+	drawer []drawn         // disks that were pulled, newest last
+
+	event     int
+	violation *Violation
+	witness
+}
+
+// drawn is a disk outside of its host.
+type drawn struct {
+	disk       *sim.Disk
+	host, slot string
+}
+
+func (w *world) clock() time.Time { return w.now }
+
+// violate keeps the first broken promise.
+func (w *world) violate(invariant, format string, args ...any) {
+	if w.violation == nil {
+		w.violation = &Violation{Invariant: invariant, Text: fmt.Sprintf(format, args...), Event: w.event}
+	}
+}
+
+// View is the feed of the repairer.
+func (w *world) View() (glia.FleetView, error) {
+	if w.split != nil {
+		return *w.split, errors.New("the synapse does not answer")
+	}
+	return w.fleet.View()
+}
+
+// template is an empty database with a fixed name, because keys and with them the jitter depend on it.
+var template = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp(memory(), "glia-sim-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	path := filepath.Join(dir, "glia.db")
+	ctx := context.Background()
+	db, err := store.OpenSQLite(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := db.DB().ExecContext(ctx, `UPDATE epoch SET store = 'simulated', epoch = 0`); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+// memory is a folder in memory where there is one.
+func memory() string {
+	if s, err := os.Stat("/dev/shm"); err == nil && s.IsDir() {
+		return "/dev/shm"
+	}
+	return ""
+}
+
+// Run plays the script of the seed and returns the first broken promise, or nil. An error means that
+// the simulation itself could not go on.
+func Run(ctx context.Context, seed uint64, script []Event) (*Violation, error) {
+	w, err := play(ctx, seed, script)
+	if err != nil {
+		return nil, err
+	}
+	return w.violation, w.close()
+}
+
+// Log is everything that the repairer wrote down while the script of the seed was played, a line an event.
+func Log(ctx context.Context, seed uint64, script []Event) (_ string, err error) {
+	w, err := play(ctx, seed, script)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	cases, err := w.proc.db.Cases(ctx, true)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, c := range cases {
+		events, err := w.proc.db.Events(ctx, c.ID, 0)
+		if err != nil {
+			return "", err
+		}
+		for _, e := range events {
+			fmt.Fprintf(&b, "%+v\n", e.Text+e.At.String()+string(e.Kind)+e.Step)
+		}
+	}
+	return b.String(), nil
+}
+
+// play plays the script up to its end or to the first broken promise. The caller closes the world.
+func play(ctx context.Context, seed uint64, script []Event) (w *world, err error) {
+	empty, err := template()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(memory(), "glia-sim-")
+	if err != nil {
+		return nil, err
+	}
+	w = newWorld(seed, filepath.Join(dir, "glia.db"))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.close())
+		}
+	}()
+	if err := os.WriteFile(w.path, empty, 0o600); err != nil {
+		return w, err
+	}
+	for i, e := range script {
+		w.event = i
+		if err := w.happen(ctx, e); err != nil {
+			return w, fmt.Errorf("event %d, %s: %w", i, e, err)
+		}
+		for range e.Ticks {
+			if err := w.tick(ctx); err != nil {
+				return w, fmt.Errorf("event %d, %s: %w", i, e, err)
+			}
+			if w.violation != nil {
+				return w, nil
+			}
+		}
+	}
+	w.event = len(script)
+	return w, w.makeGood(ctx)
+}
+
+func newWorld(seed uint64, path string) *world {
+	w := &world{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), path: path, cut: map[string]bool{}, witness: newWitness()}
+	w.fleet = sim.NewFleet(w.clock, hosts)
+	w.fleet.Acted = w.acted
+	// The hosts take turns in being watched only, and in asking first.
+	modes := []repairer.Mode{repairer.ModeAuto, repairer.ModeAuto, repairer.ModePropose, repairer.ModeObserve}
+	for i := range hosts {
+		host := name(i)
+		w.modes[host] = modes[(uint64(i)+seed)%hosts]
+		w.pools = append(w.pools, repairer.Pool{Name: host, Hosts: []string{host}, Mode: w.modes[host]})
+	}
+	return w
+}
+
+// close lets go of all that the run has opened and throws its database away.
+func (w *world) close() error {
+	for _, db := range w.opened {
+		_ = db.Close() // a handle may be closed twice, and the file is thrown away
+	}
+	return os.RemoveAll(filepath.Dir(w.path))
+}
+
+func name(host int) string { return fmt.Sprintf("node-%d", host%hosts+1) }
+
+// tick lets time go on, starts the repairer when it is down and due, and lets it look once.
+func (w *world) tick(ctx context.Context) error {
+	w.now = w.now.Add(tick)
+	if w.proc == nil {
+		if w.downFor--; w.downFor > 0 {
+			return nil
+		}
+		p, err := w.start(ctx)
+		if err != nil {
+			return err
+		}
+		w.proc = p
+	}
+	w.note()
+	if err := w.drive(ctx, w.proc); err != nil {
+		return err
+	}
+	return w.look(ctx)
+}
+
+// drive lets one process look once. What kills it ends it, and what is none of the simulated faults is
+// an error of the simulation.
+func (w *world) drive(ctx context.Context, p *process) error {
+	err := p.engine.TickOnce(ctx)
+	switch {
+	case p.dead:
+		w.bury(p)
+		return nil
+	case errors.Is(err, glia.ErrStaleEpoch), errors.Is(err, errLost), err == nil:
+		return nil
+	}
+	return err
+}
+
+// bury closes what a killed process held, as the kernel does.
+func (w *world) bury(p *process) {
+	_ = p.db.Close() // nothing was pending: every write is a transaction
+	if p == w.proc {
+		w.proc = nil
+	}
+	if p == w.deposed {
+		w.deposed = nil
+	}
+}
+
+// depose pauses the acting process in the midst of a call, lets another one take over and work for
+// some ticks, and returns into the call of the first.
+func (w *world) depose(ctx context.Context, ticks int) {
+	if w.deposing {
+		return
+	}
+	w.deposing = true
+	defer func() { w.deposing = false }()
+	w.deposed = w.proc
+	p, err := w.start(ctx)
+	if err != nil {
+		w.violate("liveness", "another repairer could not take over: %v", err)
+		return
+	}
+	w.proc = p
+	for range ticks {
+		if w.violation != nil || w.proc == nil {
+			return
+		}
+		if err := w.tick(ctx); err != nil {
+			w.violate("liveness", "the repairer that took over: %v", err)
+		}
+	}
+}
+
+// open are the open cases. They are read from the store once after each write.
+func (w *world) open(ctx context.Context) ([]repairer.Case, error) {
+	if w.cases != nil {
+		return w.cases, nil
+	}
+	list, err := w.proc.db.Cases(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	w.cases = append([]repairer.Case{}, list...)
+	return w.cases, nil
+}
+
+// makeGood ends all trouble, lets everybody do the right thing, and waits for every case to end.
+func (w *world) makeGood(ctx context.Context) error {
+	w.calm, w.faults, w.cut, w.split, w.deposed = true, nil, map[string]bool{}, nil, nil
+	for i := range hosts {
+		w.fleet.Do(name(i), func(h *sim.Host) {
+			h.Down, h.Blind, h.Silent = false, false, time.Time{}
+			for _, d := range h.Slots {
+				d.Protected = ""
+			}
+		})
+	}
+	for n := range patience {
+		if err := w.tick(ctx); err != nil {
+			return err
+		}
+		if w.violation != nil || w.proc == nil {
+			continue
+		}
+		open, err := w.open(ctx)
+		if err != nil {
+			return err
+		}
+		if len(open) == 0 && n > 0 {
+			return w.final(ctx)
+		}
+		if err := w.doRight(ctx, open, n); err != nil {
+			return err
+		}
+	}
+	if w.violation == nil {
+		open, err := w.proc.db.Cases(ctx, false)
+		if err != nil {
+			return err
+		}
+		c := open[0]
+		w.violate("liveness", "case %s of %s is still %s after %s of right doing, waiting for %q", c.ID, c.Serial(), c.Phase, patience*tick, c.WaitingFor())
+	}
+	return nil
+}

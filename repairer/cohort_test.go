@@ -1,0 +1,94 @@
+package repairer_test
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"glia"
+	"glia/repairer"
+)
+
+func TestCohorts_BeyondChance(t *testing.T) {
+	t.Parallel()
+	// Each group is disks of one prober, rule set and firmware, of which some are bad.
+	type group struct {
+		prober, rules, firmware string
+		disks, bad              int
+	}
+	for _, tc := range []struct {
+		name   string
+		groups []group
+		want   []string
+	}{
+		{"all alike", []group{{"1", "a", "X", 1000, 20}}, nil},
+		{"bad by chance", []group{{"1", "a", "X", 900, 18}, {"1", "a", "Y", 100, 4}}, nil},
+		{"a bad firmware", []group{{"1", "a", "X", 900, 4}, {"1", "a", "Y", 100, 12}}, []string{"firmware M Y"}},
+		{"a bad release of the prober", []group{{"1", "a", "X", 900, 4}, {"2", "a", "X", 100, 12}}, []string{"prober 2"}},
+		{"new rules on canaries", []group{{"1", "a", "X", 900, 0}, {"1", "b", "X", 36, 4}}, []string{"rule set b"}},
+		{"three are too few", []group{{"1", "a", "X", 900, 0}, {"2", "a", "X", 36, 3}}, nil},
+		{"half of all have it", []group{{"1", "a", "X", 500, 0}, {"2", "a", "X", 500, 50}}, nil},
+		{"what is not told can not be compared", []group{{"1", "a", "X", 900, 0}, {"", "", "", 36, 20}}, nil},
+	} {
+		var view glia.FleetView
+		for _, g := range tc.groups {
+			h := glia.HostView{}
+			for i := range g.disks {
+				d := glia.DiskStatus{Disk: glia.Disk{Identity: glia.Identity{Model: "M", Firmware: g.firmware}}, Verdict: glia.Verdict{State: glia.StateHealthy, Prober: g.prober, RuleSet: g.rules}}
+				if i < g.bad {
+					d.Verdict.State = glia.StateFailed
+				}
+				h.Disks = append(h.Disks, d)
+			}
+			view.Hosts = append(view.Hosts, h)
+		}
+		cohorts := repairer.Cohorts(view, []glia.State{glia.StateFailed}, repairer.CohortLimits{Least: 4, Chance: 1e-3}, wnow)
+		var got []string
+		for _, x := range cohorts {
+			got = append(got, x.Kind+" "+x.Value)
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestBinomialTail_AgreesWithPlainSums(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		n, k int
+		p    float64
+		want float64
+	}{
+		{4, 0, 0.5, 1}, {4, 4, 0.5, 1.0 / 16}, {4, 3, 0.5, 5.0 / 16}, {10, 1, 0.1, 1 - math.Pow(0.9, 10)}, {3, 4, 0.5, 0}, {3, 1, 0, 0}, {3, 3, 1, 1},
+		{36, 4, 4.0 / 936, 1.73e-5},
+	} {
+		if got := repairer.BinomialTail(tc.n, tc.k, tc.p); math.Abs(got-tc.want) > 1e-9+0.02*tc.want {
+			t.Errorf("P(X>=%d | %d, %.4g) = %.4g, want %.4g", tc.k, tc.n, tc.p, got, tc.want)
+		}
+	}
+}
+
+func TestGates_Cohort(t *testing.T) {
+	t.Parallel()
+	for kind, change := range map[string]func(*repairer.Case){
+		"prober":   func(c *repairer.Case) { c.Verdict.Prober = "x" },
+		"rule set": func(c *repairer.Case) { c.Verdict.RuleSet = "x" },
+		"model":    func(c *repairer.Case) { c.Disk.Identity.Model = "x" },
+	} {
+		c, f := good()
+		f.Cohorts = []repairer.Cohort{{Kind: kind, Value: "x", Bad: 4, Of: 36, All: 900, AllBad: 5}}
+		if got := gatesOf(t, c, f); got != nil {
+			t.Errorf("%s: %v refuse a disk that has not the value", kind, got)
+		}
+		change(&c)
+		if got := fmt.Sprint(gatesOf(t, c, f)); got != "[cohort]" {
+			t.Errorf("%s: %s refuse", kind, got)
+		}
+		c.Approval = &repairer.Approval{Hash: c.Plan.Hash()}
+		if got := gatesOf(t, c, f); got != nil {
+			t.Errorf("%s: %v refuse after an approval", kind, got)
+		}
+	}
+}

@@ -1,0 +1,356 @@
+package repairer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"glia"
+)
+
+// The keys of what is kept in the store for the whole fleet.
+const (
+	keyBreaker = "breaker"
+	keyStorm   = "storm"
+)
+
+// snapshot is what all cases of one tick share: the view, the open cases and the facts drawn from them.
+type snapshot struct {
+	view     glia.FleetView
+	viewErr  error
+	hosts    map[string]*glia.HostView
+	cases    []Case
+	facts    Facts
+	findings []string // about the fleet as a whole
+}
+
+// snapshot gathers the facts. It moves the storm and the breaker on, and keeps them in the store when they
+// have changed, before anybody acts on them.
+func (e *Engine) snapshot(ctx context.Context) (*snapshot, error) {
+	l, err := e.gather(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e.memory.moving.Lock()
+	defer e.memory.moving.Unlock()
+	if err := e.weather(ctx, l); err != nil {
+		return nil, err
+	}
+	if err := e.fuse(ctx, l); err != nil {
+		return nil, err
+	}
+	e.publish(l)
+	return l, nil
+}
+
+// gather reads everything and changes nothing.
+func (e *Engine) gather(ctx context.Context) (*snapshot, error) {
+	l := &snapshot{}
+	l.view, l.viewErr = e.Feed.View()
+	l.hosts = make(map[string]*glia.HostView, len(l.view.Hosts))
+	for i := range l.view.Hosts {
+		h := &l.view.Hosts[i]
+		l.hosts[h.Member.Announcement.Host] = h
+	}
+	var err error
+	if l.cases, err = e.memory.open(ctx, e.Store); err != nil {
+		return nil, fmt.Errorf("read the open cases: %w", err)
+	}
+	past, newest := e.memory.past()
+	now := e.Now()
+	l.facts = Facts{
+		Now: now, Past: past, Limits: e.Limits, Domains: e.Domains, Pools: e.Pools, Windows: e.Windows,
+		ViewAt: l.view.At, MaxViewAge: e.MaxViewAge, Newest: newest, OpenStates: e.States,
+		StormCoolDown: e.Storms.CoolDown, Flap: e.Flap, Stop: StopFile(e.StopFile),
+		lookup: e.lookup, Disks: countDisks(l.view, e.lookup), Cohorts: Cohorts(l.view, e.States, e.Cohorts, now),
+	}
+	if l.facts.Pauses, err = e.Store.Pauses(ctx, now); err != nil {
+		return nil, fmt.Errorf("read the pauses: %w", err)
+	}
+	for _, c := range l.cases {
+		if c.Started {
+			l.facts.Open = append(l.facts.Open, c)
+		}
+	}
+	if err := e.load(ctx, keyStorm, &l.facts.Storm); err != nil {
+		return nil, err
+	}
+	if err := e.load(ctx, keyBreaker, &l.facts.Breaker); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// lookup names the domains of a host. It remembers them, because they stay as the configuration has them.
+func (e *Engine) lookup(host string) []string {
+	m := &e.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out, ok := m.domains[host]
+	if !ok {
+		if m.domains == nil {
+			m.domains = map[string][]string{}
+		}
+		out = domainsOf(e.Domains, host)
+		m.domains[host] = out
+	}
+	return out
+}
+
+// weather looks for a storm. Without a fresh view the weather stays as it was; nothing starts then.
+func (e *Engine) weather(ctx context.Context, l *snapshot) error {
+	f := &l.facts
+	if gateFreshness(Case{}, *f) != nil {
+		return nil
+	}
+	signs := ReadSigns(l.view, e.States, e.window(), f.Now)
+	next := NextStorm(f.Storm, e.Storms, signs, e.Limits.expect(f.Disks.Fleet), f.Now)
+	if next.Phase != f.Storm.Phase {
+		if err := e.keep(ctx, keyStorm, next, string(next.Phase)+": "+next.Why); err != nil {
+			return err
+		}
+		e.Log.Warn("storm state changed", "from", f.Storm.Phase, "to", next.Phase, "why", next.Why)
+	}
+	f.Storm = next
+	if !next.over() {
+		l.findings = append(l.findings, string(next.Phase)+": "+next.Why)
+	}
+	return nil
+}
+
+// window is the time in which failures are counted.
+func (e *Engine) window() time.Duration {
+	if e.Limits.Window > 0 {
+		return e.Limits.Window
+	}
+	return 24 * time.Hour
+}
+
+// fuse looks whether the breaker must trip.
+func (e *Engine) fuse(ctx context.Context, l *snapshot) error {
+	f := &l.facts
+	openings, starts, alarms := e.memory.times()
+	for _, c := range l.cases {
+		openings = append(openings, c.OpenedAt)
+		if c.Started {
+			starts = append(starts, c.StartedAt)
+		}
+	}
+	next := NextBreaker(f.Breaker, e.Breakers, openings, starts, alarms, f.Now)
+	if next.Tripped != f.Breaker.Tripped {
+		if err := e.keep(ctx, keyBreaker, next, "tripped: "+next.Why); err != nil {
+			return err
+		}
+		e.Log.Error("breaker tripped", "why", next.Why)
+	}
+	f.Breaker = next
+	if next.Tripped {
+		l.findings = append(l.findings, "the breaker has tripped: "+next.Why+"; look into it, then glia breaker reset")
+	}
+	return nil
+}
+
+// load reads a value of the fleet; one that was never kept is left as it is.
+func (e *Engine) load(ctx context.Context, key string, into any) error {
+	text, err := e.Store.Get(ctx, key)
+	switch {
+	case errors.Is(err, glia.ErrNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read the %s: %w", key, err)
+	}
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		return fmt.Errorf("read the %s: the store has %q: %w", key, text, err)
+	}
+	return nil
+}
+
+func (e *Engine) keep(ctx context.Context, key string, v any, text string) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := e.Store.Set(ctx, key, string(b), text); err != nil {
+		return fmt.Errorf("keep the %s: %w", key, err)
+	}
+	return nil
+}
+
+// ResetBreaker closes the breaker on the word of a person. It tells whether it was tripped.
+func (e *Engine) ResetBreaker(ctx context.Context, person, reason string) (was Breaker, err error) {
+	e.memory.moving.Lock()
+	defer e.memory.moving.Unlock()
+	if err := e.load(ctx, keyBreaker, &was); err != nil || !was.Tripped {
+		return was, err
+	}
+	now := was.Reset(person, reason, e.Now())
+	if err := e.keep(ctx, keyBreaker, now, "reset by "+now.ResetBy); err != nil {
+		return was, err
+	}
+	e.Log.Warn("breaker reset", "by", person, "reason", reason, "was", was.Why)
+	e.Wake()
+	return was, nil
+}
+
+// fromView finds a disk in the fleet view. The view has no detail of hosts on which all is well; then
+// the nerve itself is asked.
+func (l *snapshot) fromView(e *Engine) func(ctx context.Context, host, serial string) (glia.DiskStatus, error) {
+	return func(ctx context.Context, host, serial string) (glia.DiskStatus, error) {
+		h := l.hosts[host]
+		switch {
+		case h == nil && l.viewErr != nil:
+			return glia.DiskStatus{}, l.viewErr
+		case h == nil:
+			return glia.DiskStatus{}, fmt.Errorf("host %s is not in the fleet view", host)
+		case h.Member.Status != glia.MemberAlive:
+			return glia.DiskStatus{}, fmt.Errorf("host %s is %s", host, h.Member.Status)
+		}
+		for _, d := range h.Disks {
+			if d.Disk.Serial() == serial {
+				return d, nil
+			}
+		}
+		return e.disk(ctx, host, serial)
+	}
+}
+
+// memory spares the store: it keeps the open cases until the store changes, and what the gates need of
+// the cases that have ended, which it reads once. It is safe for concurrent use.
+type memory struct {
+	moving sync.Mutex // held while storm and breaker are read, moved and kept
+
+	mu      sync.Mutex
+	cases   []Case
+	changed <-chan struct{} // closed when cases is out of date; nil: never read
+	loaded  bool
+	ended   map[string]Past
+	newest  time.Time
+	alarms  map[string]time.Time // false alarms, by case
+	domains map[string][]string  // of hosts
+	agreed  map[string]agreement // of open cases
+}
+
+// agreement says that a case was up to date with the disk as the view had it.
+type agreement struct {
+	seq     uint64    // of the case
+	fetched time.Time // when the detail of the host was read
+	verdict glia.Verdict
+}
+
+// agrees gives the verdict of the last review, if neither case nor view has changed since and the
+// verdict has not expired.
+func (m *memory) agrees(c Case, h *glia.HostView, now time.Time) (glia.Verdict, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, ok := m.agreed[c.ID]
+	ok = ok && h != nil && h.Member.Status == glia.MemberAlive && a.seq == c.Seq && a.fetched.Equal(h.FetchedAt)
+	return a.verdict, ok && !a.verdict.ExpiresAt.IsZero() && !now.After(a.verdict.ExpiresAt)
+}
+
+// agree notes that a case is up to date with the view.
+func (m *memory) agree(c Case, h *glia.HostView) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.agreed == nil {
+		m.agreed = map[string]agreement{}
+	}
+	m.agreed[c.ID] = agreement{c.Seq, h.FetchedAt, c.Verdict}
+}
+
+// open are the open cases. The slice is shared, and nobody changes it.
+func (m *memory) open(ctx context.Context, st Store) ([]Case, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.loaded {
+		all, err := st.Cases(ctx, true)
+		if err != nil {
+			return nil, err
+		}
+		m.ended, m.alarms = map[string]Past{}, map[string]time.Time{}
+		for _, c := range all {
+			m.learn(c)
+		}
+		m.loaded = true
+	}
+	select {
+	case <-m.changed: // a nil channel blocks
+	default:
+		if m.changed != nil {
+			return m.cases, nil
+		}
+	}
+	changed := st.Changed() // before reading, so that nothing is missed
+	cases, err := st.Cases(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range cases {
+		m.learn(c)
+	}
+	m.cases, m.changed = cases, changed
+	return cases, nil
+}
+
+// note takes a case as it is after an event.
+func (m *memory) note(c Case) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.loaded {
+		m.learn(c)
+	}
+}
+
+// learn takes from a case what is needed later. The caller holds the mutex.
+func (m *memory) learn(c Case) {
+	for _, t := range []time.Time{c.At, c.OpenedAt, c.ClosedAt} {
+		if t.After(m.newest) {
+			m.newest = t
+		}
+	}
+	if c.Phase.Ended() {
+		m.ended[c.ID] = pastOf(c)
+		delete(m.agreed, c.ID)
+	}
+	if c.Outcome != OutcomeFalseAlarm {
+		delete(m.alarms, c.ID)
+	} else if _, known := m.alarms[c.ID]; !known {
+		m.alarms[c.ID] = c.At
+	}
+}
+
+// past are the cases that have ended lately, and the newest time of all events.
+func (m *memory) past() ([]Past, time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []Past
+	for id, p := range m.ended {
+		if m.newest.Sub(p.EndedAt) >= flapMonth {
+			delete(m.ended, id)
+			continue
+		}
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b Past) int { return strings.Compare(a.Case, b.Case) })
+	return out, m.newest
+}
+
+// times are when ended cases were opened and started, and when false alarms became known.
+func (m *memory) times() (openings, starts, alarms []time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.ended {
+		openings = append(openings, p.OpenedAt)
+		if !p.StartedAt.IsZero() {
+			starts = append(starts, p.StartedAt)
+		}
+	}
+	for _, t := range m.alarms {
+		alarms = append(alarms, t)
+	}
+	return openings, starts, alarms
+}

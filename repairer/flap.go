@@ -1,0 +1,67 @@
+package repairer
+
+import (
+	"fmt"
+	"time"
+)
+
+// Past is what the gates remember of a case that has ended.
+type Past struct {
+	Case      string
+	Serial    string
+	Host      string
+	Place     string
+	Phase     Phase
+	OpenedAt  time.Time
+	StartedAt time.Time // zero: it never started
+	EndedAt   time.Time
+}
+
+func pastOf(c Case) Past {
+	return Past{Case: c.ID, Serial: c.Serial(), Host: c.Host(), Place: c.Disk.Location.Place(), Phase: c.Phase, OpenedAt: c.OpenedAt, StartedAt: c.StartedAt, EndedAt: c.ClosedAt}
+}
+
+// FlapLimits say how soon a disk, place or host may get its next repair. A zero Block turns it off.
+type FlapLimits struct {
+	Block time.Duration // after a case has ended, until the next one may start
+}
+
+// The third repair within a month is not the disk's fault: it needs a person.
+const (
+	flapMonth = 30 * 24 * time.Hour
+	flapMany  = 2
+)
+
+// gateFlap refuses what was under repair a moment ago, and what is again and again. A person's
+// approval of this very plan overrides it.
+func gateFlap(c Case, f Facts) *Refusal {
+	if f.Flap.Block <= 0 || approved(c) {
+		return nil
+	}
+	for _, scope := range []struct {
+		what string
+		same func(Past) bool
+	}{
+		{"disk " + c.Serial(), func(p Past) bool { return p.Serial == c.Serial() }},
+		{c.Disk.Location.Place() + " of " + c.Host(), func(p Past) bool {
+			return p.Host == c.Host() && p.Place != "" && p.Place == c.Disk.Location.Place()
+		}},
+		{"host " + c.Host(), func(p Past) bool { return p.Host == c.Host() }},
+	} {
+		n := 0
+		for _, p := range f.Past {
+			if !scope.same(p) || f.Now.Sub(p.EndedAt) >= flapMonth {
+				continue
+			}
+			n++
+			if left := f.Flap.Block - f.Now.Sub(p.EndedAt); left > 0 {
+				until := p.EndedAt.Add(f.Flap.Block).UTC().Format(time.RFC3339)
+				return &Refusal{Gate: GateFlap, Value: fmt.Sprintf("case %s of %s has just ended: %s", p.Case, scope.what, p.Phase), Limit: "one case in " + f.Flap.Block.String(), Until: until + ", or " + approveHint(c)}
+			}
+		}
+		if n >= flapMany {
+			return &Refusal{Gate: GateFlap, Value: fmt.Sprintf("%s had %d cases within 30 days", scope.what, n), Limit: fmt.Sprintf("%d without a person", flapMany), Until: approveHint(c)}
+		}
+	}
+	return nil
+}

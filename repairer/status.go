@@ -1,0 +1,96 @@
+package repairer
+
+import (
+	"maps"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Status is what the newest look found about the fleet as a whole.
+type Status struct {
+	Budgets []Budget
+	Breaker Breaker
+	Storm   Storm
+	Cases   map[Phase]int // open ones
+}
+
+func statusOf(l *snapshot) Status {
+	s := Status{Budgets: Budgets(l.facts), Breaker: l.facts.Breaker, Storm: l.facts.Storm, Cases: map[Phase]int{}}
+	if s.Storm.Phase == "" {
+		s.Storm.Phase = StormNormal
+	}
+	for _, c := range l.cases {
+		s.Cases[c.Phase]++
+	}
+	return s
+}
+
+// publish shows a look to the metrics.
+func (e *Engine) publish(l *snapshot) {
+	s := statusOf(l)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.status = s
+}
+
+// count counts refusals by their gate. It is called when the refusals of a case have changed.
+func (e *Engine) count(refusals []Refusal) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range refusals {
+		e.refused[r.Gate]++
+	}
+}
+
+var (
+	descUsed    = prometheus.NewDesc("glia_budget_used", "What is in repair in a scope that has a budget.", []string{"scope"}, nil)
+	descLimit   = prometheus.NewDesc("glia_budget_limit", "What may be in repair in the scope at a time.", []string{"scope"}, nil)
+	descRefused = prometheus.NewDesc("glia_gate_refusals_total", "Times that a gate began to hold a case back.", []string{"gate"}, nil)
+	descBreaker = prometheus.NewDesc("glia_breaker_state", "1 when the breaker has tripped, else 0.", nil, nil)
+	descStorm   = prometheus.NewDesc("glia_storm_state", "1 for the state that the fleet is in: normal, storm or cool-down.", []string{"state"}, nil)
+	descCases   = prometheus.NewDesc("glia_cases", "Open cases.", []string{"phase"}, nil)
+)
+
+var _ prometheus.Collector = (*Engine)(nil)
+
+// Describe is part of prometheus.Collector.
+func (e *Engine) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descUsed, descLimit, descRefused, descBreaker, descStorm, descCases} {
+		ch <- d
+	}
+}
+
+// Collect is part of prometheus.Collector. It tells what the newest look found and reads nothing.
+func (e *Engine) Collect(ch chan<- prometheus.Metric) {
+	e.mu.Lock()
+	s, refused := e.status, maps.Clone(e.refused)
+	e.mu.Unlock()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	flag := func(b bool) float64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	for _, b := range s.Budgets {
+		gauge(descUsed, float64(b.Used), b.Scope)
+		gauge(descLimit, float64(b.Limit), b.Scope)
+	}
+	for gate, n := range refused {
+		ch <- prometheus.MustNewConstMetric(descRefused, prometheus.CounterValue, float64(n), gate)
+	}
+	gauge(descBreaker, flag(s.Breaker.Tripped))
+	for _, p := range []StormPhase{StormNormal, StormBlowing, StormCoolDown} {
+		gauge(descStorm, flag(s.Storm.Phase == p), string(p))
+	}
+	for _, p := range openPhases {
+		gauge(descCases, float64(s.Cases[p]), string(p))
+	}
+}
+
+var openPhases = []Phase{
+	PhaseOpened, PhaseConfirming, PhaseWaiting, PhaseAwaitingApproval, PhaseDraining, PhaseDrained, PhaseReleased,
+	PhaseAwaitingReplacement, PhaseInspecting, PhaseRejoining, PhaseSettling, PhaseParked,
+}
