@@ -16,7 +16,6 @@ import (
 
 // Service is the repairer's API. Everything that changes something names the person who asked.
 type Service struct {
-	gliav1connect.UnimplementedRepairServiceHandler
 	engine *Engine
 	desk   Desk // nil when tickets are worked on elsewhere
 }

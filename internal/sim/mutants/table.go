@@ -43,8 +43,10 @@ var Mutants = []Mutant{
 	one("a missing disk counts as there", decideFile, "r := Removal{Gone: !here[c.Serial()]}", "r := Removal{Gone: here[c.Serial()]}"),
 	one("cool-down ignored", engineFile, "now.Before(last.ClosedAt.Add(e.CoolDown)):", "now.IsZero():"),
 	one("act before log", stepFile, "	if !s.Begun {", "	if !s.Begun && c.Seq == 0 {"),
-	one("failed attempts never park", stepFile, "if c.Step(name).Attempts < e.Attempts {", "if c.Step(name).Attempts < e.Attempts+9 {"),
-	one("last place for the retry count removed", stepFile, "if s.Attempts > 0 && s.Attempts >= e.Attempts {", "if s.Attempts > 99 {"),
+	{Name: "failed attempts never park", Edits: []Edit{
+		{stepFile, "if c.Step(name).Attempts < e.Attempts {", "if c.Step(name).Attempts < e.Attempts+9 {"},
+		{stepFile, "if s.Attempts > 0 && s.Attempts >= e.Attempts {", "if s.Attempts > 99 {"},
+	}},
 	one("ticket key differs at each attempt", replaceFile, "e.Tracker.File(ctx, c.Key(StepTicket), ", "e.Tracker.File(ctx, c.Key(StepTicket)+e.Now().String(), "),
 	one("tracker forgets keys", trackerFile, "ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING id`, key,", "RETURNING id`, key+now,"),
 	one("order key differs at each attempt", storageFile, "Key: c.Key(a.Step.Name), Verb", "Key: c.Key(a.Step.Name) + fmt.Sprint(\"/\", c.Step(a.Step.Name).Attempts), Verb"),

@@ -79,7 +79,7 @@ func (w *world) happen(ctx context.Context, e Event) error {
 		if err != nil {
 			return err
 		}
-		w.split = &v
+		w.split, w.apart = &v, !e.After
 	case OpWait:
 		w.now = w.now.Add(time.Duration(1+e.N%500) * time.Hour)
 	case OpTick:

@@ -189,7 +189,7 @@ func (n wire) reach(host string) error {
 	switch {
 	case n.p.dead:
 		return errKilled
-	case n.p.w.cut[host] || n.p.w.split != nil:
+	case n.p.w.cut[host] || n.p.w.split != nil && n.p.w.apart:
 		return fmt.Errorf("host %s can not be reached", host)
 	}
 	return nil

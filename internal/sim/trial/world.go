@@ -69,6 +69,7 @@ type world struct {
 	calm   bool // no fault strikes any more
 	cut    map[string]bool
 	split  *glia.FleetView // the view that the repairer is left with
+	apart  bool            // the split is from the hosts as well, not from the synapse alone
 	serial int             // of the newest spare disk
 	drawer []drawn         // disks that were pulled, newest last
 
