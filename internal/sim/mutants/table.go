@@ -48,7 +48,7 @@ var Mutants = []Mutant{
 		{stepFile, "if s.Attempts > 0 && s.Attempts >= e.Attempts {", "if s.Attempts > 99 {"},
 	}},
 	one("ticket key differs at each attempt", replaceFile, "e.Tracker.File(ctx, c.Key(StepTicket), ", "e.Tracker.File(ctx, c.Key(StepTicket)+e.Now().String(), "),
-	one("tracker forgets keys", trackerFile, "ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING id`, key,", "RETURNING id`, key+now,"),
+	one("tracker forgets keys", trackerFile, "ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING id`, key,", "RETURNING id`, fmt.Sprint(key, now),"),
 	one("order key differs at each attempt", storageFile, "Key: c.Key(a.Step.Name), Verb", "Key: c.Key(a.Step.Name) + fmt.Sprint(\"/\", c.Step(a.Step.Name).Attempts), Verb"),
 	one("wrong-disk alarm ignored", replaceFile, "if len(r.Wrong) > 0 {", "if len(r.Wrong) > 99 {"),
 	{Name: "findings on the new disk ignored", Edits: []Edit{
