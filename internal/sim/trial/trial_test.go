@@ -20,9 +20,9 @@ func seeds(t *testing.T) uint64 {
 		return n
 	}
 	if testing.Short() {
-		return 40
+		return 20
 	}
-	return 200
+	return 60
 }
 
 func TestRun_KeepsEveryPromise(t *testing.T) {
