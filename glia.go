@@ -21,6 +21,10 @@ var (
 	// ErrNotBlank is returned when a disk carries any signature, holder or data.
 	ErrNotBlank = errors.New("disk is not blank")
 
+	// ErrUnreachable is returned when a host could not be asked. Nothing is known then, and waiting for
+	// it is no failed attempt.
+	ErrUnreachable = errors.New("host does not answer")
+
 	// ErrNotFound is returned when a disk, case or ticket is not known.
 	ErrNotFound = errors.New("not found")
 )

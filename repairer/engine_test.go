@@ -534,3 +534,27 @@ func (w *world) cancel(c repairer.Case) {
 		w.t.Fatal(err)
 	}
 }
+
+func TestEngine_StepWaitsForItsHostHoweverLong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	lost := true
+	w.fleet.Fault = func(o *gliav1.Order, after bool) error {
+		if lost && !after && o.GetVerb() == gliav1.Verb_VERB_UNMOUNT {
+			return fmt.Errorf("node-1: %w", glia.ErrUnreachable)
+		}
+		return nil
+	}
+	w.fail("node-1", "2")
+	c := w.until("N1S2", "waiting for its host", func(c repairer.Case) bool { return strings.HasPrefix(c.Step("unmount").Error, "waits for node-1") })
+	seq := c.Seq
+	for range 100 {
+		w.now = w.now.Add(time.Hour)
+		w.tick()
+	}
+	if c, _ = w.store.Case(t.Context(), c.ID); c.Phase != repairer.PhaseDrained || c.Seq != seq {
+		t.Errorf("after days without the host: phase %s, %d events", c.Phase, c.Seq-seq)
+	}
+	lost = false
+	w.phase("N1S2", repairer.PhaseAwaitingReplacement)
+}

@@ -125,16 +125,16 @@ func (n *Nerves) host(name string) (gliav1connect.HostServiceClient, error) {
 		}
 		switch {
 		case h.Member.Status != glia.MemberAlive:
-			return nil, fmt.Errorf("host %s is %s", name, h.Member.Status)
+			return nil, fmt.Errorf("host %s is %s: %w", name, h.Member.Status, glia.ErrUnreachable)
 		case h.Member.Announcement.API == "":
 			return nil, fmt.Errorf("host %s announces no API address", name)
 		}
 		return gliav1connect.NewHostServiceClient(n.client, n.scheme+"://"+h.Member.Announcement.API), nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("host %s: %w", name, err)
+		return nil, fmt.Errorf("host %s: %w: %w", name, glia.ErrUnreachable, err)
 	}
-	return nil, fmt.Errorf("host %s is not in the fleet view", name)
+	return nil, fmt.Errorf("host %s is not in the fleet view: %w", name, glia.ErrUnreachable)
 }
 
 // Disks lists the disks of a host.
@@ -180,9 +180,17 @@ func (n *Nerves) Execute(ctx context.Context, host string, o *gliav1.Order) (*gl
 	case connect.CodeOf(err) == connect.CodeAborted && err != nil:
 		return nil, fmt.Errorf("order %s to %s: %w: %w", o.GetKey(), host, glia.ErrStaleEpoch, plain(err))
 	case err != nil:
-		return nil, fmt.Errorf("order %s to %s: %w", o.GetKey(), host, plain(err))
+		return nil, fmt.Errorf("order %s to %s: %w", o.GetKey(), host, reached(plain(err), connect.CodeOf(err)))
 	}
 	return r.Msg, nil
+}
+
+// reached marks the errors of hosts that gave no answer at all.
+func reached(err error, code connect.Code) error {
+	if code == connect.CodeUnavailable || code == connect.CodeDeadlineExceeded {
+		return fmt.Errorf("%w: %w", glia.ErrUnreachable, err)
+	}
+	return err
 }
 
 // plain drops the name of the code, which tells an operator nothing that the message does not.

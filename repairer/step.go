@@ -254,6 +254,8 @@ func (e *Engine) act(ctx context.Context, c Case, name string, do func(Case) (Da
 		return e.dropReplacement(ctx, c, unfit)
 	case errors.As(err, &refused):
 		return e.giveUp(ctx, c, name, name+" was "+brief(err))
+	case errors.Is(err, glia.ErrUnreachable):
+		return e.outOfReach(ctx, c, name, err)
 	case err != nil:
 		return e.failed(ctx, c, name, err)
 	}
@@ -262,6 +264,17 @@ func (e *Engine) act(ctx context.Context, c Case, name string, do func(Case) (Da
 		text += ": " + lastLine(data.Output)
 	}
 	_, err = e.record(ctx, c, KindDone, name, text, data)
+	return err
+}
+
+// outOfReach notes, once, that a step waits for its host. However long that takes, it is no failed
+// attempt, and the case is not parked for it.
+func (e *Engine) outOfReach(ctx context.Context, c Case, name string, cause error) error {
+	waits := "waits for " + c.Host()
+	if strings.HasPrefix(c.Step(name).Error, waits) {
+		return nil
+	}
+	_, err := e.record(ctx, c, KindWaits, name, waits+": "+brief(cause), Data{})
 	return err
 }
 

@@ -187,7 +187,7 @@ func (f *Fleet) Disks(_ context.Context, host string) ([]glia.DiskStatus, error)
 	defer f.mu.Unlock()
 	h := f.hosts[host]
 	if h == nil || h.Down {
-		return nil, fmt.Errorf("host %s does not answer", host)
+		return nil, fmt.Errorf("%s: %w", host, glia.ErrUnreachable)
 	}
 	return f.disks(h), nil
 }
@@ -227,7 +227,7 @@ func (f *Fleet) execute(host string, o *gliav1.Order) (*gliav1.ExecuteResponse, 
 	defer f.mu.Unlock()
 	h := f.hosts[host]
 	if h == nil || h.Down {
-		return nil, fmt.Errorf("host %s does not answer", host)
+		return nil, fmt.Errorf("%s: %w", host, glia.ErrUnreachable)
 	}
 	if o.GetEpoch() < h.epoch {
 		return nil, fmt.Errorf("order of epoch %d, the newest is %d: %w", o.GetEpoch(), h.epoch, glia.ErrStaleEpoch)
