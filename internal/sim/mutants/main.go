@@ -33,14 +33,16 @@ func main() {
 	only := flag.String("only", "", "run the variants whose name contains this")
 	check := flag.Bool("check", false, "only check that every line to break is there")
 	flag.Parse()
+	// The context ends with the process at the latest.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
+	context.AfterFunc(ctx, stop)
 	caught, missed := 0, 0
 	for _, m := range Mutants {
 		if !strings.Contains(m.Name, *only) {
 			continue
 		}
-		word, err := "found", error(nil)
+		word := "found"
+		var err error
 		if *check {
 			_, err = mutated(m)
 		} else {

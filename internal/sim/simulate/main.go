@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -26,8 +27,9 @@ func main() {
 	shrink := flag.Duration("shrink", 20*time.Second, "how long to look for a shorter script")
 	flag.Parse()
 	debug.SetGCPercent(400) // many short lives on little memory
+	// The context ends with the process at the latest.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
+	context.AfterFunc(ctx, stop)
 	if *seed > 0 {
 		*first, *seeds = *seed, 1
 	}
@@ -63,7 +65,8 @@ func run(ctx context.Context, first, seeds uint64, shrink time.Duration, show bo
 	}
 	err := g.Wait()
 	took := time.Since(start)
-	if b, ok := err.(broken); ok {
+	var b broken
+	if errors.As(err, &b) {
 		fmt.Printf("seed %d breaks %s\n", b.seed, b.v)
 		script, v := trial.Shrink(ctx, b.seed, b.script, b.v, shrink)
 		fmt.Printf("shortest script found, %d of %d events, breaks %s\n", len(script), len(b.script), v)

@@ -360,7 +360,7 @@ func (w *world) doRight(ctx context.Context, open []repairer.Case, round int) er
 		case !c.Started || c.Cancel != "":
 			w.returnTo(c, c.Serial(), !c.Started)
 		case c.Ticket != "":
-			if err := w.swapRight(ctx, c, round); err != nil {
+			if err := w.swapRight(ctx, c); err != nil {
 				return err
 			}
 		}
@@ -413,7 +413,7 @@ func (w *world) inSlot(host, slot string) (serial string) {
 }
 
 // swapRight puts a good disk into the place of the case, unless one is there, and says so once.
-func (w *world) swapRight(ctx context.Context, c repairer.Case, round int) error {
+func (w *world) swapRight(ctx context.Context, c repairer.Case) error {
 	host, slot := c.Host(), c.Disk.Location.Slot
 	good := false
 	w.fleet.Do(host, func(h *sim.Host) {
