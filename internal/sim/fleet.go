@@ -244,6 +244,16 @@ func (f *Fleet) execute(host string, o *gliav1.Order) (*gliav1.ExecuteResponse, 
 	return r, nil
 }
 
+// has says whether the disk is anywhere in the host.
+func (h *Host) has(serial string) bool {
+	for _, d := range h.visible() {
+		if d.Serial == serial {
+			return true
+		}
+	}
+	return false
+}
+
 func (f *Fleet) carryOut(h *Host, o *gliav1.Order, r *gliav1.ExecuteResponse) error {
 	switch o.GetVerb() {
 	case gliav1.Verb_VERB_INSPECT:
@@ -261,6 +271,11 @@ func (f *Fleet) carryOut(h *Host, o *gliav1.Order, r *gliav1.ExecuteResponse) er
 	}
 	if d == nil && o.GetVerb() == gliav1.Verb_VERB_BURN_IN {
 		return fmt.Errorf("can not be used: %s is not in %s", o.GetSerial(), o.GetPlace())
+	}
+	// As at the real hand: of a disk that is gone from the host, the drain hook may run and the dead
+	// mount is taken out of the tree.
+	if v := o.GetVerb(); d == nil && (v == gliav1.Verb_VERB_DRAIN || v == gliav1.Verb_VERB_UNMOUNT) && !h.has(o.GetSerial()) {
+		return nil
 	}
 	if d == nil {
 		return fmt.Errorf("%s is not in %s", o.GetSerial(), o.GetPlace())
