@@ -82,6 +82,7 @@ type Disk struct {
 	Holders    []Holder    `json:"holders,omitempty"`
 	Mounts     []Mount     `json:"mounts,omitempty"`
 	Swap       []string    `json:"swap,omitempty"` // kernel names of active swap devices
+	OSDs       []OSD       `json:"osds,omitempty"`
 
 	// Protected says why the disk must never be part of a case: it carries /, /boot, /boot/efi,
 	// swap, or something above it does. Empty means that it is not protected.

@@ -70,6 +70,7 @@ func DiskToProto(d glia.Disk) *gliav1.Disk {
 		}),
 		Mounts:    each(d.Mounts, mountToProto),
 		Swap:      d.Swap,
+		Osds:      each(d.OSDs, OSDToProto),
 		Protected: d.Protected,
 	}
 }
@@ -88,7 +89,24 @@ func DiskFromProto(d *gliav1.Disk) glia.Disk {
 		}),
 		Mounts:    each(d.GetMounts(), mountFromProto),
 		Swap:      d.GetSwap(),
+		OSDs:      each(d.GetOsds(), OSDFromProto),
 		Protected: d.GetProtected(),
+	}
+}
+
+// OSDToProto translates what a disk is to an OSD.
+func OSDToProto(o glia.OSD) *gliav1.Osd {
+	return &gliav1.Osd{
+		Id: int32(o.ID), Uuid: o.UUID, Cluster: o.Cluster, Role: string(o.Role), Mode: string(o.Mode), Device: o.Device, Class: o.Class,
+		Encrypted: o.Encrypted, Db: o.DB, DbSerial: o.DBSerial, Wal: o.WAL, WalSerial: o.WALSerial, Unknown: o.Unknown,
+	}
+}
+
+// OSDFromProto translates what a disk is to an OSD; an absent message is the zero value.
+func OSDFromProto(o *gliav1.Osd) glia.OSD {
+	return glia.OSD{
+		ID: int(o.GetId()), UUID: o.GetUuid(), Cluster: o.GetCluster(), Role: glia.OSDRole(o.GetRole()), Mode: glia.OSDMode(o.GetMode()), Device: o.GetDevice(), Class: o.GetClass(),
+		Encrypted: o.GetEncrypted(), DB: o.GetDb(), DBSerial: o.GetDbSerial(), WAL: o.GetWal(), WALSerial: o.GetWalSerial(), Unknown: o.GetUnknown(),
 	}
 }
 

@@ -26,40 +26,55 @@ const (
 type Verb int32
 
 const (
-	Verb_VERB_UNSPECIFIED Verb = 0
-	Verb_VERB_DRAIN       Verb = 1 // run the operator's drain hook
-	Verb_VERB_UNMOUNT     Verb = 2 // unmount the filesystem of the disk
-	Verb_VERB_INSPECT     Verb = 3 // read-only: prove that the disk in the place is blank, and tell what it is
-	Verb_VERB_FORMAT      Verb = 4 // make a filesystem on the disk, which must be proven blank
-	Verb_VERB_MOUNT       Verb = 5 // mount the filesystem
-	Verb_VERB_REJOIN      Verb = 6 // run the operator's rejoin hook
-	Verb_VERB_BURN_IN     Verb = 7 // write and read back samples of a disk that is proven blank, and leave it blank
-	Verb_VERB_LOCATE      Verb = 8 // switch the locate light of the place on or off
+	Verb_VERB_UNSPECIFIED    Verb = 0
+	Verb_VERB_DRAIN          Verb = 1  // run the operator's drain hook
+	Verb_VERB_UNMOUNT        Verb = 2  // unmount the filesystem of the disk
+	Verb_VERB_INSPECT        Verb = 3  // read-only: prove that the disk in the place is blank, and tell what it is
+	Verb_VERB_FORMAT         Verb = 4  // make a filesystem on the disk, which must be proven blank
+	Verb_VERB_MOUNT          Verb = 5  // mount the filesystem
+	Verb_VERB_REJOIN         Verb = 6  // run the operator's rejoin hook
+	Verb_VERB_BURN_IN        Verb = 7  // write and read back samples of a disk that is proven blank, and leave it blank
+	Verb_VERB_LOCATE         Verb = 8  // switch the locate light of the place on or off
+	Verb_VERB_OSD_STOP       Verb = 9  // stop the daemons of the named OSDs
+	Verb_VERB_OSD_START      Verb = 10 // start them again, on the devices that they have
+	Verb_VERB_OSD_DEACTIVATE Verb = 11 // let go of the disk: unmount the OSDs' directories, close dm-crypt, deactivate LVs
+	Verb_VERB_OSD_PREPARE    Verb = 12 // make the named OSD on the disk, which must be proven blank, under its old id
+	Verb_VERB_OSD_ACTIVATE   Verb = 13 // bring the made OSD up
 )
 
 // Enum value maps for Verb.
 var (
 	Verb_name = map[int32]string{
-		0: "VERB_UNSPECIFIED",
-		1: "VERB_DRAIN",
-		2: "VERB_UNMOUNT",
-		3: "VERB_INSPECT",
-		4: "VERB_FORMAT",
-		5: "VERB_MOUNT",
-		6: "VERB_REJOIN",
-		7: "VERB_BURN_IN",
-		8: "VERB_LOCATE",
+		0:  "VERB_UNSPECIFIED",
+		1:  "VERB_DRAIN",
+		2:  "VERB_UNMOUNT",
+		3:  "VERB_INSPECT",
+		4:  "VERB_FORMAT",
+		5:  "VERB_MOUNT",
+		6:  "VERB_REJOIN",
+		7:  "VERB_BURN_IN",
+		8:  "VERB_LOCATE",
+		9:  "VERB_OSD_STOP",
+		10: "VERB_OSD_START",
+		11: "VERB_OSD_DEACTIVATE",
+		12: "VERB_OSD_PREPARE",
+		13: "VERB_OSD_ACTIVATE",
 	}
 	Verb_value = map[string]int32{
-		"VERB_UNSPECIFIED": 0,
-		"VERB_DRAIN":       1,
-		"VERB_UNMOUNT":     2,
-		"VERB_INSPECT":     3,
-		"VERB_FORMAT":      4,
-		"VERB_MOUNT":       5,
-		"VERB_REJOIN":      6,
-		"VERB_BURN_IN":     7,
-		"VERB_LOCATE":      8,
+		"VERB_UNSPECIFIED":    0,
+		"VERB_DRAIN":          1,
+		"VERB_UNMOUNT":        2,
+		"VERB_INSPECT":        3,
+		"VERB_FORMAT":         4,
+		"VERB_MOUNT":          5,
+		"VERB_REJOIN":         6,
+		"VERB_BURN_IN":        7,
+		"VERB_LOCATE":         8,
+		"VERB_OSD_STOP":       9,
+		"VERB_OSD_START":      10,
+		"VERB_OSD_DEACTIVATE": 11,
+		"VERB_OSD_PREPARE":    12,
+		"VERB_OSD_ACTIVATE":   13,
 	}
 )
 
@@ -339,10 +354,12 @@ type Order struct {
 	Serial        string                 `protobuf:"bytes,5,opt,name=serial,proto3" json:"serial,omitempty"` // the disk to act on
 	Place         string                 `protobuf:"bytes,6,opt,name=place,proto3" json:"place,omitempty"`   // where it must be
 	Filesystem    *Filesystem            `protobuf:"bytes,7,opt,name=filesystem,proto3" json:"filesystem,omitempty"`
-	MinSize       uint64                 `protobuf:"varint,8,opt,name=min_size,json=minSize,proto3" json:"min_size,omitempty"` // bytes; for inspect and format
-	DryRun        bool                   `protobuf:"varint,9,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`    // tell the commands, run none
-	On            bool                   `protobuf:"varint,11,opt,name=on,proto3" json:"on,omitempty"`                         // for locate
-	Retired       []string               `protobuf:"bytes,10,rep,name=retired,proto3" json:"retired,omitempty"`                // serials that must not be accepted; for inspect and format
+	MinSize       uint64                 `protobuf:"varint,8,opt,name=min_size,json=minSize,proto3" json:"min_size,omitempty"`             // bytes; for inspect and format
+	DryRun        bool                   `protobuf:"varint,9,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`                // tell the commands, run none
+	On            bool                   `protobuf:"varint,11,opt,name=on,proto3" json:"on,omitempty"`                                     // for locate
+	Retired       []string               `protobuf:"bytes,10,rep,name=retired,proto3" json:"retired,omitempty"`                            // serials that must not be accepted; for inspect and format
+	Osds          []*Osd                 `protobuf:"bytes,12,rep,name=osds,proto3" json:"osds,omitempty"`                                  // for the osd verbs; the hand checks them against what is on the disk
+	ClusterName   string                 `protobuf:"bytes,13,opt,name=cluster_name,json=clusterName,proto3" json:"cluster_name,omitempty"` // of the cluster's configuration on the host; empty: ceph
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -452,6 +469,20 @@ func (x *Order) GetRetired() []string {
 		return x.Retired
 	}
 	return nil
+}
+
+func (x *Order) GetOsds() []*Osd {
+	if x != nil {
+		return x.Osds
+	}
+	return nil
+}
+
+func (x *Order) GetClusterName() string {
+	if x != nil {
+		return x.ClusterName
+	}
+	return ""
 }
 
 // Filesystem is what unmount, format and mount work on.
@@ -743,7 +774,7 @@ const file_glia_v1_host_proto_rawDesc = "" +
 	"\x10ProbeDiskRequest\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\"<\n" +
 	"\x11ProbeDiskResponse\x12'\n" +
-	"\x04disk\x18\x01 \x01(\v2\x13.glia.v1.DiskStatusR\x04disk\"\xac\x02\n" +
+	"\x04disk\x18\x01 \x01(\v2\x13.glia.v1.DiskStatusR\x04disk\"\xf1\x02\n" +
 	"\x05Order\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x17\n" +
 	"\acase_id\x18\x02 \x01(\tR\x06caseId\x12\x10\n" +
@@ -758,7 +789,9 @@ const file_glia_v1_host_proto_rawDesc = "" +
 	"\adry_run\x18\t \x01(\bR\x06dryRun\x12\x0e\n" +
 	"\x02on\x18\v \x01(\bR\x02on\x12\x18\n" +
 	"\aretired\x18\n" +
-	" \x03(\tR\aretired\"|\n" +
+	" \x03(\tR\aretired\x12 \n" +
+	"\x04osds\x18\f \x03(\v2\f.glia.v1.OsdR\x04osds\x12!\n" +
+	"\fcluster_name\x18\r \x01(\tR\vclusterName\"|\n" +
 	"\n" +
 	"Filesystem\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
@@ -785,7 +818,7 @@ const file_glia_v1_host_proto_rawDesc = "" +
 	"\n" +
 	"acceptable\x18\x02 \x01(\bR\n" +
 	"acceptable\x12\x1a\n" +
-	"\bfindings\x18\x03 \x03(\tR\bfindings*\xa5\x01\n" +
+	"\bfindings\x18\x03 \x03(\tR\bfindings*\x92\x02\n" +
 	"\x04Verb\x12\x14\n" +
 	"\x10VERB_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -797,7 +830,13 @@ const file_glia_v1_host_proto_rawDesc = "" +
 	"VERB_MOUNT\x10\x05\x12\x0f\n" +
 	"\vVERB_REJOIN\x10\x06\x12\x10\n" +
 	"\fVERB_BURN_IN\x10\a\x12\x0f\n" +
-	"\vVERB_LOCATE\x10\b*\x89\x01\n" +
+	"\vVERB_LOCATE\x10\b\x12\x11\n" +
+	"\rVERB_OSD_STOP\x10\t\x12\x12\n" +
+	"\x0eVERB_OSD_START\x10\n" +
+	"\x12\x17\n" +
+	"\x13VERB_OSD_DEACTIVATE\x10\v\x12\x14\n" +
+	"\x10VERB_OSD_PREPARE\x10\f\x12\x15\n" +
+	"\x11VERB_OSD_ACTIVATE\x10\r*\x89\x01\n" +
 	"\n" +
 	"OrderState\x12\x1b\n" +
 	"\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -837,31 +876,33 @@ var file_glia_v1_host_proto_goTypes = []any{
 	(*ExecuteResponse)(nil),       // 9: glia.v1.ExecuteResponse
 	(*Inspection)(nil),            // 10: glia.v1.Inspection
 	(*DiskStatus)(nil),            // 11: glia.v1.DiskStatus
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*Disk)(nil),                  // 13: glia.v1.Disk
+	(*Osd)(nil),                   // 12: glia.v1.Osd
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*Disk)(nil),                  // 14: glia.v1.Disk
 }
 var file_glia_v1_host_proto_depIdxs = []int32{
 	11, // 0: glia.v1.ListDisksResponse.disks:type_name -> glia.v1.DiskStatus
 	11, // 1: glia.v1.ProbeDiskResponse.disk:type_name -> glia.v1.DiskStatus
 	0,  // 2: glia.v1.Order.verb:type_name -> glia.v1.Verb
 	7,  // 3: glia.v1.Order.filesystem:type_name -> glia.v1.Filesystem
-	6,  // 4: glia.v1.ExecuteRequest.order:type_name -> glia.v1.Order
-	1,  // 5: glia.v1.ExecuteResponse.state:type_name -> glia.v1.OrderState
-	10, // 6: glia.v1.ExecuteResponse.inspection:type_name -> glia.v1.Inspection
-	12, // 7: glia.v1.ExecuteResponse.started_at:type_name -> google.protobuf.Timestamp
-	12, // 8: glia.v1.ExecuteResponse.ended_at:type_name -> google.protobuf.Timestamp
-	13, // 9: glia.v1.Inspection.disk:type_name -> glia.v1.Disk
-	2,  // 10: glia.v1.HostService.ListDisks:input_type -> glia.v1.ListDisksRequest
-	4,  // 11: glia.v1.HostService.ProbeDisk:input_type -> glia.v1.ProbeDiskRequest
-	8,  // 12: glia.v1.HostService.Execute:input_type -> glia.v1.ExecuteRequest
-	3,  // 13: glia.v1.HostService.ListDisks:output_type -> glia.v1.ListDisksResponse
-	5,  // 14: glia.v1.HostService.ProbeDisk:output_type -> glia.v1.ProbeDiskResponse
-	9,  // 15: glia.v1.HostService.Execute:output_type -> glia.v1.ExecuteResponse
-	13, // [13:16] is the sub-list for method output_type
-	10, // [10:13] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	12, // 4: glia.v1.Order.osds:type_name -> glia.v1.Osd
+	6,  // 5: glia.v1.ExecuteRequest.order:type_name -> glia.v1.Order
+	1,  // 6: glia.v1.ExecuteResponse.state:type_name -> glia.v1.OrderState
+	10, // 7: glia.v1.ExecuteResponse.inspection:type_name -> glia.v1.Inspection
+	13, // 8: glia.v1.ExecuteResponse.started_at:type_name -> google.protobuf.Timestamp
+	13, // 9: glia.v1.ExecuteResponse.ended_at:type_name -> google.protobuf.Timestamp
+	14, // 10: glia.v1.Inspection.disk:type_name -> glia.v1.Disk
+	2,  // 11: glia.v1.HostService.ListDisks:input_type -> glia.v1.ListDisksRequest
+	4,  // 12: glia.v1.HostService.ProbeDisk:input_type -> glia.v1.ProbeDiskRequest
+	8,  // 13: glia.v1.HostService.Execute:input_type -> glia.v1.ExecuteRequest
+	3,  // 14: glia.v1.HostService.ListDisks:output_type -> glia.v1.ListDisksResponse
+	5,  // 15: glia.v1.HostService.ProbeDisk:output_type -> glia.v1.ProbeDiskResponse
+	9,  // 16: glia.v1.HostService.Execute:output_type -> glia.v1.ExecuteResponse
+	14, // [14:17] is the sub-list for method output_type
+	11, // [11:14] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_glia_v1_host_proto_init() }

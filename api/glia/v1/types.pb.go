@@ -457,6 +457,147 @@ func (x *Holder) GetOn() string {
 	return ""
 }
 
+// Osd mirrors glia.OSD.
+type Osd struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            int32                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Uuid          string                 `protobuf:"bytes,2,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	Cluster       string                 `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Role          string                 `protobuf:"bytes,4,opt,name=role,proto3" json:"role,omitempty"`
+	Mode          string                 `protobuf:"bytes,5,opt,name=mode,proto3" json:"mode,omitempty"`
+	Device        string                 `protobuf:"bytes,6,opt,name=device,proto3" json:"device,omitempty"`
+	Class         string                 `protobuf:"bytes,7,opt,name=class,proto3" json:"class,omitempty"`
+	Encrypted     bool                   `protobuf:"varint,8,opt,name=encrypted,proto3" json:"encrypted,omitempty"`
+	Db            string                 `protobuf:"bytes,9,opt,name=db,proto3" json:"db,omitempty"`
+	DbSerial      string                 `protobuf:"bytes,10,opt,name=db_serial,json=dbSerial,proto3" json:"db_serial,omitempty"`
+	Wal           string                 `protobuf:"bytes,11,opt,name=wal,proto3" json:"wal,omitempty"`
+	WalSerial     string                 `protobuf:"bytes,12,opt,name=wal_serial,json=walSerial,proto3" json:"wal_serial,omitempty"`
+	Unknown       string                 `protobuf:"bytes,13,opt,name=unknown,proto3" json:"unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Osd) Reset() {
+	*x = Osd{}
+	mi := &file_glia_v1_types_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Osd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Osd) ProtoMessage() {}
+
+func (x *Osd) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_types_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Osd.ProtoReflect.Descriptor instead.
+func (*Osd) Descriptor() ([]byte, []int) {
+	return file_glia_v1_types_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Osd) GetId() int32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Osd) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+func (x *Osd) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *Osd) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Osd) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Osd) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *Osd) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *Osd) GetEncrypted() bool {
+	if x != nil {
+		return x.Encrypted
+	}
+	return false
+}
+
+func (x *Osd) GetDb() string {
+	if x != nil {
+		return x.Db
+	}
+	return ""
+}
+
+func (x *Osd) GetDbSerial() string {
+	if x != nil {
+		return x.DbSerial
+	}
+	return ""
+}
+
+func (x *Osd) GetWal() string {
+	if x != nil {
+		return x.Wal
+	}
+	return ""
+}
+
+func (x *Osd) GetWalSerial() string {
+	if x != nil {
+		return x.WalSerial
+	}
+	return ""
+}
+
+func (x *Osd) GetUnknown() string {
+	if x != nil {
+		return x.Unknown
+	}
+	return ""
+}
+
 type Disk struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Identity      *Identity              `protobuf:"bytes,1,opt,name=identity,proto3" json:"identity,omitempty"`
@@ -466,13 +607,14 @@ type Disk struct {
 	Mounts        []*Mount               `protobuf:"bytes,5,rep,name=mounts,proto3" json:"mounts,omitempty"`
 	Swap          []string               `protobuf:"bytes,6,rep,name=swap,proto3" json:"swap,omitempty"`
 	Protected     string                 `protobuf:"bytes,7,opt,name=protected,proto3" json:"protected,omitempty"`
+	Osds          []*Osd                 `protobuf:"bytes,8,rep,name=osds,proto3" json:"osds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Disk) Reset() {
 	*x = Disk{}
-	mi := &file_glia_v1_types_proto_msgTypes[5]
+	mi := &file_glia_v1_types_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -484,7 +626,7 @@ func (x *Disk) String() string {
 func (*Disk) ProtoMessage() {}
 
 func (x *Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_types_proto_msgTypes[5]
+	mi := &file_glia_v1_types_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -497,7 +639,7 @@ func (x *Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disk.ProtoReflect.Descriptor instead.
 func (*Disk) Descriptor() ([]byte, []int) {
-	return file_glia_v1_types_proto_rawDescGZIP(), []int{5}
+	return file_glia_v1_types_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Disk) GetIdentity() *Identity {
@@ -549,6 +691,13 @@ func (x *Disk) GetProtected() string {
 	return ""
 }
 
+func (x *Disk) GetOsds() []*Osd {
+	if x != nil {
+		return x.Osds
+	}
+	return nil
+}
+
 type Evidence struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Class         string                 `protobuf:"bytes,1,opt,name=class,proto3" json:"class,omitempty"`
@@ -564,7 +713,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_glia_v1_types_proto_msgTypes[6]
+	mi := &file_glia_v1_types_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -576,7 +725,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_types_proto_msgTypes[6]
+	mi := &file_glia_v1_types_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -589,7 +738,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_glia_v1_types_proto_rawDescGZIP(), []int{6}
+	return file_glia_v1_types_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Evidence) GetClass() string {
@@ -655,7 +804,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_glia_v1_types_proto_msgTypes[7]
+	mi := &file_glia_v1_types_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -667,7 +816,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_types_proto_msgTypes[7]
+	mi := &file_glia_v1_types_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -680,7 +829,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_glia_v1_types_proto_rawDescGZIP(), []int{7}
+	return file_glia_v1_types_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Reason) GetRule() string {
@@ -740,7 +889,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_glia_v1_types_proto_msgTypes[8]
+	mi := &file_glia_v1_types_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +901,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_types_proto_msgTypes[8]
+	mi := &file_glia_v1_types_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +914,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_glia_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_glia_v1_types_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Verdict) GetState() State {
@@ -828,7 +977,7 @@ type DiskStatus struct {
 
 func (x *DiskStatus) Reset() {
 	*x = DiskStatus{}
-	mi := &file_glia_v1_types_proto_msgTypes[9]
+	mi := &file_glia_v1_types_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +989,7 @@ func (x *DiskStatus) String() string {
 func (*DiskStatus) ProtoMessage() {}
 
 func (x *DiskStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_types_proto_msgTypes[9]
+	mi := &file_glia_v1_types_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +1002,7 @@ func (x *DiskStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiskStatus.ProtoReflect.Descriptor instead.
 func (*DiskStatus) Descriptor() ([]byte, []int) {
-	return file_glia_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_glia_v1_types_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DiskStatus) GetDisk() *Disk {
@@ -910,7 +1059,23 @@ const file_glia_v1_types_proto_rawDesc = "" +
 	"\x06Holder\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x0e\n" +
-	"\x02on\x18\x03 \x01(\tR\x02on\"\x9d\x02\n" +
+	"\x02on\x18\x03 \x01(\tR\x02on\"\xaf\x02\n" +
+	"\x03Osd\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x05R\x02id\x12\x12\n" +
+	"\x04uuid\x18\x02 \x01(\tR\x04uuid\x12\x18\n" +
+	"\acluster\x18\x03 \x01(\tR\acluster\x12\x12\n" +
+	"\x04role\x18\x04 \x01(\tR\x04role\x12\x12\n" +
+	"\x04mode\x18\x05 \x01(\tR\x04mode\x12\x16\n" +
+	"\x06device\x18\x06 \x01(\tR\x06device\x12\x14\n" +
+	"\x05class\x18\a \x01(\tR\x05class\x12\x1c\n" +
+	"\tencrypted\x18\b \x01(\bR\tencrypted\x12\x0e\n" +
+	"\x02db\x18\t \x01(\tR\x02db\x12\x1b\n" +
+	"\tdb_serial\x18\n" +
+	" \x01(\tR\bdbSerial\x12\x10\n" +
+	"\x03wal\x18\v \x01(\tR\x03wal\x12\x1d\n" +
+	"\n" +
+	"wal_serial\x18\f \x01(\tR\twalSerial\x12\x18\n" +
+	"\aunknown\x18\r \x01(\tR\aunknown\"\xbf\x02\n" +
 	"\x04Disk\x12-\n" +
 	"\bidentity\x18\x01 \x01(\v2\x11.glia.v1.IdentityR\bidentity\x12-\n" +
 	"\blocation\x18\x02 \x01(\v2\x11.glia.v1.LocationR\blocation\x122\n" +
@@ -920,7 +1085,8 @@ const file_glia_v1_types_proto_rawDesc = "" +
 	"\aholders\x18\x04 \x03(\v2\x0f.glia.v1.HolderR\aholders\x12&\n" +
 	"\x06mounts\x18\x05 \x03(\v2\x0e.glia.v1.MountR\x06mounts\x12\x12\n" +
 	"\x04swap\x18\x06 \x03(\tR\x04swap\x12\x1c\n" +
-	"\tprotected\x18\a \x01(\tR\tprotected\"\xc0\x01\n" +
+	"\tprotected\x18\a \x01(\tR\tprotected\x12 \n" +
+	"\x04osds\x18\b \x03(\v2\f.glia.v1.OsdR\x04osds\"\xc0\x01\n" +
 	"\bEvidence\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\tR\x05class\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x12\n" +
@@ -974,7 +1140,7 @@ func file_glia_v1_types_proto_rawDescGZIP() []byte {
 }
 
 var file_glia_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_glia_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_glia_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_glia_v1_types_proto_goTypes = []any{
 	(State)(0),                    // 0: glia.v1.State
 	(*Identity)(nil),              // 1: glia.v1.Identity
@@ -982,12 +1148,13 @@ var file_glia_v1_types_proto_goTypes = []any{
 	(*Mount)(nil),                 // 3: glia.v1.Mount
 	(*Partition)(nil),             // 4: glia.v1.Partition
 	(*Holder)(nil),                // 5: glia.v1.Holder
-	(*Disk)(nil),                  // 6: glia.v1.Disk
-	(*Evidence)(nil),              // 7: glia.v1.Evidence
-	(*Reason)(nil),                // 8: glia.v1.Reason
-	(*Verdict)(nil),               // 9: glia.v1.Verdict
-	(*DiskStatus)(nil),            // 10: glia.v1.DiskStatus
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*Osd)(nil),                   // 6: glia.v1.Osd
+	(*Disk)(nil),                  // 7: glia.v1.Disk
+	(*Evidence)(nil),              // 8: glia.v1.Evidence
+	(*Reason)(nil),                // 9: glia.v1.Reason
+	(*Verdict)(nil),               // 10: glia.v1.Verdict
+	(*DiskStatus)(nil),            // 11: glia.v1.DiskStatus
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
 }
 var file_glia_v1_types_proto_depIdxs = []int32{
 	1,  // 0: glia.v1.Disk.identity:type_name -> glia.v1.Identity
@@ -995,22 +1162,23 @@ var file_glia_v1_types_proto_depIdxs = []int32{
 	4,  // 2: glia.v1.Disk.partitions:type_name -> glia.v1.Partition
 	5,  // 3: glia.v1.Disk.holders:type_name -> glia.v1.Holder
 	3,  // 4: glia.v1.Disk.mounts:type_name -> glia.v1.Mount
-	11, // 5: glia.v1.Evidence.at:type_name -> google.protobuf.Timestamp
-	0,  // 6: glia.v1.Reason.state:type_name -> glia.v1.State
-	7,  // 7: glia.v1.Reason.evidence:type_name -> glia.v1.Evidence
-	11, // 8: glia.v1.Reason.since:type_name -> google.protobuf.Timestamp
-	0,  // 9: glia.v1.Verdict.state:type_name -> glia.v1.State
-	8,  // 10: glia.v1.Verdict.reasons:type_name -> glia.v1.Reason
-	11, // 11: glia.v1.Verdict.observed_at:type_name -> google.protobuf.Timestamp
-	11, // 12: glia.v1.Verdict.expires_at:type_name -> google.protobuf.Timestamp
-	6,  // 13: glia.v1.DiskStatus.disk:type_name -> glia.v1.Disk
-	9,  // 14: glia.v1.DiskStatus.verdict:type_name -> glia.v1.Verdict
-	7,  // 15: glia.v1.DiskStatus.evidence:type_name -> glia.v1.Evidence
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	6,  // 5: glia.v1.Disk.osds:type_name -> glia.v1.Osd
+	12, // 6: glia.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	0,  // 7: glia.v1.Reason.state:type_name -> glia.v1.State
+	8,  // 8: glia.v1.Reason.evidence:type_name -> glia.v1.Evidence
+	12, // 9: glia.v1.Reason.since:type_name -> google.protobuf.Timestamp
+	0,  // 10: glia.v1.Verdict.state:type_name -> glia.v1.State
+	9,  // 11: glia.v1.Verdict.reasons:type_name -> glia.v1.Reason
+	12, // 12: glia.v1.Verdict.observed_at:type_name -> google.protobuf.Timestamp
+	12, // 13: glia.v1.Verdict.expires_at:type_name -> google.protobuf.Timestamp
+	7,  // 14: glia.v1.DiskStatus.disk:type_name -> glia.v1.Disk
+	10, // 15: glia.v1.DiskStatus.verdict:type_name -> glia.v1.Verdict
+	8,  // 16: glia.v1.DiskStatus.evidence:type_name -> glia.v1.Evidence
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_glia_v1_types_proto_init() }
@@ -1024,7 +1192,7 @@ func file_glia_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_glia_v1_types_proto_rawDesc), len(file_glia_v1_types_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,45 @@
+package glia
+
+// OSDRole is what a device is to a Ceph OSD.
+type OSDRole string
+
+// The roles of BlueStore's devices.
+const (
+	RoleBlock OSDRole = "block"
+	RoleDB    OSDRole = "db"
+	RoleWAL   OSDRole = "wal"
+)
+
+// OSDMode is how ceph-volume has laid the OSD out.
+type OSDMode string
+
+// The modes of ceph-volume. They are not mixed: an OSD is made again in the mode that it had.
+const (
+	ModeRaw OSDMode = "raw"
+	ModeLVM OSDMode = "lvm"
+)
+
+// OSD is one Ceph OSD that has a device on a disk, as the disk itself tells it (BlueStore's label,
+// ceph-volume's LVM tags), without asking the cluster.
+type OSD struct {
+	ID      int     `json:"id"`
+	UUID    string  `json:"uuid"`    // of the OSD, its fsid
+	Cluster string  `json:"cluster"` // fsid of the cluster
+	Role    OSDRole `json:"role"`    // of this disk for the OSD
+	Mode    OSDMode `json:"mode"`
+	Device  string  `json:"device"`          // where it is on this disk: kernel name, or VG/LV
+	Class   string  `json:"class,omitempty"` // CRUSH device class in the LVM tags; empty: not told
+
+	Encrypted bool `json:"encrypted,omitempty"` // dmcrypt
+
+	// DB and WAL are where the other parts of a block device's OSD are: VG/LV, or a device by its
+	// stable name; DBSerial and WALSerial are the disks under them. All are empty when the part is on
+	// the block device itself, or when this disk has not got the role block.
+	DB        string `json:"db,omitempty"`
+	DBSerial  string `json:"db_serial,omitempty"`
+	WAL       string `json:"wal,omitempty"`
+	WALSerial string `json:"wal_serial,omitempty"`
+
+	// Unknown says what could not be read of the OSD; it is never repaired by glia then.
+	Unknown string `json:"unknown,omitempty"`
+}
