@@ -10,6 +10,7 @@ type metrics struct {
 	duration prometheus.Histogram
 	timeouts prometheus.Counter
 	hung     prometheus.Gauge
+	lost     prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -17,9 +18,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "glia_probe_duration_seconds", Help: "Time that one probe of one disk took.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 9)}),
 		timeouts: prometheus.NewCounter(prometheus.CounterOpts{Name: "glia_probe_timeouts_total", Help: "Probes that did not return before their deadline."}),
 		hung:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "glia_probe_hung", Help: "Disks whose probe has not returned from the kernel."}),
+		lost:     prometheus.NewCounter(prometheus.CounterOpts{Name: "glia_uevents_lost_total", Help: "Times that the kernel had to drop events of devices; each was followed by a scan."}),
 	}
 	if r != nil {
-		r.MustRegister(m.duration, m.timeouts, m.hung)
+		r.MustRegister(m.duration, m.timeouts, m.hung, m.lost)
 	}
 	return m
 }

@@ -67,6 +67,7 @@ type Options struct {
 	Hand      Hand // nil: orders are refused
 	Announcer Announcer
 	Labels    Labels // nil: what the inventory says is all
+	Events    Events // nil: only scans notice disks that come and go
 	Rules     judge.RuleSet
 
 	Interval time.Duration // between two probes of a disk
@@ -76,9 +77,6 @@ type Options struct {
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 }
-
-// scanEvery bounds how long a disk that was pulled or put in goes unnoticed. A scan reads sysfs only.
-const scanEvery = 5 * time.Second
 
 // saveEvery bounds what a crash loses of the counts. Verdicts that change are saved at once.
 const saveEvery = 30 * time.Second
@@ -91,8 +89,9 @@ type Nerve struct {
 	changed chan struct{} // something that is announced or saved may have changed
 
 	mu         sync.Mutex
-	life       context.Context   // of Run, in which the workers live; nil before
-	disks      map[string]*entry // by serial
+	life       context.Context      // of Run, in which the workers live; nil before
+	disks      map[string]*entry    // by serial
+	told       map[string]time.Time // when an event was about a kernel name
 	generation uint64
 	announced  glia.Announcement
 	scanErr    string // of the newest scan
@@ -115,7 +114,7 @@ type entry struct {
 // New makes a nerve with what the state file says of former runs. A state file that can not be read
 // is an error, because without it verdicts would silently begin anew.
 func New(o Options) (*Nerve, error) {
-	n := &Nerve{Options: o, metrics: newMetrics(o.Registry), rescan: make(chan struct{}, 1), changed: make(chan struct{}, 1), disks: map[string]*entry{}}
+	n := &Nerve{Options: o, metrics: newMetrics(o.Registry), rescan: make(chan struct{}, 1), changed: make(chan struct{}, 1), disks: map[string]*entry{}, told: map[string]time.Time{}}
 	if err := n.load(); err != nil {
 		return nil, fmt.Errorf("read the state of former runs: %w; move the file away to start without it", err)
 	}
@@ -131,19 +130,20 @@ func (n *Nerve) Run(ctx context.Context) error {
 	n.mu.Unlock()
 	n.look(ctx)
 	g.Go(func() error { n.scanLoop(ctx); return nil })
+	if n.Events != nil {
+		g.Go(func() error { n.listen(ctx); return nil })
+	}
 	g.Go(func() error { n.firstRound(ctx); n.announceLoop(ctx); return nil })
 	g.Go(func() error { n.saveLoop(ctx); return nil })
 	return g.Wait()
 }
 
 func (n *Nerve) scanLoop(ctx context.Context) {
-	t := time.NewTicker(n.scanInterval())
-	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.C:
+		case <-time.After(n.nextScan()):
 		case <-n.rescan:
 		}
 		n.look(ctx)
@@ -167,10 +167,6 @@ func (n *Nerve) look(ctx context.Context) {
 		n.Log.Error("inventory can not be read", "error", err)
 	}
 }
-
-// scanInterval is the time between two scans. A disk that is not seen for so long is missing: one scan
-// without it may have met a reset of its link.
-func (n *Nerve) scanInterval() time.Duration { return min(scanEvery, n.Interval) }
 
 // Rescan makes the nerve read the inventory now.
 func (n *Nerve) Rescan() { poke(n.rescan) }
@@ -254,7 +250,7 @@ func (n *Nerve) missed(serial string, e *entry, now time.Time) {
 	if e.gone.IsZero() {
 		e.gone = now
 	}
-	if !e.missing && now.Sub(e.gone) < n.scanInterval() {
+	if !e.missing && now.Sub(e.gone) < n.patience(e) {
 		return
 	}
 	e.missing = true

@@ -14,6 +14,7 @@ import (
 	"glia/nerve"
 	"glia/nerve/disk"
 	"glia/nerve/disk/probe"
+	"glia/nerve/disk/uevent"
 	"glia/nerve/hand"
 	"glia/nerve/judge"
 )
@@ -24,6 +25,7 @@ type NerveParts struct {
 	Inventory nerve.Inventory
 	Prober    nerve.Prober
 	Hand      nerve.Hand
+	Events    nerve.Events
 	Started   func() // called once the nerve serves
 }
 
@@ -37,6 +39,13 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		return err
 	}
 	if parts.Inventory == nil {
+		// Without events the scans notice what comes and goes, only later.
+		if l, err := uevent.Listen(); err != nil {
+			log.Warn("no events from the kernel; disks that come and go are noticed by scans alone", "error", err)
+		} else {
+			defer func() { _ = l.Close() }()
+			parts.Events = l
+		}
 		parts.Inventory = inventory{&disk.Source{Host: c.Host, Loop: c.Inventory.Loop, Ignore: c.Inventory.Ignore}}
 	}
 	if parts.Prober == nil {
@@ -64,7 +73,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 	rules.Fall, rules.Rise = c.Judge.Fall, c.Judge.Rise
 	o := nerve.Options{
 		Host: c.Host, API: s.advertise(c.API), StateFile: filepath.Join(c.StateDir, "disks.json"),
-		Inventory: parts.Inventory, Prober: parts.Prober, Hand: parts.Hand, Announcer: agent, Labels: nerve.SuperblockLabels, Rules: rules,
+		Inventory: parts.Inventory, Prober: parts.Prober, Hand: parts.Hand, Announcer: agent, Labels: nerve.SuperblockLabels, Events: parts.Events, Rules: rules,
 		Interval: time.Duration(c.Probe.Interval), Deadline: time.Duration(c.Probe.Deadline), Expiry: time.Duration(c.Probe.Expiry), Log: log, Registry: s.reg,
 	}
 	if s.tls != nil {
