@@ -57,7 +57,8 @@ type Options struct {
 	Simulated bool      // directories even where loop devices are possible
 	Out       io.Writer // what a person reads
 
-	noRepairer bool // a test runs its own
+	noRepairer bool                // a test runs its own
+	tune       func(*config.Nerve) // a test changes the nerves; nil: it does not
 }
 
 // DefaultDir is where a demo has its disks and files.
@@ -216,6 +217,9 @@ func (d *demo) nerveConfig(host, addr, prefix string) config.Nerve {
 	c.Probe.Interval, c.Probe.Deadline, c.Probe.Expiry = config.Duration(time.Second), config.Duration(5*time.Second), config.Duration(time.Minute)
 	c.Probe.Write, c.Probe.Smart = true, false
 	c.Inventory.Loop, c.Inventory.Ignore = d.stage.globs(host), []string{"[^l]*"}
+	if d.tune != nil {
+		d.tune(&c)
+	}
 	c.Resolve(host)
 	return c
 }

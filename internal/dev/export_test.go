@@ -2,6 +2,7 @@ package dev
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"golang.org/x/sync/errgroup"
@@ -32,3 +33,12 @@ func (f Fleet) RepairerConfig() (config.Repairer, string) {
 
 // Sweep removes everything of the fleet.
 func (f Fleet) Sweep() error { return sweep(f.d.Dir) }
+
+// WithDefaultPace makes the nerves probe as seldom as they do without a configuration.
+func WithDefaultPace(o Options) Options {
+	o.tune = func(c *config.Nerve) { c.Probe.Interval = config.DefaultNerve().Probe.Interval }
+	return o
+}
+
+// Nerve is the URL of a host's nerve.
+func (f Fleet) Nerve(n int) string { return fmt.Sprintf("http://%s.%d:7411", f.d.Net, 10+n) }
