@@ -50,12 +50,12 @@ func (b *bench) runWith(t *testing.T, dir string, e nerve.Events, log *slog.Logg
 func TestNerve_AnnouncesADiskThatTheKernelToldOfWithinASecond(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		name    string
-		before  *uevent.Batch // told long before the pull
-		batch   *uevent.Batch // told with the pull
-		back    time.Duration // when the disk is there again; 0 is never
-		least   time.Duration // until the disk is announced as missing
-		most    time.Duration // 0 is never
+		name   string
+		before *uevent.Batch // told long before the pull
+		batch  *uevent.Batch // told with the pull
+		back   time.Duration // when the disk is there again; 0 is never
+		least  time.Duration // until the disk is announced as missing
+		most   time.Duration // 0 is never
 	}{
 		{"pulled", nil, &uevent.Batch{Names: []string{"sd2"}}, 0, 500 * time.Millisecond, time.Second},
 		{"pulled, and the kernel had to drop the event", nil, &uevent.Batch{Lost: true}, 0, 5 * time.Second, 6 * time.Second},
