@@ -2,6 +2,7 @@
 # make test   installs what the tests need and runs all of them
 # make build  puts nerve, synapse, repairer and glia into bin/
 # make test-kill  kills the repairer at every instant of a repair; KILL_AT=17:after repeats one of them
+# make test-registry  runs the contract of the registries over all of them, with real servers that it breaks
 # make bench  prints the figures that the project answers for, as ratios against a peer in the same run
 # make lint   runs the linters
 # make sim    plays SEEDS simulated lives of a fleet (default 200) with the real repairer
@@ -13,7 +14,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  = -s -w -X glia.Version=$(VERSION)
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: all build demo test test-kill vet bench lint generate deps deps-demo fuzz sim mutants clean
+.PHONY: all build demo test test-kill test-registry vet bench lint generate deps deps-demo fuzz sim mutants clean
 
 all: build
 
@@ -35,6 +36,9 @@ test: deps vet
 
 test-kill:
 	KILL_ALL=1 KILL_AT=$(KILL_AT) $(GO) test -count=1 -timeout 10m -v -run Killed ./internal/kill
+
+test-registry: deps
+	$(GO) test -race -count=1 -timeout 10m ./registry/...
 
 vet:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }

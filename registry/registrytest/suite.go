@@ -84,6 +84,27 @@ func Await(t *testing.T, w registry.Watcher, what string, want func([]glia.Membe
 	}
 }
 
+// AwaitError waits until the watcher does not vouch for its members any more.
+func AwaitError(t *testing.T, w registry.Watcher, what string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond) // not every way in which a registry goes away comes with a signal
+	defer tick.Stop()
+	for {
+		_, err := w.Members(ctx)
+		if err != nil && ctx.Err() == nil {
+			t.Logf("%s: %v", what, err)
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%s: not noticed within %v", what, Patience)
+		}
+	}
+}
+
 func shows(wants ...glia.Member) func([]glia.Member) bool {
 	return func(got []glia.Member) bool { return reflect.DeepEqual(got, wants) }
 }

@@ -1,0 +1,57 @@
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// consulHome is where install.sh unpacks Consul: no package of Debian 12 has it.
+const consulHome = "/opt/glia-testbed/consul/usr/bin/consul"
+
+// Consul starts a server of its own datacenter, with sessions as short as one second. The text is a piece of
+// configuration in HCL. The test is skipped when Consul is not installed.
+func Consul(t testing.TB, hcl string) *Server {
+	t.Helper()
+	binary, err := exec.LookPath("consul")
+	if err != nil {
+		binary, err = consulHome, need(consulHome)
+	}
+	if err != nil {
+		t.Skipf("Consul: %v", err)
+	}
+	dir := t.TempDir()
+	port := freePort(t)
+	s := &Server{Addr: local(port), log: filepath.Join(dir, "log"), argv: []string{
+		binary, "agent", "-server", "-bootstrap", "-data-dir=" + filepath.Join(dir, "data"), "-bind=127.0.0.1", "-client=127.0.0.1", "-node=testbed", "-datacenter=lab",
+		fmt.Sprintf("-http-port=%d", port), fmt.Sprintf("-server-port=%d", freePort(t)), fmt.Sprintf("-serf-lan-port=%d", freePort(t)),
+		"-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-log-level=warn",
+		"-hcl", `disable_update_check = true performance { raft_multiplier = 1 } session_ttl_min = "1s" limits { http_max_conns_per_client = 10000 }`, "-hcl", hcl,
+	}}
+	s.ready = func(ctx context.Context) error { return consulLeads(ctx, s.Addr) }
+	s.cleanup(t)
+	s.Start(t)
+	return s
+}
+
+// consulLeads returns nil once the server has a leader; before, the first requests would fail.
+func consulLeads(ctx context.Context, addr string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/v1/status/leader", nil)
+	if err != nil {
+		return err
+	}
+	r, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Body.Close() }()
+	b, err := io.ReadAll(r.Body)
+	if err == nil && (r.StatusCode != http.StatusOK || len(b) < 4) {
+		err = fmt.Errorf("no leader yet: %s", b)
+	}
+	return err
+}

@@ -1,0 +1,116 @@
+package testbed
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+)
+
+// Proxy passes TCP connections on to a server, until it is told to cut or to hang them. It is safe for
+// concurrent use.
+type Proxy struct {
+	Addr string
+
+	target string
+	mu     sync.Mutex
+	cond   *sync.Cond
+	conns  map[net.Conn]struct{}
+	cut    bool
+	hung   bool
+}
+
+// NewProxy listens on loopback until the test ends.
+func NewProxy(t testing.TB, target string) *Proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Proxy{Addr: l.Addr().String(), target: target, conns: map[net.Conn]struct{}{}}
+	p.cond = sync.NewCond(&p.mu)
+	t.Cleanup(func() { _ = l.Close(); p.Cut() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go p.serve(c)
+		}
+	}()
+	return p
+}
+
+// Cut closes all connections and refuses new ones until Heal.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	p.cut, p.hung = true, false
+	for c := range p.conns {
+		_ = c.Close()
+	}
+	p.cond.Broadcast()
+	p.mu.Unlock()
+}
+
+// Hang keeps connections open and passes nothing on, in neither direction, until Heal or Cut.
+func (p *Proxy) Hang() { p.mu.Lock(); p.hung = true; p.mu.Unlock() }
+
+// Heal passes everything on again, also what was held back.
+func (p *Proxy) Heal() {
+	p.mu.Lock()
+	p.cut, p.hung = false, false
+	p.cond.Broadcast()
+	p.mu.Unlock()
+}
+
+func (p *Proxy) serve(c net.Conn) {
+	defer func() { _ = c.Close() }()
+	if !p.add(c) {
+		return
+	}
+	defer p.remove(c)
+	up, err := net.Dial("tcp", p.target)
+	if err != nil {
+		return
+	}
+	defer func() { _ = up.Close() }()
+	if !p.add(up) {
+		return
+	}
+	defer p.remove(up)
+	done := make(chan struct{}, 2)
+	for _, pair := range [][2]net.Conn{{up, c}, {c, up}} {
+		go func() {
+			_, _ = io.Copy(valve{p, pair[0]}, pair[1]) // either end closes both
+			done <- struct{}{}
+		}()
+	}
+	<-done
+}
+
+func (p *Proxy) add(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.cut {
+		p.conns[c] = struct{}{}
+	}
+	return !p.cut
+}
+
+func (p *Proxy) remove(c net.Conn) { p.mu.Lock(); delete(p.conns, c); p.mu.Unlock() }
+
+// valve holds writes back while the proxy hangs.
+type valve struct {
+	p *Proxy
+	w io.Writer
+}
+
+func (v valve) Write(b []byte) (int, error) {
+	v.p.mu.Lock()
+	for v.p.hung {
+		v.p.cond.Wait()
+	}
+	v.p.mu.Unlock()
+	return v.w.Write(b)
+}
