@@ -50,7 +50,8 @@ type StepState struct {
 	Begun    bool      `json:"begun,omitempty"`
 	Done     bool      `json:"done,omitempty"`
 	Attempts int       `json:"attempts,omitempty"` // failed ones since the last unpark
-	Error    string    `json:"error,omitempty"`    // of the last failed attempt
+	Error    string    `json:"error,omitempty"`    // of the last failed attempt, or for what it waits
+	Waits    bool      `json:"waits,omitempty"`    // Error is what it waits for; no attempt has failed since
 	At       time.Time `json:"at"`                 // of the last event of the step
 }
 
@@ -106,6 +107,8 @@ type Case struct {
 	Candidate   string               `json:"candidate,omitempty"` // serial being inspected
 	Replacement *glia.Disk           `json:"replacement,omitempty"`
 	RejoinedAt  time.Time            `json:"rejoined_at"`
+
+	Facts map[string]string `json:"facts,omitempty"` // what the driver has noted for its later steps
 
 	Untold []Notice `json:"untold,omitempty"` // what the ticket must be told still, oldest first
 

@@ -91,6 +91,7 @@ type Engine struct {
 	busy     map[string]bool // cases whose step has not returned
 	status   Status          // of the newest look
 	refused  map[string]uint64
+	progress map[string]string // of the steps under way, by case
 }
 
 // New makes an engine. It does nothing until Run or Tick is called.
@@ -98,7 +99,7 @@ func New(o Options) *Engine {
 	if o.Parallel == 0 {
 		o.Parallel = parallel
 	}
-	return &Engine{Options: o, wake: make(chan struct{}, 1), slots: make(chan struct{}, o.Parallel), busy: map[string]bool{}, refused: map[string]uint64{}}
+	return &Engine{Options: o, wake: make(chan struct{}, 1), slots: make(chan struct{}, o.Parallel), busy: map[string]bool{}, refused: map[string]uint64{}, progress: map[string]string{}}
 }
 
 // Wake makes Run look at everything now, because a person has just said something.

@@ -2,6 +2,7 @@ package repairer
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -24,6 +25,7 @@ const (
 	KindDone       Kind = "done"
 	KindFailed     Kind = "failed"
 	KindWaits      Kind = "waits"    // the step goes on, and the text says for what it waits
+	KindGoesOn     Kind = "goes on"  // the step waits no more
 	KindLeftOut    Kind = "left out" // a step of the undoing that is not possible
 	KindReleased   Kind = "released" // the disk is handed to the person; Present is the baseline
 	KindRemoved    Kind = "removed"
@@ -71,6 +73,8 @@ type Data struct {
 	Output    string        `json:"output,omitempty"`
 	Phase     Phase         `json:"phase,omitempty"` // of the end
 	Outcome   Outcome       `json:"outcome,omitempty"`
+
+	Facts map[string]string `json:"facts,omitempty"` // what a driver must know later
 }
 
 // Apply is the case after the event. It is pure, and the only way in which a case changes.
@@ -116,7 +120,15 @@ func (c *Case) apply(e Event) {
 	case KindBegun:
 		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Begun, s.At = true, e.At })
 	case KindDone:
-		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Done, s.Error, s.At = true, "", e.At })
+		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Done, s.Waits, s.Error, s.At = true, false, "", e.At })
+		if len(d.Facts) > 0 {
+			facts := maps.Clone(c.Facts)
+			if facts == nil {
+				facts = map[string]string{}
+			}
+			maps.Copy(facts, d.Facts)
+			c.Facts = facts
+		}
 		if d.Ticket != "" {
 			c.Ticket = d.Ticket
 		}
@@ -124,9 +136,11 @@ func (c *Case) apply(e Event) {
 			c.Light = d.Output
 		}
 	case KindFailed:
-		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Attempts++; s.Error, s.At = e.Text, e.At })
+		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Attempts++; s.Waits, s.Error, s.At = false, e.Text, e.At })
 	case KindWaits:
-		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Error = e.Text })
+		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Waits, s.Error = true, e.Text })
+	case KindGoesOn:
+		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Waits, s.Error = false, "" })
 	case KindLeftOut:
 		c.Steps = withStep(c.Steps, e.Step, func(s *StepState) { s.Done, s.Error, s.At = true, e.Text, e.At })
 		c.NotRestored = e.Text
@@ -158,7 +172,7 @@ func (c *Case) apply(e Event) {
 		c.Parked, c.Alarm = "", ""
 		steps := map[string]StepState{}
 		for name, s := range c.Steps {
-			s.Attempts, s.Error = 0, ""
+			s.Attempts, s.Waits, s.Error = 0, false, ""
 			steps[name] = s
 		}
 		c.Steps = steps

@@ -44,6 +44,7 @@ const (
 	GateMode       = "mode"
 	GateApproval   = "approval"
 	GateHook       = "hook"
+	GateStorage    = "storage"
 )
 
 // Pause stops new acts in a scope: fleet, domain:NAME, host:NAME or disk:SERIAL.

@@ -28,10 +28,11 @@ func (e *Engine) locate(ctx context.Context, c Case, step string) error {
 		on := step == StepLocateOn
 		output, err := e.light(ctx, c, step, on)
 		last := on || c.Step(step).Attempts+1 >= e.Attempts
+		var running runningError
 		switch {
 		case err == nil:
 			return Data{Output: output}, nil
-		case errors.Is(err, errRunning), errors.Is(err, glia.ErrStaleEpoch), ctx.Err() != nil, !last:
+		case errors.As(err, &running), errors.Is(err, glia.ErrStaleEpoch), ctx.Err() != nil, !last:
 			return Data{}, err
 		case on:
 			return Data{Output: "not switched on: " + brief(err)}, nil
@@ -48,7 +49,7 @@ func (e *Engine) light(ctx context.Context, c Case, step string, on bool) (strin
 	case err != nil:
 		return "", err
 	case r.GetState() == gliav1.OrderState_ORDER_STATE_RUNNING:
-		return "", errRunning
+		return "", runningError{}
 	case r.GetState() != gliav1.OrderState_ORDER_STATE_DONE:
 		return "", fmt.Errorf("locate light of %s: %s", c.Disk.Location.Place(), r.GetReason())
 	}

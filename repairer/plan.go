@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 
 	"glia"
 	gliav1 "glia/api/glia/v1"
@@ -36,6 +37,9 @@ type Order struct {
 	New        bool        `json:"new,omitempty"` // acts on the replacement, not on the old disk
 	Filesystem *Filesystem `json:"filesystem,omitempty"`
 	MinSize    uint64      `json:"min_size,omitempty"`
+
+	OSDs        []glia.OSD `json:"osds,omitempty"`         // as the old disk had them
+	ClusterName string     `json:"cluster_name,omitempty"` // of the Ceph cluster's configuration on the host
 }
 
 // Filesystem is what an order unmounts, makes or mounts.
@@ -83,12 +87,32 @@ func (p Plan) Hash() string {
 	for i := range p.Disk.Partitions {
 		p.Disk.Partitions[i].Name = ""
 	}
+	p.Disk.OSDs = unnamed(p.Disk.OSDs)
+	p.Steps = slices.Clone(p.Steps)
+	for i, s := range p.Steps {
+		if s.Order != nil && s.Order.OSDs != nil {
+			o := *s.Order
+			o.OSDs = unnamed(o.OSDs)
+			p.Steps[i].Order = &o
+		}
+	}
 	b, err := json.Marshal(p)
 	if err != nil {
 		panic("a plan is plain data: " + err.Error())
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:6])
+}
+
+// unnamed are the OSDs without kernel names.
+func unnamed(osds []glia.OSD) []glia.OSD {
+	out := slices.Clone(osds)
+	for i := range out {
+		if out[i].Mode == glia.ModeRaw {
+			out[i].Device = ""
+		}
+	}
+	return out
 }
 
 // stage is the steps of one stage, in order.

@@ -62,16 +62,19 @@ type Hosts interface {
 
 // Act is one call of a driver for one step of a started case.
 type Act struct {
-	Case  Case
-	Step  PlanStep
-	Epoch uint64
+	Case   Case
+	Step   PlanStep
+	Epoch  uint64
+	Others []Case // the other cases of the same driver that are past their gates
 }
 
 // Progress is the answer of a driver.
 type Progress struct {
 	Done     bool
-	Refused  string // a check said no and nothing was changed; a person is needed
-	Text     string
+	Refused  string            // a check said no and nothing was changed; a person is needed
+	Waits    string            // while not done: for what, in words that stay the same while it does; it goes to the log
+	Text     string            // while not done: how far it has come, with figures; shown, and kept nowhere
+	Facts    map[string]string // when done: what later steps must know; they are added to those of the case
 	Commands []string
 	Output   string
 }
@@ -87,6 +90,14 @@ type Driver interface {
 	// Do works on one step until it is done. While it is not, the engine calls it again at each
 	// tick. An error means that this attempt failed and may be repeated later.
 	Do(ctx context.Context, a Act) (Progress, error)
+}
+
+// Gatekeeper is a driver whose storage has a say in when a disk may go.
+type Gatekeeper interface {
+	// Check says what stands in the way of the named step, or of the start of the case if it is empty.
+	// The others are all cases of this driver that are past their gates. It changes nothing. What can
+	// not be known is a refusal. The values of refusals stay the same while the reason does.
+	Check(ctx context.Context, c Case, step string, others []Case) []Refusal
 }
 
 // Ticket is what a tracker knows about one ticket.

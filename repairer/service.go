@@ -70,7 +70,7 @@ func (s *Service) GetStatus(ctx context.Context, _ *connect.Request[gliav1.GetSt
 		r.Hosts = append(r.Hosts, hostSummary(h))
 	}
 	for _, c := range l.cases {
-		r.OpenCases = append(r.OpenCases, caseToProto(c))
+		r.OpenCases = append(r.OpenCases, s.show(c))
 		if c.Alarm != "" {
 			r.Findings = append(r.Findings, c.ID+": "+c.Alarm)
 		} else if c.Parked != "" {
@@ -104,6 +104,15 @@ func hostSummary(h glia.HostView) *gliav1.HostSummary {
 	return out
 }
 
+// show is the case with what is kept nowhere: how far its present step has come.
+func (s *Service) show(c Case) *gliav1.Case {
+	out := caseToProto(c)
+	if !c.Phase.Ended() {
+		out.Progress = s.engine.Progress(c.ID)
+	}
+	return out
+}
+
 // ListCases lists the open cases, or all.
 func (s *Service) ListCases(ctx context.Context, r *connect.Request[gliav1.ListCasesRequest]) (*connect.Response[gliav1.ListCasesResponse], error) {
 	cases, err := s.engine.Store.Cases(ctx, r.Msg.GetAll())
@@ -112,7 +121,7 @@ func (s *Service) ListCases(ctx context.Context, r *connect.Request[gliav1.ListC
 	}
 	out := &gliav1.ListCasesResponse{}
 	for _, c := range cases {
-		out.Cases = append(out.Cases, caseToProto(c))
+		out.Cases = append(out.Cases, s.show(c))
 	}
 	return connect.NewResponse(out), nil
 }
@@ -123,7 +132,7 @@ func (s *Service) GetCase(ctx context.Context, r *connect.Request[gliav1.GetCase
 	if err != nil {
 		return nil, fail(err)
 	}
-	return connect.NewResponse(&gliav1.GetCaseResponse{Case: caseToProto(c), Events: eventsToProto(events)}), nil
+	return connect.NewResponse(&gliav1.GetCaseResponse{Case: s.show(c), Events: eventsToProto(events)}), nil
 }
 
 func (s *Service) caseAndEvents(ctx context.Context, id string, after uint64) (Case, []Event, error) {
@@ -145,7 +154,7 @@ func (s *Service) WatchCase(ctx context.Context, r *connect.Request[gliav1.Watch
 			return fail(err)
 		}
 		if len(events) > 0 || first {
-			if err := stream.Send(&gliav1.WatchCaseResponse{Case: caseToProto(c), Events: eventsToProto(events)}); err != nil {
+			if err := stream.Send(&gliav1.WatchCaseResponse{Case: s.show(c), Events: eventsToProto(events)}); err != nil {
 				return err
 			}
 		}
@@ -196,7 +205,7 @@ func (s *Service) refusals(ctx context.Context, c Case) ([]Refusal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Gates(c, l.facts), nil
+	return append(Gates(c, l.facts), s.engine.gatekeeper(ctx, c, "", l.cases)...), nil
 }
 
 // find looks a disk up in its case, in the fleet view, and last at all nerves.
@@ -253,7 +262,7 @@ func (s *Service) Approve(ctx context.Context, r *connect.Request[gliav1.Approve
 		return nil, fail(err)
 	}
 	s.engine.Wake()
-	return connect.NewResponse(&gliav1.ApproveResponse{Case: caseToProto(c)}), nil
+	return connect.NewResponse(&gliav1.ApproveResponse{Case: s.show(c)}), nil
 }
 
 // Cancel starts the undoing of a case.
@@ -274,7 +283,7 @@ func (s *Service) Cancel(ctx context.Context, r *connect.Request[gliav1.CancelRe
 		return nil, fail(err)
 	}
 	s.engine.Wake()
-	return connect.NewResponse(&gliav1.CancelResponse{Case: caseToProto(c)}), nil
+	return connect.NewResponse(&gliav1.CancelResponse{Case: s.show(c)}), nil
 }
 
 // Unpark lets a parked or halted case try again. What is on the host now becomes what a wrong pull is
@@ -312,7 +321,7 @@ func (s *Service) Unpark(ctx context.Context, r *connect.Request[gliav1.UnparkRe
 		return nil, fail(err)
 	}
 	s.engine.Wake()
-	return connect.NewResponse(&gliav1.UnparkResponse{Case: caseToProto(c)}), nil
+	return connect.NewResponse(&gliav1.UnparkResponse{Case: s.show(c)}), nil
 }
 
 // Explain answers why a disk is in the state that it is in, and why it is repaired or not.
@@ -324,7 +333,7 @@ func (s *Service) Explain(ctx context.Context, r *connect.Request[gliav1.Explain
 	out := &gliav1.ExplainResponse{Disk: api.DiskStatusToProto(d)}
 	var refusals []Refusal
 	if c.ID != "" {
-		out.Case = caseToProto(c)
+		out.Case = s.show(c)
 		if !c.Phase.Ended() {
 			if refusals, err = s.refusals(ctx, c); err != nil {
 				return nil, fail(err)
@@ -333,6 +342,9 @@ func (s *Service) Explain(ctx context.Context, r *connect.Request[gliav1.Explain
 	}
 	out.Refusals = refusalsToProto(refusals)
 	out.Lines = explain(d, c, s.engine.States, s.engine.Now())
+	if p := out.GetCase().GetProgress(); p != "" {
+		out.Lines = append(out.Lines, "Progress: "+p+".")
+	}
 	return connect.NewResponse(out), nil
 }
 

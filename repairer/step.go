@@ -52,6 +52,9 @@ func (e *Engine) prepare(ctx context.Context, c Case, l *snapshot) error {
 	if refusals := Gates(c, l.facts); len(refusals) > 0 {
 		return e.hold(ctx, c, refusals)
 	}
+	if refusals := e.gatekeeper(ctx, c, "", l.cases); len(refusals) > 0 {
+		return e.hold(ctx, c, refusals)
+	}
 	answer := e.ask(ctx, c)
 	if r := gateHook(c, Facts{Hook: answer}); r != nil {
 		return e.hold(ctx, c, []Refusal{*r})
@@ -94,6 +97,9 @@ func (e *Engine) start(ctx context.Context, c Case, answer Answer) error {
 		return nil // the hook has agreed to another plan; it is asked anew at the next tick
 	}
 	if refusals := Gates(c, l.facts); len(refusals) > 0 {
+		return e.hold(ctx, c, refusals)
+	}
+	if refusals := e.gatekeeper(ctx, c, "", l.cases); len(refusals) > 0 {
 		return e.hold(ctx, c, refusals)
 	}
 	why := "all gates agree"
@@ -175,7 +181,7 @@ func (e *Engine) hold(ctx context.Context, c Case, refusals []Refusal) error {
 func (e *Engine) carryOn(ctx context.Context, c Case) error {
 	for _, stage := range []Stage{StageDrain, StageRelease} {
 		if s, ok := nextOf(c, stage); ok {
-			return e.act(ctx, c, s.Name, func(c Case) (Data, error) { return e.drive(ctx, c, s) })
+			return e.drive(ctx, c, s)
 		}
 	}
 	switch {
@@ -189,7 +195,7 @@ func (e *Engine) carryOn(ctx context.Context, c Case) error {
 		return e.awaitReplacement(ctx, c)
 	}
 	if s, ok := nextOf(c, StageRejoin); ok {
-		return e.act(ctx, c, s.Name, func(c Case) (Data, error) { return e.drive(ctx, c, s) })
+		return e.drive(ctx, c, s)
 	}
 	if c.RejoinedAt.IsZero() {
 		_, err := e.record(ctx, c, KindRejoined, "", c.Replacement.Serial()+" has rejoined", Data{})
@@ -224,8 +230,10 @@ type refusedError struct{ reason string }
 
 func (r refusedError) Error() string { return "refused: " + r.reason }
 
-// errRunning says that a step goes on and nothing is to be recorded.
-var errRunning = errors.New("still running")
+// runningError says that a step goes on.
+type runningError struct{ Progress }
+
+func (runningError) Error() string { return "still running" }
 
 // act does one step: begun is in the log before it, done or failed after it.
 func (e *Engine) act(ctx context.Context, c Case, name string, do func(Case) (Data, error)) error {
@@ -245,9 +253,10 @@ func (e *Engine) act(ctx context.Context, c Case, name string, do func(Case) (Da
 	data, err := do(c)
 	var refused refusedError
 	var unfit *UnfitError
+	var running runningError
 	switch {
-	case errors.Is(err, errRunning):
-		return e.overdue(ctx, c, name)
+	case errors.As(err, &running):
+		return e.underWay(ctx, c, name, running.Progress)
 	case errors.Is(err, glia.ErrStaleEpoch), ctx.Err() != nil:
 		return err
 	case errors.As(err, &unfit) && c.Replacement != nil:
@@ -278,13 +287,22 @@ func (e *Engine) outOfReach(ctx context.Context, c Case, name string, cause erro
 	return err
 }
 
-// overdue reports, once, a step that runs for very long. It is left running.
-func (e *Engine) overdue(ctx context.Context, c Case, name string) error {
+// underWay notes, once each, for what a step waits and that it goes on again. A step that tells nothing
+// of itself is reported when it runs for very long. It is left running.
+func (e *Engine) underWay(ctx context.Context, c Case, name string, p Progress) error {
+	e.tellProgress(c.ID, p.Text)
 	s := c.Step(name)
-	if e.Overdue <= 0 || s.Error != "" || e.Now().Sub(s.At) < e.Overdue {
-		return nil
+	waits := p.Waits
+	if waits == "" && p.Text == "" && e.Overdue > 0 && e.Now().Sub(s.At) >= e.Overdue && (s.Error == "" || s.Waits) {
+		waits = fmt.Sprintf("still running after %s", e.Overdue)
 	}
-	_, err := e.record(ctx, c, KindWaits, name, fmt.Sprintf("still running after %s", e.Overdue), Data{})
+	var err error
+	switch {
+	case waits != "" && (waits != s.Error || !s.Waits):
+		_, err = e.record(ctx, c, KindWaits, name, waits, Data{})
+	case waits == "" && s.Waits:
+		_, err = e.record(ctx, c, KindGoesOn, name, name+": goes on", Data{})
+	}
 	return err
 }
 
@@ -310,29 +328,6 @@ func (e *Engine) giveUp(ctx context.Context, c Case, name, text string) error {
 	}
 	_, err := e.record(ctx, c, KindParked, name, text+"; mend it, then glia unpark "+c.ID, Data{})
 	return err
-}
-
-// drive lets the storage driver work on one step of the plan.
-func (e *Engine) drive(ctx context.Context, c Case, s PlanStep) (Data, error) {
-	p, err := e.Drivers[c.Plan.driverName(e)].Do(ctx, Act{Case: c, Step: s, Epoch: e.Store.Epoch()})
-	switch {
-	case err != nil:
-		return Data{}, err
-	case p.Refused != "":
-		return Data{}, refusedError{p.Refused}
-	case !p.Done:
-		return Data{}, errRunning
-	}
-	return Data{Commands: p.Commands, Output: p.Output}, nil
-}
-
-// driverName finds the key of the plan's driver in the engine's table, where the default has the
-// name "".
-func (p Plan) driverName(e *Engine) string {
-	if _, ok := e.Drivers[p.Driver]; ok {
-		return p.Driver
-	}
-	return ""
 }
 
 // brief is an error for a line of the log.

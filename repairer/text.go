@@ -27,6 +27,9 @@ func ticketBody(c Case) string {
 	for _, m := range c.Disk.Mounts {
 		fmt.Fprintf(&b, "Was used:  %s (%s)\n", m.Target, m.FSType)
 	}
+	for _, o := range c.Disk.OSDs {
+		fmt.Fprintf(&b, "Was used:  osd.%d (%s)\n", o.ID, o.Role)
+	}
 	if c.Light != "" {
 		fmt.Fprintf(&b, "Light:     %s\n", c.Light)
 	}

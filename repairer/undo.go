@@ -24,7 +24,7 @@ func Cancellable(c Case) string {
 func (e *Engine) undo(ctx context.Context, c Case) error {
 	if c.Started && (anyBegun(c, StageDrain) || anyBegun(c, StageRelease)) {
 		if s, ok := nextOf(c, StageRestore); ok {
-			return e.act(ctx, c, s.Name, func(c Case) (Data, error) { return e.drive(ctx, c, s) })
+			return e.act(ctx, c, s.Name, func(c Case) (Data, error) { return e.do(ctx, c, s) })
 		}
 	}
 	if lit(c) {

@@ -29,7 +29,8 @@ type repairCase struct {
 	Verdict     *verdict  `json:"verdict,omitempty"` // what the case rests on, as it was then
 	Plan        *plan     `json:"plan,omitempty"`    // only where one case is shown
 	Refusals    []refusal `json:"refusals"`
-	Outcome     string    `json:"outcome,omitempty"` // bad, false-alarm or wrong-disk, as somebody told
+	Progress    string    `json:"progress,omitempty"` // how far the present step has come, with figures
+	Outcome     string    `json:"outcome,omitempty"`  // bad, false-alarm or wrong-disk, as somebody told
 }
 
 // ended says that nothing more will happen in the case.
@@ -80,7 +81,7 @@ func caseFrom(c *gliav1.Case) repairCase {
 		ID: c.GetId(), Phase: c.GetPhase(), Mode: c.GetMode(), Serial: c.GetSerial(), Host: c.GetHost(),
 		Place: c.GetPlace(), WaitingFor: c.GetWaitingFor(), Alarm: c.GetAlarm(), Ticket: c.GetTicket(),
 		Replacement: c.GetReplacement(), OpenedAt: api.TimeFromProto(c.GetOpenedAt()), UpdatedAt: api.TimeFromProto(c.GetUpdatedAt()),
-		ClosedAt: api.TimeFromProto(c.GetClosedAt()), Refusals: refusalsFrom(c.GetRefusals()), Outcome: c.GetOutcome(),
+		ClosedAt: api.TimeFromProto(c.GetClosedAt()), Refusals: refusalsFrom(c.GetRefusals()), Outcome: c.GetOutcome(), Progress: c.GetProgress(),
 	}
 	if c.GetVerdict() != nil {
 		v := verdict(api.VerdictFromProto(c.GetVerdict()))
@@ -128,6 +129,7 @@ func (c repairCase) header(w io.Writer, now time.Time) {
 		[2]string{"case", c.ID},
 		[2]string{"phase", c.Phase},
 		[2]string{"waiting for", c.WaitingFor},
+		[2]string{"progress", c.Progress},
 		[2]string{"alarm", c.Alarm},
 		[2]string{"disk", caseDisk(c)},
 		[2]string{"replacement", c.Replacement},
@@ -158,6 +160,9 @@ func writeCases(w io.Writer, cases []repairCase, now time.Time) {
 	var rows [][]string
 	for _, c := range cases {
 		waiting := c.WaitingFor
+		if waiting == "" {
+			waiting = c.Progress
+		}
 		if c.Alarm != "" {
 			waiting = "ALARM: " + c.Alarm
 		}

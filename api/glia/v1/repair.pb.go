@@ -369,7 +369,8 @@ type Case struct {
 	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	ClosedAt      *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=closed_at,json=closedAt,proto3" json:"closed_at,omitempty"`
 	Refusals      []*Refusal             `protobuf:"bytes,17,rep,name=refusals,proto3" json:"refusals,omitempty"`
-	Outcome       string                 `protobuf:"bytes,18,opt,name=outcome,proto3" json:"outcome,omitempty"` // bad, false-alarm, wrong-disk; empty: not recorded
+	Outcome       string                 `protobuf:"bytes,18,opt,name=outcome,proto3" json:"outcome,omitempty"`   // bad, false-alarm, wrong-disk; empty: not recorded
+	Progress      string                 `protobuf:"bytes,19,opt,name=progress,proto3" json:"progress,omitempty"` // how far the present step has come, with figures; empty: it does not tell
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -526,6 +527,13 @@ func (x *Case) GetRefusals() []*Refusal {
 func (x *Case) GetOutcome() string {
 	if x != nil {
 		return x.Outcome
+	}
+	return ""
+}
+
+func (x *Case) GetProgress() string {
+	if x != nil {
+		return x.Progress
 	}
 	return ""
 }
@@ -3025,7 +3033,7 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\x04disk\x18\x04 \x01(\v2\r.glia.v1.DiskR\x04disk\x12'\n" +
 	"\x05steps\x18\x05 \x03(\v2\x11.glia.v1.PlanStepR\x05steps\x12\x1a\n" +
 	"\bwarnings\x18\x06 \x03(\tR\bwarnings\x12\x1a\n" +
-	"\bobstacle\x18\a \x01(\tR\bobstacle\"\xda\x04\n" +
+	"\bobstacle\x18\a \x01(\tR\bobstacle\"\xf6\x04\n" +
 	"\x04Case\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x12\n" +
@@ -3047,7 +3055,8 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"updated_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x127\n" +
 	"\tclosed_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\bclosedAt\x12,\n" +
 	"\brefusals\x18\x11 \x03(\v2\x10.glia.v1.RefusalR\brefusals\x12\x18\n" +
-	"\aoutcome\x18\x12 \x01(\tR\aoutcome\"\xc4\x01\n" +
+	"\aoutcome\x18\x12 \x01(\tR\aoutcome\x12\x1a\n" +
+	"\bprogress\x18\x13 \x01(\tR\bprogress\"\xc4\x01\n" +
 	"\n" +
 	"PauseEntry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
