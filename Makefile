@@ -3,6 +3,7 @@
 # make build  puts nerve, synapse, repairer and glia into bin/
 # make test-kill  kills the repairer at every instant of a repair; KILL_AT=17:after repeats one of them
 # make test-registry  runs the contract of the registries over all of them, with real servers that it breaks
+# make test-ceph  runs the tests that need a real Ceph cluster, which they start themselves
 # make bench  prints the figures that the project answers for, as ratios against a peer in the same run
 # make lint   runs the linters
 # make sim    plays SEEDS simulated lives of a fleet (default 200) with the real repairer
@@ -14,7 +15,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  = -s -w -X glia.Version=$(VERSION)
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: all build demo test test-kill test-registry vet bench lint generate deps deps-demo fuzz sim mutants clean
+.PHONY: all build demo test test-kill test-registry test-ceph vet bench lint generate deps deps-demo fuzz sim mutants clean
 
 all: build
 
@@ -39,6 +40,11 @@ test-kill:
 
 test-registry: deps
 	$(GO) test -race -count=1 -timeout 10m ./registry/...
+
+# Installs Ceph first (60 MB). Needs root.
+test-ceph:
+	@sh internal/testbed/install.sh ceph
+	$(GO) test -race -count=1 -p 1 -timeout 20m -tags ceph $$(git grep -l '^//go:build ceph' '*_test.go' | xargs -n1 dirname | sort -u | sed 's,^,./,')
 
 vet:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }

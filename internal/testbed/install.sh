@@ -1,12 +1,14 @@
 #!/bin/sh
-# Installs the Debian packages that the demo (install.sh demo) or the tests (install.sh test) need and
-# that are not there yet. Prints nothing when there is nothing to do.
+# Installs the Debian packages that the demo (install.sh demo), the tests (install.sh test) or those with a
+# real Ceph cluster (install.sh ceph) need and that are not there yet. Prints nothing when there is nothing
+# to do.
 set -eu
 
 case "${1:-}" in
 demo) want="e2fsprogs xfsprogs" ;;
 test) want="e2fsprogs xfsprogs serf gcc libc6-dev fdisk parted util-linux procps postgresql protobuf-compiler libprotobuf-dev openjdk-17-jre-headless libzookeeper-java libslf4j-java" ;;
-*) echo "usage: install.sh demo|test" >&2; exit 2 ;;
+ceph) want="ceph-mon ceph-mgr ceph-osd ceph-common librados-dev udev gcc libc6-dev util-linux xfsprogs e2fsprogs" ;; # ceph-volume asks udev
+*) echo "usage: install.sh demo|test|ceph" >&2; exit 2 ;;
 esac
 
 missing=

@@ -1,0 +1,46 @@
+package ceph
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+func (c *Cluster) startMonAndMgr(ctx context.Context, k keys) error {
+	if _, err := c.tool(ctx, nil, "monmaptool", "--create", "--fsid", c.FSID, "--addv", "a", monAddress(c.monPort), c.monmap()); err != nil {
+		return err
+	}
+	if _, err := c.tool(ctx, nil, "ceph-mon", "--cluster", c.Name, "--mkfs", "-i", "a", "--monmap", c.monmap(), "--keyring", filepath.Join(c.Dir, "mkfs.keyring")); err != nil {
+		return err
+	}
+	if err := c.StartMon(); err != nil {
+		return err
+	}
+	return c.StartMgr()
+}
+
+func (c *Cluster) monmap() string { return filepath.Join(c.Dir, "monmap") }
+
+// StartMon starts the mon again.
+func (c *Cluster) StartMon() error {
+	return c.startDaemon("mon.a", "", "ceph-mon", "--cluster", c.Name, "-f", "-i", "a")
+}
+
+// StopMon stops the only mon: the cluster is without a quorum then.
+func (c *Cluster) StopMon(ctx context.Context) error { return c.stop(ctx, "mon.a", unix.SIGTERM) }
+
+// StartMgr starts the mgr again.
+func (c *Cluster) StartMgr() error {
+	return c.startDaemon("mgr.x", "", "ceph-mgr", "--cluster", c.Name, "-f", "-i", "x")
+}
+
+// StopMgr stops the only mgr.
+func (c *Cluster) StopMgr(ctx context.Context) error { return c.stop(ctx, "mgr.x", unix.SIGTERM) }
+
+func (c *Cluster) stop(ctx context.Context, name string, signal unix.Signal) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("still there after %s", patience))
+	defer cancel()
+	return c.daemons.Stop(ctx, name, signal)
+}
