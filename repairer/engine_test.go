@@ -422,7 +422,7 @@ func TestEngine_PauseStopsNewActs(t *testing.T) {
 	if slices.ContainsFunc(w.fleet.Acts(), func(a string) bool { return strings.Contains(a, "N1S2") }) {
 		t.Fatalf("acts %v", w.fleet.Acts())
 	}
-	if _, err := w.store.EndPauses(t.Context(), "host:node-1", "ops", w.now); err != nil {
+	if _, err := w.store.EndPauses(t.Context(), "host:node-1", "ops", "moved", w.now); err != nil {
 		t.Fatal(err)
 	}
 	w.phase("N1S2", repairer.PhaseAwaitingReplacement)

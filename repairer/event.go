@@ -44,8 +44,8 @@ const (
 
 // Event is one line of the append-only log. Text is for people; Data is what Apply reads.
 type Event struct {
-	Seq   uint64    `json:"seq"` // set by the store
-	Case  string    `json:"case"`
+	Seq   uint64    `json:"seq"`  // set by the store
+	Case  string    `json:"case"` // empty: of no case
 	At    time.Time `json:"at"`
 	Epoch uint64    `json:"epoch"` // set by the store
 	Kind  Kind      `json:"kind"`
@@ -75,6 +75,13 @@ type Data struct {
 	Outcome   Outcome       `json:"outcome,omitempty"`
 
 	Facts map[string]string `json:"facts,omitempty"` // what a driver must know later
+
+	// Of events that belong to no case.
+	Person string `json:"person,omitempty"` // who has changed it; empty: the repairer itself
+	Reason string `json:"reason,omitempty"`
+	Key    string `json:"key,omitempty"` // of the value that was set; set by the store
+	Value  string `json:"value,omitempty"`
+	Pause  *Pause `json:"pause,omitempty"`
 }
 
 // Apply is the case after the event. It is pure, and the only way in which a case changes.

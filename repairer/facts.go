@@ -111,7 +111,7 @@ func (e *Engine) weather(ctx context.Context, l *snapshot) error {
 	signs := ReadSigns(l.view, e.States, e.window(), f.Now)
 	next := NextStorm(f.Storm, e.Storms, signs, e.Limits.expect(f.Disks.Fleet), f.Now)
 	if next.Phase != f.Storm.Phase {
-		if err := e.keep(ctx, keyStorm, next, string(next.Phase)+": "+next.Why); err != nil {
+		if err := e.keep(ctx, keyStorm, next, Event{At: f.Now, Kind: KindStorm, Text: string(next.Phase) + ": " + next.Why}); err != nil {
 			return err
 		}
 		e.Log.Warn("storm state changed", "from", f.Storm.Phase, "to", next.Phase, "why", next.Why)
@@ -143,7 +143,7 @@ func (e *Engine) fuse(ctx context.Context, l *snapshot) error {
 	}
 	next := NextBreaker(f.Breaker, e.Breakers, openings, starts, alarms, f.Now)
 	if next.Tripped != f.Breaker.Tripped {
-		if err := e.keep(ctx, keyBreaker, next, "tripped: "+next.Why); err != nil {
+		if err := e.keep(ctx, keyBreaker, next, Event{At: f.Now, Kind: KindTripped, Text: "the breaker has tripped: " + next.Why}); err != nil {
 			return err
 		}
 		e.Log.Error("breaker tripped", "why", next.Why)
@@ -170,12 +170,13 @@ func (e *Engine) load(ctx context.Context, key string, into any) error {
 	return nil
 }
 
-func (e *Engine) keep(ctx context.Context, key string, v any, text string) error {
+// keep keeps a value of the fleet, and why it has changed.
+func (e *Engine) keep(ctx context.Context, key string, v any, event Event) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	if err := e.Store.Set(ctx, key, string(b), text); err != nil {
+	if err := e.Store.Set(ctx, key, string(b), event); err != nil {
 		return fmt.Errorf("keep the %s: %w", key, err)
 	}
 	return nil
@@ -189,7 +190,8 @@ func (e *Engine) ResetBreaker(ctx context.Context, person, reason string) (was B
 		return was, err
 	}
 	now := was.Reset(person, reason, e.Now())
-	if err := e.keep(ctx, keyBreaker, now, "reset by "+now.ResetBy); err != nil {
+	event := Event{At: now.ResetAt, Kind: KindReset, Text: "the breaker is reset by " + now.ResetBy, Data: Data{Person: person, Reason: reason}}
+	if err := e.keep(ctx, keyBreaker, now, event); err != nil {
 		return was, err
 	}
 	e.Log.Warn("breaker reset", "by", person, "reason", reason, "was", was.Why)

@@ -264,7 +264,7 @@ func TestEngine_BrokenStateStopsTheTick(t *testing.T) {
 	for _, key := range []string{"breaker", "storm"} {
 		w := newWorld(t, nil)
 		w.fail("node-1", "2")
-		if err := w.store.Set(t.Context(), key, "{", ""); err != nil {
+		if err := w.store.Set(t.Context(), key, "{", repairer.Event{}); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.engine.TickOnce(t.Context()); err == nil || !strings.Contains(err.Error(), "read the "+key) {

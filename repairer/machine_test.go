@@ -89,7 +89,7 @@ func TestEngine_KeepsItsPromisesWhateverHappens(t *testing.T) {
 					rt.Fatal(err)
 				}
 			case "resume":
-				if _, err := w.store.EndPauses(t.Context(), "host:"+host, "o", w.now); err != nil {
+				if _, err := w.store.EndPauses(t.Context(), "host:"+host, "o", "r", w.now); err != nil {
 					rt.Fatal(err)
 				}
 			case "cancel":

@@ -24,23 +24,28 @@ type Store interface {
 	Cases(ctx context.Context, all bool) ([]Case, error)
 	// LastCase is the newest case of a serial, or glia.ErrNotFound.
 	LastCase(ctx context.Context, serial string) (Case, error)
-	// Retired are the serials that were taken out by finished cases or replaced in open ones.
+	// Retired are the serials that were taken out by finished cases or replaced in open ones, and not
+	// forgiven since.
 	Retired(ctx context.Context) ([]string, error)
+	// Forgive ends the retirement of a serial, until it is taken out once more, and logs the event with
+	// it. It returns glia.ErrNotFound for a serial that is not retired.
+	Forgive(ctx context.Context, serial string, e Event) error
 	// Events returns the events of a case with a higher sequence number than after.
 	Events(ctx context.Context, id string, after uint64) ([]Event, error)
 	// Changed is closed at the next write; callers take it before they read.
 	Changed() <-chan struct{}
 
+	// AddPause adds a pause, and its event to the log.
 	AddPause(ctx context.Context, p Pause) (Pause, error)
-	// EndPauses ends the pauses of one scope and returns them.
-	EndPauses(ctx context.Context, scope, person string, now time.Time) ([]Pause, error)
+	// EndPauses ends the pauses of one scope and returns them. Each is an event in the log.
+	EndPauses(ctx context.Context, scope, person, reason string, now time.Time) ([]Pause, error)
 	// Pauses returns the pauses in force.
 	Pauses(ctx context.Context, now time.Time) ([]Pause, error)
 
 	// Get reads what Set has kept under the key, or returns glia.ErrNotFound.
 	Get(ctx context.Context, key string) (string, error)
-	// Set keeps a value of the whole fleet, instead of the one before; the text is for people.
-	Set(ctx context.Context, key, value, text string) error
+	// Set keeps a value of the whole fleet, instead of the one before, and logs the event with it.
+	Set(ctx context.Context, key, value string, e Event) error
 }
 
 // Feed is where the repairer learns of failing disks.

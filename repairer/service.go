@@ -400,7 +400,10 @@ func (s *Service) Resume(ctx context.Context, r *connect.Request[gliav1.ResumeRe
 	if err := ParseScope(r.Msg.GetScope()); err != nil {
 		return nil, invalid("%v", err)
 	}
-	ended, err := s.engine.Store.EndPauses(ctx, r.Msg.GetScope(), r.Msg.GetPerson(), s.engine.Now())
+	if r.Msg.GetPerson() == "" || r.Msg.GetReason() == "" {
+		return nil, invalid("ending a pause needs a person and a reason")
+	}
+	ended, err := s.engine.Store.EndPauses(ctx, r.Msg.GetScope(), r.Msg.GetPerson(), r.Msg.GetReason(), s.engine.Now())
 	if err != nil {
 		return nil, fail(err)
 	}

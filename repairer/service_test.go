@@ -146,7 +146,7 @@ func TestService_PauseAndResume(t *testing.T) {
 		t.Errorf("status %v, %v", s, err)
 	}
 	resume := func() error {
-		_, err := api.Resume(t.Context(), connect.NewRequest(&gliav1.ResumeRequest{Scope: "fleet", Person: "o"}))
+		_, err := api.Resume(t.Context(), connect.NewRequest(&gliav1.ResumeRequest{Scope: "fleet", Person: "o", Reason: "r"}))
 		return err
 	}
 	if err := resume(); err != nil {

@@ -117,6 +117,7 @@ func build(o Options) (*cobra.Command, *app) {
 		rulesCommand(a),
 		auditCommand(a),
 		breakerCommand(a),
+		graveyardCommand(a),
 		(&versionCommand{app: a}).command(),
 	)
 	root.AddCommand(o.Extra...)

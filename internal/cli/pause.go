@@ -92,18 +92,23 @@ func (d pauseDoc) write(w io.Writer, now time.Time) { fmt.Fprintln(w, d.Pause.wo
 type resumeCommand struct {
 	*app
 	person
+	reason
 	scope
 }
 
 func (c *resumeCommand) command() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "resume",
+		Use:   "resume --reason WHY",
 		Short: "End the pauses of the fleet, a host or a disk",
 		Long: `End the pauses of exactly one scope: those of the fleet, of one failure domain, of one host or of
 one disk. Pauses of other scopes stay in force; glia status lists them.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.check(); err != nil {
+				return err
+			}
+			why, err := c.get(cmd)
+			if err != nil {
 				return err
 			}
 			who, err := c.name(c.env)
@@ -114,7 +119,7 @@ one disk. Pauses of other scopes stay in force; glia status lists them.`,
 			if err != nil {
 				return err
 			}
-			res, err := call(cmd.Context(), s, rc.Resume, &gliav1.ResumeRequest{Scope: c.scope.text, Person: who})
+			res, err := call(cmd.Context(), s, rc.Resume, &gliav1.ResumeRequest{Scope: c.scope.text, Person: who, Reason: why})
 			if err != nil {
 				return err
 			}
@@ -122,6 +127,7 @@ one disk. Pauses of other scopes stay in force; glia status lists them.`,
 		},
 	}
 	c.scope.addFlag(c.app, cmd)
+	c.reason.addFlag(cmd)
 	c.person.addFlag(cmd)
 	return cmd
 }

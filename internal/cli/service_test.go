@@ -199,7 +199,7 @@ func (s repairService) Pause(_ context.Context, r *connect.Request[gliav1.PauseR
 func (s repairService) Resume(_ context.Context, r *connect.Request[gliav1.ResumeRequest]) (*connect.Response[gliav1.ResumeResponse], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ask("resume %s by %s", r.Msg.GetScope(), r.Msg.GetPerson())
+	s.ask("resume %s by %s: %s", r.Msg.GetScope(), r.Msg.GetPerson(), r.Msg.GetReason())
 	out := &gliav1.ResumeResponse{}
 	var kept []*gliav1.PauseEntry
 	for _, p := range s.pauses {
@@ -265,4 +265,26 @@ func (s repairService) ResetBreaker(_ context.Context, r *connect.Request[gliav1
 	s.ask("reset breaker by %s: %s", r.Msg.GetPerson(), r.Msg.GetReason())
 	s.status.Breaker = &gliav1.Breaker{}
 	return answer(&gliav1.ResetBreakerResponse{Breaker: s.status.Breaker}), nil
+}
+
+func (s repairService) ListGraveyard(context.Context, *connect.Request[gliav1.ListGraveyardRequest]) (*connect.Response[gliav1.ListGraveyardResponse], error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := &gliav1.ListGraveyardResponse{}
+	for _, c := range s.sortedCases(true) {
+		if c.GetReplacement() != "" {
+			out.Graves = append(out.Graves, &gliav1.Grave{Serial: c.GetSerial(), CaseId: c.GetId(), Host: c.GetHost(), Place: c.GetPlace(), At: c.GetClosedAt(), Outcome: c.GetOutcome()})
+		}
+	}
+	return answer(out), nil
+}
+
+func (s repairService) ForgiveDisk(_ context.Context, r *connect.Request[gliav1.ForgiveDiskRequest]) (*connect.Response[gliav1.ForgiveDiskResponse], error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.Msg.GetSerial() != "WD-DEAD" {
+		return nil, notFound("%s is not in the graveyard; see glia graveyard list", r.Msg.GetSerial())
+	}
+	s.ask("forgive %s by %s: %s", r.Msg.GetSerial(), r.Msg.GetPerson(), r.Msg.GetReason())
+	return answer(&gliav1.ForgiveDiskResponse{}), nil
 }

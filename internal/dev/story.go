@@ -272,7 +272,7 @@ func (s *story) offer() {
 		"  bin/glia dev insert" + dir + " node-1 3 N1S3A    put it back",
 		"  bin/glia dev pull" + dir + " node-1 2            pull the right one",
 		"  bin/glia dev insert" + dir + " --used node-1 2   put in a disk that carries data; --small one that is too small",
-		"  bin/glia pause --reason lunch            nothing new is begun until bin/glia resume",
+		"  bin/glia pause --reason lunch            nothing new is begun until it is resumed",
 		"  touch " + s.Dir + "/STOP               the brake that works when all else is down; rm it to go on",
 		"The log of all programs is " + s.Dir + "/glia.log. Ctrl-C ends the demo.",
 	})

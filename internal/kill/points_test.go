@@ -141,13 +141,18 @@ func (s countedStore) AddPause(ctx context.Context, p repairer.Pause) (out repai
 	return out, err
 }
 
-func (s countedStore) EndPauses(ctx context.Context, scope, person string, now time.Time) (out []repairer.Pause, err error) {
-	s.c.change("store: end pauses", func() { out, err = s.Store.EndPauses(ctx, scope, person, now) })
+func (s countedStore) EndPauses(ctx context.Context, scope, person, reason string, now time.Time) (out []repairer.Pause, err error) {
+	s.c.change("store: end pauses", func() { out, err = s.Store.EndPauses(ctx, scope, person, reason, now) })
 	return out, err
 }
 
-func (s countedStore) Set(ctx context.Context, key, value, text string) (err error) {
-	s.c.change("store: set "+key, func() { err = s.Store.Set(ctx, key, value, text) })
+func (s countedStore) Forgive(ctx context.Context, serial string, e repairer.Event) (err error) {
+	s.c.change("store: forgive", func() { err = s.Store.Forgive(ctx, serial, e) })
+	return err
+}
+
+func (s countedStore) Set(ctx context.Context, key, value string, e repairer.Event) (err error) {
+	s.c.change("store: set "+key, func() { err = s.Store.Set(ctx, key, value, e) })
 	return err
 }
 
@@ -207,7 +212,7 @@ func TestPoints_CoverEveryMethod(t *testing.T) {
 		port           reflect.Type
 		counted, reads []string
 	}{
-		{reflect.TypeFor[repairer.Store](), []string{"Open", "Append", "AddPause", "EndPauses", "Set"}, []string{"Epoch", "Case", "Cases", "LastCase", "Retired", "Events", "Changed", "Pauses", "Get"}},
+		{reflect.TypeFor[repairer.Store](), []string{"Open", "Append", "AddPause", "EndPauses", "Forgive", "Set"}, []string{"Epoch", "Case", "Cases", "LastCase", "Retired", "Events", "Changed", "Pauses", "Get"}},
 		{reflect.TypeFor[repairer.Hosts](), []string{"Probe", "Execute"}, []string{"Disks"}},
 		{reflect.TypeFor[repairer.Tracker](), []string{"File", "Comment", "Reopen", "Close"}, []string{"Ticket"}},
 	} {

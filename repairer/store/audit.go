@@ -42,7 +42,7 @@ func (s *core) Verify(ctx context.Context) (r repairer.AuditReport, err error) {
 		return r, err
 	}
 	defer func() { _ = tx.Rollback() }() // it has only read
-	v := verification{q: tx, prev: genesis, folds: map[string]repairer.Case{}}
+	v := verification{q: tx, prev: genesis, folds: map[string]repairer.Case{}, acts: newActs()}
 	for {
 		list, err := entries(ctx, tx, v.seq)
 		if err != nil {
@@ -69,6 +69,7 @@ type verification struct {
 	prev  string
 	folds map[string]repairer.Case // what the events say about the cases that have not ended
 	rows  int64                    // cases that were opened
+	acts  acts                     // what the events of no case say
 }
 
 // next checks one event; the problem is empty when it fits.
@@ -88,6 +89,11 @@ func (v *verification) next(ctx context.Context, e entry) (problem string, err e
 	if err != nil {
 		return err.Error(), nil
 	}
+	if e.Case == "" {
+		v.acts.next(event)
+		v.good++
+		return "", nil
+	}
 	before, known := v.folds[e.Case]
 	c, err := apply(before, event)
 	if err != nil {
@@ -98,9 +104,16 @@ func (v *verification) next(ctx context.Context, e entry) (problem string, err e
 	}
 	v.folds[e.Case] = c
 	if c.Phase.Ended() {
-		delete(v.folds, e.Case) // nothing may follow; an event that does starts from nothing and does not fit
-		if problem, err := v.compare(ctx, c); problem != "" || err != nil {
+		// Only an outcome may follow, and then the row knows of it.
+		got, problem, err := v.row(ctx, c)
+		if problem != "" || err != nil {
 			return problem, err
+		}
+		if got.Seq <= c.Seq {
+			delete(v.folds, e.Case)
+			if problem, err := compare(got, c); problem != "" || err != nil {
+				return problem, err
+			}
 		}
 	}
 	v.good++
@@ -120,9 +133,14 @@ func apply(c repairer.Case, e repairer.Event) (_ repairer.Case, err error) {
 // end compares what is open with its rows, and looks for rows that no event speaks of.
 func (v *verification) end(ctx context.Context) (at uint64, problem string, err error) {
 	for _, c := range v.folds {
-		if p, err := v.compare(ctx, c); err != nil {
+		got, p, err := v.row(ctx, c)
+		if err == nil && p == "" {
+			p, err = compare(got, c)
+		}
+		if err != nil {
 			return c.Seq, "", err
-		} else if p != "" && (problem == "" || c.Seq < at) {
+		}
+		if p != "" && (problem == "" || c.Seq < at) {
 			at, problem = c.Seq, p
 		}
 	}
@@ -136,25 +154,29 @@ func (v *verification) end(ctx context.Context) (at uint64, problem string, err 
 	if rows != v.rows {
 		return 0, fmt.Sprintf("there are %d cases, and the log opens %d", rows, v.rows), nil
 	}
-	return 0, "", nil
+	return v.acts.compare(ctx, v.q)
 }
 
-// compare says how the row of the case differs from what its events say.
-func (v *verification) compare(ctx context.Context, want repairer.Case) (string, error) {
+// row reads the row of a case that the log knows, or says why that is not possible.
+func (v *verification) row(ctx context.Context, want repairer.Case) (got repairer.Case, problem string, err error) {
 	row, err := rowID(want.ID)
 	if err != nil {
-		return "", err
+		return got, "", err
 	}
-	got, err := scanCase(v.q.QueryRowContext(ctx, `SELECT doc FROM cases WHERE id = $1`, row))
+	got, err = scanCase(v.q.QueryRowContext(ctx, `SELECT doc FROM cases WHERE id = $1`, row))
 	var syntax *json.SyntaxError
 	switch {
 	case errors.Is(err, glia.ErrNotFound):
-		return fmt.Sprintf("case %s is in the log up to event %d, and has no row", want.ID, want.Seq), nil
+		return got, fmt.Sprintf("case %s is in the log up to event %d, and has no row", want.ID, want.Seq), nil
 	case errors.As(err, &syntax):
-		return fmt.Sprintf("the row of case %s can not be read: %v", want.ID, err), nil
-	case err != nil:
-		return "", err
-	case got.Seq != want.Seq:
+		return got, fmt.Sprintf("the row of case %s can not be read: %v", want.ID, err), nil
+	}
+	return got, "", err
+}
+
+// compare says how the row of the case differs from what its events say.
+func compare(got, want repairer.Case) (string, error) {
+	if got.Seq != want.Seq {
 		return fmt.Sprintf("the row of case %s rests on event %d, and its last event in the log is %d", want.ID, got.Seq, want.Seq), nil
 	}
 	a, err := json.Marshal(got)

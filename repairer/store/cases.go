@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"glia"
 	"glia/repairer"
@@ -72,27 +71,14 @@ func (s *core) append(ctx context.Context, tx *sql.Tx, h head, c repairer.Case, 
 	if err != nil {
 		return c, err
 	}
+	before := c
 	for _, e := range events {
-		e.Seq, e.Epoch = h.seq+1, s.epoch
-		stored, err := newEntry(e)
-		if err != nil {
-			return c, err
-		}
-		stored.prev = h.hash
-		if stored.hash, err = stored.sum(); err != nil {
-			return c, err
-		}
-		if e, err = stored.event(); err != nil {
+		if e, h, err = s.chain(ctx, tx, h, sql.NullInt64{Int64: row, Valid: true}, e); err != nil {
 			return c, err
 		}
 		if c, err = repairer.Apply(c, e); err != nil {
 			return c, err
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO events (`+entryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			stored.Seq, row, stored.At, stored.Epoch, stored.Kind, stored.Step, stored.Text, string(stored.Data), stored.prev, stored.hash); err != nil {
-			return c, err
-		}
-		h = head{stored.Seq, stored.hash}
 	}
 	doc, err := json.Marshal(c)
 	if err != nil {
@@ -105,11 +91,15 @@ func (s *core) append(ctx context.Context, tx *sql.Tx, h head, c repairer.Case, 
 	if _, err := tx.ExecContext(ctx, `UPDATE cases SET is_open = $1, doc = $2 WHERE id = $3`, open, string(doc), row); err != nil {
 		return c, err
 	}
-	if c.Removed || c.Phase == repairer.PhaseClosed {
-		_, err = tx.ExecContext(ctx, `INSERT INTO retired (serial, at) VALUES ($1, $2) ON CONFLICT DO NOTHING`, clean(c.Serial()), nanos(c.At))
+	if buried(c) && !buried(before) { // once a case, so that a forgiven disk stays forgiven until it fails again
+		_, err = tx.ExecContext(ctx, `INSERT INTO retired (serial, at) VALUES ($1, $2)
+			ON CONFLICT (serial) DO UPDATE SET at = excluded.at, forgiven_at = 0`, clean(c.Serial()), nanos(c.At))
 	}
 	return c, err
 }
+
+// buried says whether the case has put its disk into the graveyard.
+func buried(c repairer.Case) bool { return c.Removed || c.Phase == repairer.PhaseClosed }
 
 func scanCase(row interface{ Scan(...any) error }) (c repairer.Case, err error) {
 	var doc string
@@ -157,9 +147,9 @@ func (s *core) LastCase(ctx context.Context, serial string) (repairer.Case, erro
 	return scanCase(s.db.QueryRowContext(ctx, `SELECT doc FROM cases WHERE serial = $1 ORDER BY id DESC LIMIT 1`, clean(serial)))
 }
 
-// Retired are the serials that were taken out.
+// Retired are the serials that were taken out and not forgiven.
 func (s *core) Retired(ctx context.Context) (out []string, err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT serial FROM retired ORDER BY serial`)
+	rows, err := s.db.QueryContext(ctx, `SELECT serial FROM retired WHERE forgiven_at = 0 ORDER BY serial`)
 	if err != nil {
 		return nil, fmt.Errorf("read the retired serials: %w", err)
 	}
@@ -193,48 +183,4 @@ func (s *core) Events(ctx context.Context, id string, after uint64) ([]repairer.
 		out = append(out, e)
 	}
 	return out, nil
-}
-
-// AddPause adds a pause. Several may be in force for one scope.
-func (s *core) AddPause(ctx context.Context, p repairer.Pause) (repairer.Pause, error) {
-	err := s.write(ctx, func(tx *sql.Tx, _ head) error {
-		var id int64
-		err := tx.QueryRowContext(ctx, `INSERT INTO pauses (scope, owner, reason, since, until) VALUES ($1, $2, $3, $4, $5) RETURNING id`,
-			p.Scope, p.Owner, p.Reason, nanos(p.Since), nanos(p.Until)).Scan(&id)
-		p.ID = "p" + strconv.FormatInt(id, 10)
-		return err
-	})
-	return p, err
-}
-
-// Pauses returns the pauses in force.
-func (s *core) Pauses(ctx context.Context, now time.Time) ([]repairer.Pause, error) {
-	return scanPauses(s.db.QueryContext(ctx, `SELECT id, scope, owner, reason, since, until FROM pauses WHERE ended_at = 0 AND (until = 0 OR until > $1) ORDER BY id`, nanos(now)))
-}
-
-// EndPauses ends the pauses of one scope.
-func (s *core) EndPauses(ctx context.Context, scope, person string, now time.Time) (ended []repairer.Pause, err error) {
-	err = s.write(ctx, func(tx *sql.Tx, _ head) error {
-		ended, err = scanPauses(tx.QueryContext(ctx, `UPDATE pauses SET ended_at = $1, ended_by = $2 WHERE scope = $3 AND ended_at = 0 AND (until = 0 OR until > $1)
-			RETURNING id, scope, owner, reason, since, until`, nanos(now), person, scope))
-		return err
-	})
-	return ended, err
-}
-
-func scanPauses(rows *sql.Rows, err error) (out []repairer.Pause, _ error) {
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }() // its error is rows.Err's
-	for rows.Next() {
-		var p repairer.Pause
-		var id, since, until int64
-		if err := rows.Scan(&id, &p.Scope, &p.Owner, &p.Reason, &since, &until); err != nil {
-			return nil, err
-		}
-		p.ID, p.Since, p.Until = "p"+strconv.FormatInt(id, 10), fromNanos(since), fromNanos(until)
-		out = append(out, p)
-	}
-	return out, rows.Err()
 }

@@ -22,8 +22,8 @@ const page = 500
 // entry is one event as it stands in the log.
 type entry struct {
 	Seq   uint64          `json:"seq"`
-	Case  string          `json:"case"`
-	At    int64           `json:"at"` // nanoseconds since 1970, UTC; 0 for no time
+	Case  string          `json:"case"` // empty: of no case
+	At    int64           `json:"at"`   // nanoseconds since 1970, UTC; 0 for no time
 	Epoch uint64          `json:"epoch"`
 	Kind  string          `json:"kind"`
 	Step  string          `json:"step"`
@@ -108,15 +108,38 @@ func scanEntries(rows *sql.Rows, err error) (out []entry, _ error) {
 	defer func() { _ = rows.Close() }() // its error is rows.Err's
 	for rows.Next() {
 		var e entry
-		var row int64
+		var row sql.NullInt64
 		var data string
 		if err := rows.Scan(&e.Seq, &row, &e.At, &e.Epoch, &e.Kind, &e.Step, &e.Text, &data, &e.prev, &e.hash); err != nil {
 			return nil, err
 		}
-		e.Case, e.Data = caseID(row), json.RawMessage(data)
+		if row.Valid {
+			e.Case = caseID(row.Int64)
+		}
+		e.Data = json.RawMessage(data)
 		out = append(out, e)
 	}
 	return out, rows.Err()
+}
+
+// chain adds one event to the log after the head, and returns it as it was stored. A row that is not
+// valid stands for no case.
+func (s *core) chain(ctx context.Context, tx *sql.Tx, h head, row sql.NullInt64, e repairer.Event) (repairer.Event, head, error) {
+	e.Seq, e.Epoch = h.seq+1, s.epoch
+	stored, err := newEntry(e)
+	if err != nil {
+		return e, h, err
+	}
+	stored.prev = h.hash
+	if stored.hash, err = stored.sum(); err != nil {
+		return e, h, err
+	}
+	if e, err = stored.event(); err != nil {
+		return e, h, err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO events (`+entryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		stored.Seq, row, stored.At, stored.Epoch, stored.Kind, stored.Step, stored.Text, string(stored.Data), stored.prev, stored.hash)
+	return e, head{stored.Seq, stored.hash}, err
 }
 
 // chainOld gives the events of version 1 their hashes.

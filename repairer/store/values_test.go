@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"glia"
+	"glia/repairer"
 	"glia/repairer/store"
 )
 
@@ -20,7 +21,7 @@ func TestSQLite_KeepsTheNewestValueOfAKey(t *testing.T) {
 		t.Errorf("before it was set: %v", err)
 	}
 	for _, v := range []string{"one", "two"} {
-		if err := s.Set(t.Context(), "breaker", v, "for people"); err != nil {
+		if err := s.Set(t.Context(), "breaker", v, repairer.Event{Text: "for people"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,7 +38,7 @@ func TestSQLite_KeepsTheNewestValueOfAKey(t *testing.T) {
 	if _, err := s.DB().ExecContext(t.Context(), `UPDATE epoch SET epoch = epoch + 1`); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Set(t.Context(), "breaker", "three", ""); !errors.Is(err, glia.ErrStaleEpoch) {
+	if err := s.Set(t.Context(), "breaker", "three", repairer.Event{}); !errors.Is(err, glia.ErrStaleEpoch) {
 		t.Errorf("a deposed repairer: %v", err)
 	}
 }

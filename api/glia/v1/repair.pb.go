@@ -182,6 +182,67 @@ func (x *Refusal) GetUntil() string {
 	return ""
 }
 
+// Approval is a person's consent to one plan.
+type Approval struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Person        string                 `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
+	Identity      string                 `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"` // what proves it: a certificate, or the user of the operating system; may be empty
+	At            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Approval) Reset() {
+	*x = Approval{}
+	mi := &file_glia_v1_repair_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Approval) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Approval) ProtoMessage() {}
+
+func (x *Approval) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Approval.ProtoReflect.Descriptor instead.
+func (*Approval) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Approval) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *Approval) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *Approval) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 type PlanStep struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -195,7 +256,7 @@ type PlanStep struct {
 
 func (x *PlanStep) Reset() {
 	*x = PlanStep{}
-	mi := &file_glia_v1_repair_proto_msgTypes[2]
+	mi := &file_glia_v1_repair_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -207,7 +268,7 @@ func (x *PlanStep) String() string {
 func (*PlanStep) ProtoMessage() {}
 
 func (x *PlanStep) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[2]
+	mi := &file_glia_v1_repair_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -220,7 +281,7 @@ func (x *PlanStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanStep.ProtoReflect.Descriptor instead.
 func (*PlanStep) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{2}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PlanStep) GetName() string {
@@ -266,14 +327,16 @@ type Plan struct {
 	Disk          *Disk                  `protobuf:"bytes,4,opt,name=disk,proto3" json:"disk,omitempty"`
 	Steps         []*PlanStep            `protobuf:"bytes,5,rep,name=steps,proto3" json:"steps,omitempty"`
 	Warnings      []string               `protobuf:"bytes,6,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	Obstacle      string                 `protobuf:"bytes,7,opt,name=obstacle,proto3" json:"obstacle,omitempty"` // why no repair is possible; empty otherwise
+	Obstacle      string                 `protobuf:"bytes,7,opt,name=obstacle,proto3" json:"obstacle,omitempty"`              // why no repair is possible; empty otherwise
+	ModeWhy       string                 `protobuf:"bytes,8,opt,name=mode_why,json=modeWhy,proto3" json:"mode_why,omitempty"` // what the mode comes from: a pool, a rule, the default
+	Approvals     int32                  `protobuf:"varint,9,opt,name=approvals,proto3" json:"approvals,omitempty"`           // how many persons an approval of this plan takes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_glia_v1_repair_proto_msgTypes[3]
+	mi := &file_glia_v1_repair_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -285,7 +348,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[3]
+	mi := &file_glia_v1_repair_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -298,7 +361,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{3}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Plan) GetHash() string {
@@ -350,34 +413,50 @@ func (x *Plan) GetObstacle() string {
 	return ""
 }
 
+func (x *Plan) GetModeWhy() string {
+	if x != nil {
+		return x.ModeWhy
+	}
+	return ""
+}
+
+func (x *Plan) GetApprovals() int32 {
+	if x != nil {
+		return x.Approvals
+	}
+	return 0
+}
+
 type Case struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Phase         string                 `protobuf:"bytes,2,opt,name=phase,proto3" json:"phase,omitempty"`
-	Mode          string                 `protobuf:"bytes,3,opt,name=mode,proto3" json:"mode,omitempty"`
-	Serial        string                 `protobuf:"bytes,4,opt,name=serial,proto3" json:"serial,omitempty"`
-	Host          string                 `protobuf:"bytes,5,opt,name=host,proto3" json:"host,omitempty"`
-	Place         string                 `protobuf:"bytes,6,opt,name=place,proto3" json:"place,omitempty"`
-	WaitingFor    string                 `protobuf:"bytes,7,opt,name=waiting_for,json=waitingFor,proto3" json:"waiting_for,omitempty"` // what holds it back, in words; empty while it moves
-	Disk          *Disk                  `protobuf:"bytes,8,opt,name=disk,proto3" json:"disk,omitempty"`
-	Verdict       *Verdict               `protobuf:"bytes,9,opt,name=verdict,proto3" json:"verdict,omitempty"`
-	Plan          *Plan                  `protobuf:"bytes,10,opt,name=plan,proto3" json:"plan,omitempty"`
-	Ticket        string                 `protobuf:"bytes,11,opt,name=ticket,proto3" json:"ticket,omitempty"`
-	Replacement   string                 `protobuf:"bytes,12,opt,name=replacement,proto3" json:"replacement,omitempty"` // serial of the new disk
-	Alarm         string                 `protobuf:"bytes,13,opt,name=alarm,proto3" json:"alarm,omitempty"`             // what a person must look at now
-	OpenedAt      *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
-	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	ClosedAt      *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=closed_at,json=closedAt,proto3" json:"closed_at,omitempty"`
-	Refusals      []*Refusal             `protobuf:"bytes,17,rep,name=refusals,proto3" json:"refusals,omitempty"`
-	Outcome       string                 `protobuf:"bytes,18,opt,name=outcome,proto3" json:"outcome,omitempty"`   // bad, false-alarm, wrong-disk; empty: not recorded
-	Progress      string                 `protobuf:"bytes,19,opt,name=progress,proto3" json:"progress,omitempty"` // how far the present step has come, with figures; empty: it does not tell
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Id               string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Phase            string                 `protobuf:"bytes,2,opt,name=phase,proto3" json:"phase,omitempty"`
+	Mode             string                 `protobuf:"bytes,3,opt,name=mode,proto3" json:"mode,omitempty"`
+	Serial           string                 `protobuf:"bytes,4,opt,name=serial,proto3" json:"serial,omitempty"`
+	Host             string                 `protobuf:"bytes,5,opt,name=host,proto3" json:"host,omitempty"`
+	Place            string                 `protobuf:"bytes,6,opt,name=place,proto3" json:"place,omitempty"`
+	WaitingFor       string                 `protobuf:"bytes,7,opt,name=waiting_for,json=waitingFor,proto3" json:"waiting_for,omitempty"` // what holds it back, in words; empty while it moves
+	Disk             *Disk                  `protobuf:"bytes,8,opt,name=disk,proto3" json:"disk,omitempty"`
+	Verdict          *Verdict               `protobuf:"bytes,9,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	Plan             *Plan                  `protobuf:"bytes,10,opt,name=plan,proto3" json:"plan,omitempty"`
+	Ticket           string                 `protobuf:"bytes,11,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	Replacement      string                 `protobuf:"bytes,12,opt,name=replacement,proto3" json:"replacement,omitempty"` // serial of the new disk
+	Alarm            string                 `protobuf:"bytes,13,opt,name=alarm,proto3" json:"alarm,omitempty"`             // what a person must look at now
+	OpenedAt         *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
+	UpdatedAt        *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	ClosedAt         *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=closed_at,json=closedAt,proto3" json:"closed_at,omitempty"`
+	Refusals         []*Refusal             `protobuf:"bytes,17,rep,name=refusals,proto3" json:"refusals,omitempty"`
+	Outcome          string                 `protobuf:"bytes,18,opt,name=outcome,proto3" json:"outcome,omitempty"`                                            // bad, false-alarm, wrong-disk; empty: not recorded
+	Progress         string                 `protobuf:"bytes,19,opt,name=progress,proto3" json:"progress,omitempty"`                                          // how far the present step has come, with figures; empty: it does not tell
+	Approvals        []*Approval            `protobuf:"bytes,20,rep,name=approvals,proto3" json:"approvals,omitempty"`                                        // of the plan as it stands now
+	ApprovalsMissing int32                  `protobuf:"varint,21,opt,name=approvals_missing,json=approvalsMissing,proto3" json:"approvals_missing,omitempty"` // more persons that must approve until it may start
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Case) Reset() {
 	*x = Case{}
-	mi := &file_glia_v1_repair_proto_msgTypes[4]
+	mi := &file_glia_v1_repair_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -389,7 +468,7 @@ func (x *Case) String() string {
 func (*Case) ProtoMessage() {}
 
 func (x *Case) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[4]
+	mi := &file_glia_v1_repair_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -402,7 +481,7 @@ func (x *Case) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Case.ProtoReflect.Descriptor instead.
 func (*Case) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{4}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Case) GetId() string {
@@ -538,6 +617,20 @@ func (x *Case) GetProgress() string {
 	return ""
 }
 
+func (x *Case) GetApprovals() []*Approval {
+	if x != nil {
+		return x.Approvals
+	}
+	return nil
+}
+
+func (x *Case) GetApprovalsMissing() int32 {
+	if x != nil {
+		return x.ApprovalsMissing
+	}
+	return 0
+}
+
 type PauseEntry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -552,7 +645,7 @@ type PauseEntry struct {
 
 func (x *PauseEntry) Reset() {
 	*x = PauseEntry{}
-	mi := &file_glia_v1_repair_proto_msgTypes[5]
+	mi := &file_glia_v1_repair_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +657,7 @@ func (x *PauseEntry) String() string {
 func (*PauseEntry) ProtoMessage() {}
 
 func (x *PauseEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[5]
+	mi := &file_glia_v1_repair_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +670,7 @@ func (x *PauseEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseEntry.ProtoReflect.Descriptor instead.
 func (*PauseEntry) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{5}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PauseEntry) GetId() string {
@@ -636,7 +729,7 @@ type HostSummary struct {
 
 func (x *HostSummary) Reset() {
 	*x = HostSummary{}
-	mi := &file_glia_v1_repair_proto_msgTypes[6]
+	mi := &file_glia_v1_repair_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +741,7 @@ func (x *HostSummary) String() string {
 func (*HostSummary) ProtoMessage() {}
 
 func (x *HostSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[6]
+	mi := &file_glia_v1_repair_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +754,7 @@ func (x *HostSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostSummary.ProtoReflect.Descriptor instead.
 func (*HostSummary) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{6}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *HostSummary) GetHost() string {
@@ -714,7 +807,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[7]
+	mi := &file_glia_v1_repair_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +819,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[7]
+	mi := &file_glia_v1_repair_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +832,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{7}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{8}
 }
 
 type GetStatusResponse struct {
@@ -755,13 +848,14 @@ type GetStatusResponse struct {
 	Budgets       []*Budget              `protobuf:"bytes,9,rep,name=budgets,proto3" json:"budgets,omitempty"`
 	Breaker       *Breaker               `protobuf:"bytes,10,opt,name=breaker,proto3" json:"breaker,omitempty"`
 	Storm         string                 `protobuf:"bytes,11,opt,name=storm,proto3" json:"storm,omitempty"` // normal, storm or cool-down
+	Undelivered   *Undelivered           `protobuf:"bytes,12,opt,name=undelivered,proto3" json:"undelivered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[8]
+	mi := &file_glia_v1_repair_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +867,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[8]
+	mi := &file_glia_v1_repair_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +880,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{8}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetStatusResponse) GetMode() string {
@@ -866,6 +960,334 @@ func (x *GetStatusResponse) GetStorm() string {
 	return ""
 }
 
+func (x *GetStatusResponse) GetUndelivered() *Undelivered {
+	if x != nil {
+		return x.Undelivered
+	}
+	return nil
+}
+
+// Undelivered is what trackers must still be told.
+type Undelivered struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Count         int32                  `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	Oldest        *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=oldest,proto3" json:"oldest,omitempty"`   // since when the oldest waits; absent when nothing does
+	Problem       string                 `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"` // why the last delivery did not succeed; empty: none was tried in vain
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Undelivered) Reset() {
+	*x = Undelivered{}
+	mi := &file_glia_v1_repair_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Undelivered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Undelivered) ProtoMessage() {}
+
+func (x *Undelivered) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Undelivered.ProtoReflect.Descriptor instead.
+func (*Undelivered) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Undelivered) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Undelivered) GetOldest() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Oldest
+	}
+	return nil
+}
+
+func (x *Undelivered) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+type ListGraveyardRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGraveyardRequest) Reset() {
+	*x = ListGraveyardRequest{}
+	mi := &file_glia_v1_repair_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGraveyardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGraveyardRequest) ProtoMessage() {}
+
+func (x *ListGraveyardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGraveyardRequest.ProtoReflect.Descriptor instead.
+func (*ListGraveyardRequest) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{11}
+}
+
+type Grave struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	CaseId        string                 `protobuf:"bytes,2,opt,name=case_id,json=caseId,proto3" json:"case_id,omitempty"` // that took it out last
+	Host          string                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`                   // from where
+	Place         string                 `protobuf:"bytes,4,opt,name=place,proto3" json:"place,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	Outcome       string                 `protobuf:"bytes,6,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Grave) Reset() {
+	*x = Grave{}
+	mi := &file_glia_v1_repair_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Grave) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Grave) ProtoMessage() {}
+
+func (x *Grave) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Grave.ProtoReflect.Descriptor instead.
+func (*Grave) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Grave) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *Grave) GetCaseId() string {
+	if x != nil {
+		return x.CaseId
+	}
+	return ""
+}
+
+func (x *Grave) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Grave) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *Grave) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Grave) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+type ListGraveyardResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Graves        []*Grave               `protobuf:"bytes,1,rep,name=graves,proto3" json:"graves,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGraveyardResponse) Reset() {
+	*x = ListGraveyardResponse{}
+	mi := &file_glia_v1_repair_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGraveyardResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGraveyardResponse) ProtoMessage() {}
+
+func (x *ListGraveyardResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGraveyardResponse.ProtoReflect.Descriptor instead.
+func (*ListGraveyardResponse) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListGraveyardResponse) GetGraves() []*Grave {
+	if x != nil {
+		return x.Graves
+	}
+	return nil
+}
+
+type ForgiveDiskRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	Person        string                 `protobuf:"bytes,2,opt,name=person,proto3" json:"person,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgiveDiskRequest) Reset() {
+	*x = ForgiveDiskRequest{}
+	mi := &file_glia_v1_repair_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgiveDiskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgiveDiskRequest) ProtoMessage() {}
+
+func (x *ForgiveDiskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgiveDiskRequest.ProtoReflect.Descriptor instead.
+func (*ForgiveDiskRequest) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ForgiveDiskRequest) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *ForgiveDiskRequest) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *ForgiveDiskRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ForgiveDiskResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgiveDiskResponse) Reset() {
+	*x = ForgiveDiskResponse{}
+	mi := &file_glia_v1_repair_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgiveDiskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgiveDiskResponse) ProtoMessage() {}
+
+func (x *ForgiveDiskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgiveDiskResponse.ProtoReflect.Descriptor instead.
+func (*ForgiveDiskResponse) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{15}
+}
+
 // Budget is one limit on what may be in repair at a time.
 type Budget struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -878,7 +1300,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_glia_v1_repair_proto_msgTypes[9]
+	mi := &file_glia_v1_repair_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +1312,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[9]
+	mi := &file_glia_v1_repair_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +1325,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{9}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Budget) GetScope() string {
@@ -939,7 +1361,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_glia_v1_repair_proto_msgTypes[10]
+	mi := &file_glia_v1_repair_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +1373,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[10]
+	mi := &file_glia_v1_repair_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +1386,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{10}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Breaker) GetTripped() bool {
@@ -998,7 +1420,7 @@ type ResetBreakerRequest struct {
 
 func (x *ResetBreakerRequest) Reset() {
 	*x = ResetBreakerRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[11]
+	mi := &file_glia_v1_repair_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1010,7 +1432,7 @@ func (x *ResetBreakerRequest) String() string {
 func (*ResetBreakerRequest) ProtoMessage() {}
 
 func (x *ResetBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[11]
+	mi := &file_glia_v1_repair_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1023,7 +1445,7 @@ func (x *ResetBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetBreakerRequest.ProtoReflect.Descriptor instead.
 func (*ResetBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{11}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ResetBreakerRequest) GetPerson() string {
@@ -1049,7 +1471,7 @@ type ResetBreakerResponse struct {
 
 func (x *ResetBreakerResponse) Reset() {
 	*x = ResetBreakerResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[12]
+	mi := &file_glia_v1_repair_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1061,7 +1483,7 @@ func (x *ResetBreakerResponse) String() string {
 func (*ResetBreakerResponse) ProtoMessage() {}
 
 func (x *ResetBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[12]
+	mi := &file_glia_v1_repair_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,7 +1496,7 @@ func (x *ResetBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetBreakerResponse.ProtoReflect.Descriptor instead.
 func (*ResetBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{12}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ResetBreakerResponse) GetBreaker() *Breaker {
@@ -1096,7 +1518,7 @@ type RecordOutcomeRequest struct {
 
 func (x *RecordOutcomeRequest) Reset() {
 	*x = RecordOutcomeRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[13]
+	mi := &file_glia_v1_repair_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1108,7 +1530,7 @@ func (x *RecordOutcomeRequest) String() string {
 func (*RecordOutcomeRequest) ProtoMessage() {}
 
 func (x *RecordOutcomeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[13]
+	mi := &file_glia_v1_repair_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1121,7 +1543,7 @@ func (x *RecordOutcomeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordOutcomeRequest.ProtoReflect.Descriptor instead.
 func (*RecordOutcomeRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{13}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RecordOutcomeRequest) GetCaseId() string {
@@ -1161,7 +1583,7 @@ type RecordOutcomeResponse struct {
 
 func (x *RecordOutcomeResponse) Reset() {
 	*x = RecordOutcomeResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[14]
+	mi := &file_glia_v1_repair_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1173,7 +1595,7 @@ func (x *RecordOutcomeResponse) String() string {
 func (*RecordOutcomeResponse) ProtoMessage() {}
 
 func (x *RecordOutcomeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[14]
+	mi := &file_glia_v1_repair_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,7 +1608,7 @@ func (x *RecordOutcomeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordOutcomeResponse.ProtoReflect.Descriptor instead.
 func (*RecordOutcomeResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{14}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RecordOutcomeResponse) GetCase() *Case {
@@ -1204,7 +1626,7 @@ type ScoreRulesRequest struct {
 
 func (x *ScoreRulesRequest) Reset() {
 	*x = ScoreRulesRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[15]
+	mi := &file_glia_v1_repair_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1638,7 @@ func (x *ScoreRulesRequest) String() string {
 func (*ScoreRulesRequest) ProtoMessage() {}
 
 func (x *ScoreRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[15]
+	mi := &file_glia_v1_repair_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1651,7 @@ func (x *ScoreRulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScoreRulesRequest.ProtoReflect.Descriptor instead.
 func (*ScoreRulesRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{15}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{22}
 }
 
 type RuleScore struct {
@@ -1246,7 +1668,7 @@ type RuleScore struct {
 
 func (x *RuleScore) Reset() {
 	*x = RuleScore{}
-	mi := &file_glia_v1_repair_proto_msgTypes[16]
+	mi := &file_glia_v1_repair_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +1680,7 @@ func (x *RuleScore) String() string {
 func (*RuleScore) ProtoMessage() {}
 
 func (x *RuleScore) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[16]
+	mi := &file_glia_v1_repair_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +1693,7 @@ func (x *RuleScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleScore.ProtoReflect.Descriptor instead.
 func (*RuleScore) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{16}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RuleScore) GetRule() string {
@@ -1325,7 +1747,7 @@ type ScoreRulesResponse struct {
 
 func (x *ScoreRulesResponse) Reset() {
 	*x = ScoreRulesResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[17]
+	mi := &file_glia_v1_repair_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1337,7 +1759,7 @@ func (x *ScoreRulesResponse) String() string {
 func (*ScoreRulesResponse) ProtoMessage() {}
 
 func (x *ScoreRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[17]
+	mi := &file_glia_v1_repair_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1350,7 +1772,7 @@ func (x *ScoreRulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScoreRulesResponse.ProtoReflect.Descriptor instead.
 func (*ScoreRulesResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{17}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ScoreRulesResponse) GetRules() []*RuleScore {
@@ -1368,7 +1790,7 @@ type VerifyAuditRequest struct {
 
 func (x *VerifyAuditRequest) Reset() {
 	*x = VerifyAuditRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[18]
+	mi := &file_glia_v1_repair_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1380,7 +1802,7 @@ func (x *VerifyAuditRequest) String() string {
 func (*VerifyAuditRequest) ProtoMessage() {}
 
 func (x *VerifyAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[18]
+	mi := &file_glia_v1_repair_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1393,7 +1815,7 @@ func (x *VerifyAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyAuditRequest.ProtoReflect.Descriptor instead.
 func (*VerifyAuditRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{18}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{25}
 }
 
 type VerifyAuditResponse struct {
@@ -1407,7 +1829,7 @@ type VerifyAuditResponse struct {
 
 func (x *VerifyAuditResponse) Reset() {
 	*x = VerifyAuditResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[19]
+	mi := &file_glia_v1_repair_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1841,7 @@ func (x *VerifyAuditResponse) String() string {
 func (*VerifyAuditResponse) ProtoMessage() {}
 
 func (x *VerifyAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[19]
+	mi := &file_glia_v1_repair_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1854,7 @@ func (x *VerifyAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyAuditResponse.ProtoReflect.Descriptor instead.
 func (*VerifyAuditResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{19}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *VerifyAuditResponse) GetEvents() uint64 {
@@ -1464,7 +1886,7 @@ type ExportAuditRequest struct {
 
 func (x *ExportAuditRequest) Reset() {
 	*x = ExportAuditRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[20]
+	mi := &file_glia_v1_repair_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1476,7 +1898,7 @@ func (x *ExportAuditRequest) String() string {
 func (*ExportAuditRequest) ProtoMessage() {}
 
 func (x *ExportAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[20]
+	mi := &file_glia_v1_repair_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1489,7 +1911,7 @@ func (x *ExportAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportAuditRequest.ProtoReflect.Descriptor instead.
 func (*ExportAuditRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{20}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{27}
 }
 
 type ExportAuditResponse struct {
@@ -1501,7 +1923,7 @@ type ExportAuditResponse struct {
 
 func (x *ExportAuditResponse) Reset() {
 	*x = ExportAuditResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[21]
+	mi := &file_glia_v1_repair_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1935,7 @@ func (x *ExportAuditResponse) String() string {
 func (*ExportAuditResponse) ProtoMessage() {}
 
 func (x *ExportAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[21]
+	mi := &file_glia_v1_repair_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1948,7 @@ func (x *ExportAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportAuditResponse.ProtoReflect.Descriptor instead.
 func (*ExportAuditResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{21}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ExportAuditResponse) GetJson() string {
@@ -1545,7 +1967,7 @@ type ListCasesRequest struct {
 
 func (x *ListCasesRequest) Reset() {
 	*x = ListCasesRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[22]
+	mi := &file_glia_v1_repair_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +1979,7 @@ func (x *ListCasesRequest) String() string {
 func (*ListCasesRequest) ProtoMessage() {}
 
 func (x *ListCasesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[22]
+	mi := &file_glia_v1_repair_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +1992,7 @@ func (x *ListCasesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCasesRequest.ProtoReflect.Descriptor instead.
 func (*ListCasesRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{22}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListCasesRequest) GetAll() bool {
@@ -1589,7 +2011,7 @@ type ListCasesResponse struct {
 
 func (x *ListCasesResponse) Reset() {
 	*x = ListCasesResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[23]
+	mi := &file_glia_v1_repair_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1601,7 +2023,7 @@ func (x *ListCasesResponse) String() string {
 func (*ListCasesResponse) ProtoMessage() {}
 
 func (x *ListCasesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[23]
+	mi := &file_glia_v1_repair_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1614,7 +2036,7 @@ func (x *ListCasesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCasesResponse.ProtoReflect.Descriptor instead.
 func (*ListCasesResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{23}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListCasesResponse) GetCases() []*Case {
@@ -1633,7 +2055,7 @@ type GetCaseRequest struct {
 
 func (x *GetCaseRequest) Reset() {
 	*x = GetCaseRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[24]
+	mi := &file_glia_v1_repair_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +2067,7 @@ func (x *GetCaseRequest) String() string {
 func (*GetCaseRequest) ProtoMessage() {}
 
 func (x *GetCaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[24]
+	mi := &file_glia_v1_repair_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +2080,7 @@ func (x *GetCaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCaseRequest.ProtoReflect.Descriptor instead.
 func (*GetCaseRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{24}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetCaseRequest) GetId() string {
@@ -1678,7 +2100,7 @@ type GetCaseResponse struct {
 
 func (x *GetCaseResponse) Reset() {
 	*x = GetCaseResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[25]
+	mi := &file_glia_v1_repair_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1690,7 +2112,7 @@ func (x *GetCaseResponse) String() string {
 func (*GetCaseResponse) ProtoMessage() {}
 
 func (x *GetCaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[25]
+	mi := &file_glia_v1_repair_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1703,7 +2125,7 @@ func (x *GetCaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCaseResponse.ProtoReflect.Descriptor instead.
 func (*GetCaseResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{25}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetCaseResponse) GetCase() *Case {
@@ -1729,7 +2151,7 @@ type WatchCaseRequest struct {
 
 func (x *WatchCaseRequest) Reset() {
 	*x = WatchCaseRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[26]
+	mi := &file_glia_v1_repair_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1741,7 +2163,7 @@ func (x *WatchCaseRequest) String() string {
 func (*WatchCaseRequest) ProtoMessage() {}
 
 func (x *WatchCaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[26]
+	mi := &file_glia_v1_repair_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1754,7 +2176,7 @@ func (x *WatchCaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCaseRequest.ProtoReflect.Descriptor instead.
 func (*WatchCaseRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{26}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *WatchCaseRequest) GetId() string {
@@ -1774,7 +2196,7 @@ type WatchCaseResponse struct {
 
 func (x *WatchCaseResponse) Reset() {
 	*x = WatchCaseResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[27]
+	mi := &file_glia_v1_repair_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +2208,7 @@ func (x *WatchCaseResponse) String() string {
 func (*WatchCaseResponse) ProtoMessage() {}
 
 func (x *WatchCaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[27]
+	mi := &file_glia_v1_repair_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +2221,7 @@ func (x *WatchCaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCaseResponse.ProtoReflect.Descriptor instead.
 func (*WatchCaseResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{27}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WatchCaseResponse) GetCase() *Case {
@@ -1825,7 +2247,7 @@ type PlanRepairRequest struct {
 
 func (x *PlanRepairRequest) Reset() {
 	*x = PlanRepairRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[28]
+	mi := &file_glia_v1_repair_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1837,7 +2259,7 @@ func (x *PlanRepairRequest) String() string {
 func (*PlanRepairRequest) ProtoMessage() {}
 
 func (x *PlanRepairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[28]
+	mi := &file_glia_v1_repair_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,7 +2272,7 @@ func (x *PlanRepairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRepairRequest.ProtoReflect.Descriptor instead.
 func (*PlanRepairRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{28}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PlanRepairRequest) GetSerial() string {
@@ -1864,13 +2286,15 @@ type PlanRepairResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Plan          *Plan                  `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
 	Refusals      []*Refusal             `protobuf:"bytes,2,rep,name=refusals,proto3" json:"refusals,omitempty"` // the gates that would hold it back now
+	Hook          *Hook                  `protobuf:"bytes,3,opt,name=hook,proto3" json:"hook,omitempty"`         // absent: there is none
+	Case          *Case                  `protobuf:"bytes,4,opt,name=case,proto3" json:"case,omitempty"`         // the open one; absent: there is none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlanRepairResponse) Reset() {
 	*x = PlanRepairResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[29]
+	mi := &file_glia_v1_repair_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +2306,7 @@ func (x *PlanRepairResponse) String() string {
 func (*PlanRepairResponse) ProtoMessage() {}
 
 func (x *PlanRepairResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[29]
+	mi := &file_glia_v1_repair_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +2319,7 @@ func (x *PlanRepairResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRepairResponse.ProtoReflect.Descriptor instead.
 func (*PlanRepairResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{29}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PlanRepairResponse) GetPlan() *Plan {
@@ -1912,18 +2336,86 @@ func (x *PlanRepairResponse) GetRefusals() []*Refusal {
 	return nil
 }
 
+func (x *PlanRepairResponse) GetHook() *Hook {
+	if x != nil {
+		return x.Hook
+	}
+	return nil
+}
+
+func (x *PlanRepairResponse) GetCase() *Case {
+	if x != nil {
+		return x.Case
+	}
+	return nil
+}
+
+// Hook is what the site's hook would be asked. A dry run does not ask it.
+type Hook struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Command       []string               `protobuf:"bytes,1,rep,name=command,proto3" json:"command,omitempty"`
+	Input         string                 `protobuf:"bytes,2,opt,name=input,proto3" json:"input,omitempty"` // what it would get on its standard input, as JSON
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hook) Reset() {
+	*x = Hook{}
+	mi := &file_glia_v1_repair_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hook) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hook) ProtoMessage() {}
+
+func (x *Hook) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hook.ProtoReflect.Descriptor instead.
+func (*Hook) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Hook) GetCommand() []string {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *Hook) GetInput() string {
+	if x != nil {
+		return x.Input
+	}
+	return ""
+}
+
 type ApproveRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	CaseId        string                 `protobuf:"bytes,1,opt,name=case_id,json=caseId,proto3" json:"case_id,omitempty"`
 	PlanHash      string                 `protobuf:"bytes,2,opt,name=plan_hash,json=planHash,proto3" json:"plan_hash,omitempty"`
 	Person        string                 `protobuf:"bytes,3,opt,name=person,proto3" json:"person,omitempty"`
+	OsUser        string                 `protobuf:"bytes,4,opt,name=os_user,json=osUser,proto3" json:"os_user,omitempty"` // who the operating system says that it is; counts where no certificate does
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApproveRequest) Reset() {
 	*x = ApproveRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[30]
+	mi := &file_glia_v1_repair_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1935,7 +2427,7 @@ func (x *ApproveRequest) String() string {
 func (*ApproveRequest) ProtoMessage() {}
 
 func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[30]
+	mi := &file_glia_v1_repair_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1948,7 +2440,7 @@ func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{30}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ApproveRequest) GetCaseId() string {
@@ -1972,6 +2464,13 @@ func (x *ApproveRequest) GetPerson() string {
 	return ""
 }
 
+func (x *ApproveRequest) GetOsUser() string {
+	if x != nil {
+		return x.OsUser
+	}
+	return ""
+}
+
 type ApproveResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Case          *Case                  `protobuf:"bytes,1,opt,name=case,proto3" json:"case,omitempty"`
@@ -1981,7 +2480,7 @@ type ApproveResponse struct {
 
 func (x *ApproveResponse) Reset() {
 	*x = ApproveResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[31]
+	mi := &file_glia_v1_repair_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1993,7 +2492,7 @@ func (x *ApproveResponse) String() string {
 func (*ApproveResponse) ProtoMessage() {}
 
 func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[31]
+	mi := &file_glia_v1_repair_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2006,10 +2505,122 @@ func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveResponse.ProtoReflect.Descriptor instead.
 func (*ApproveResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{31}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ApproveResponse) GetCase() *Case {
+	if x != nil {
+		return x.Case
+	}
+	return nil
+}
+
+type WithdrawApprovalRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CaseId        string                 `protobuf:"bytes,1,opt,name=case_id,json=caseId,proto3" json:"case_id,omitempty"`
+	Person        string                 `protobuf:"bytes,2,opt,name=person,proto3" json:"person,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	OsUser        string                 `protobuf:"bytes,4,opt,name=os_user,json=osUser,proto3" json:"os_user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawApprovalRequest) Reset() {
+	*x = WithdrawApprovalRequest{}
+	mi := &file_glia_v1_repair_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawApprovalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawApprovalRequest) ProtoMessage() {}
+
+func (x *WithdrawApprovalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawApprovalRequest.ProtoReflect.Descriptor instead.
+func (*WithdrawApprovalRequest) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *WithdrawApprovalRequest) GetCaseId() string {
+	if x != nil {
+		return x.CaseId
+	}
+	return ""
+}
+
+func (x *WithdrawApprovalRequest) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *WithdrawApprovalRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *WithdrawApprovalRequest) GetOsUser() string {
+	if x != nil {
+		return x.OsUser
+	}
+	return ""
+}
+
+type WithdrawApprovalResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Case          *Case                  `protobuf:"bytes,1,opt,name=case,proto3" json:"case,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawApprovalResponse) Reset() {
+	*x = WithdrawApprovalResponse{}
+	mi := &file_glia_v1_repair_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawApprovalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawApprovalResponse) ProtoMessage() {}
+
+func (x *WithdrawApprovalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawApprovalResponse.ProtoReflect.Descriptor instead.
+func (*WithdrawApprovalResponse) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *WithdrawApprovalResponse) GetCase() *Case {
 	if x != nil {
 		return x.Case
 	}
@@ -2027,7 +2638,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[32]
+	mi := &file_glia_v1_repair_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2039,7 +2650,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[32]
+	mi := &file_glia_v1_repair_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2052,7 +2663,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{32}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CancelRequest) GetCaseId() string {
@@ -2085,7 +2696,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[33]
+	mi := &file_glia_v1_repair_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2097,7 +2708,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[33]
+	mi := &file_glia_v1_repair_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2110,7 +2721,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{33}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CancelResponse) GetCase() *Case {
@@ -2131,7 +2742,7 @@ type UnparkRequest struct {
 
 func (x *UnparkRequest) Reset() {
 	*x = UnparkRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[34]
+	mi := &file_glia_v1_repair_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2143,7 +2754,7 @@ func (x *UnparkRequest) String() string {
 func (*UnparkRequest) ProtoMessage() {}
 
 func (x *UnparkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[34]
+	mi := &file_glia_v1_repair_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2156,7 +2767,7 @@ func (x *UnparkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnparkRequest.ProtoReflect.Descriptor instead.
 func (*UnparkRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{34}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *UnparkRequest) GetCaseId() string {
@@ -2189,7 +2800,7 @@ type UnparkResponse struct {
 
 func (x *UnparkResponse) Reset() {
 	*x = UnparkResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[35]
+	mi := &file_glia_v1_repair_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2201,7 +2812,7 @@ func (x *UnparkResponse) String() string {
 func (*UnparkResponse) ProtoMessage() {}
 
 func (x *UnparkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[35]
+	mi := &file_glia_v1_repair_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2214,7 +2825,7 @@ func (x *UnparkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnparkResponse.ProtoReflect.Descriptor instead.
 func (*UnparkResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{35}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *UnparkResponse) GetCase() *Case {
@@ -2233,7 +2844,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[36]
+	mi := &file_glia_v1_repair_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2245,7 +2856,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[36]
+	mi := &file_glia_v1_repair_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2258,7 +2869,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{36}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ExplainRequest) GetSerial() string {
@@ -2280,7 +2891,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[37]
+	mi := &file_glia_v1_repair_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2292,7 +2903,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[37]
+	mi := &file_glia_v1_repair_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2305,7 +2916,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{37}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ExplainResponse) GetDisk() *DiskStatus {
@@ -2348,7 +2959,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[38]
+	mi := &file_glia_v1_repair_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2360,7 +2971,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[38]
+	mi := &file_glia_v1_repair_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,7 +2984,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{38}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PauseRequest) GetScope() string {
@@ -2413,7 +3024,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[39]
+	mi := &file_glia_v1_repair_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +3036,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[39]
+	mi := &file_glia_v1_repair_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +3049,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{39}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PauseResponse) GetPause() *PauseEntry {
@@ -2452,13 +3063,14 @@ type ResumeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Scope         string                 `protobuf:"bytes,1,opt,name=scope,proto3" json:"scope,omitempty"` // of the pauses to end
 	Person        string                 `protobuf:"bytes,2,opt,name=person,proto3" json:"person,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[40]
+	mi := &file_glia_v1_repair_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +3082,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[40]
+	mi := &file_glia_v1_repair_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +3095,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{40}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ResumeRequest) GetScope() string {
@@ -2500,6 +3112,13 @@ func (x *ResumeRequest) GetPerson() string {
 	return ""
 }
 
+func (x *ResumeRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type ResumeResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ended         []*PauseEntry          `protobuf:"bytes,1,rep,name=ended,proto3" json:"ended,omitempty"`
@@ -2509,7 +3128,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[41]
+	mi := &file_glia_v1_repair_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2521,7 +3140,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[41]
+	mi := &file_glia_v1_repair_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2534,7 +3153,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{41}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ResumeResponse) GetEnded() []*PauseEntry {
@@ -2555,7 +3174,7 @@ type TicketComment struct {
 
 func (x *TicketComment) Reset() {
 	*x = TicketComment{}
-	mi := &file_glia_v1_repair_proto_msgTypes[42]
+	mi := &file_glia_v1_repair_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2567,7 +3186,7 @@ func (x *TicketComment) String() string {
 func (*TicketComment) ProtoMessage() {}
 
 func (x *TicketComment) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[42]
+	mi := &file_glia_v1_repair_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2580,7 +3199,7 @@ func (x *TicketComment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketComment.ProtoReflect.Descriptor instead.
 func (*TicketComment) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{42}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *TicketComment) GetAt() *timestamppb.Timestamp {
@@ -2621,7 +3240,7 @@ type Ticket struct {
 
 func (x *Ticket) Reset() {
 	*x = Ticket{}
-	mi := &file_glia_v1_repair_proto_msgTypes[43]
+	mi := &file_glia_v1_repair_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2633,7 +3252,7 @@ func (x *Ticket) String() string {
 func (*Ticket) ProtoMessage() {}
 
 func (x *Ticket) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[43]
+	mi := &file_glia_v1_repair_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2646,7 +3265,7 @@ func (x *Ticket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ticket.ProtoReflect.Descriptor instead.
 func (*Ticket) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{43}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Ticket) GetId() string {
@@ -2721,7 +3340,7 @@ type ListTicketsRequest struct {
 
 func (x *ListTicketsRequest) Reset() {
 	*x = ListTicketsRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[44]
+	mi := &file_glia_v1_repair_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2733,7 +3352,7 @@ func (x *ListTicketsRequest) String() string {
 func (*ListTicketsRequest) ProtoMessage() {}
 
 func (x *ListTicketsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[44]
+	mi := &file_glia_v1_repair_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2746,7 +3365,7 @@ func (x *ListTicketsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTicketsRequest.ProtoReflect.Descriptor instead.
 func (*ListTicketsRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{44}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListTicketsRequest) GetAll() bool {
@@ -2765,7 +3384,7 @@ type ListTicketsResponse struct {
 
 func (x *ListTicketsResponse) Reset() {
 	*x = ListTicketsResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[45]
+	mi := &file_glia_v1_repair_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +3396,7 @@ func (x *ListTicketsResponse) String() string {
 func (*ListTicketsResponse) ProtoMessage() {}
 
 func (x *ListTicketsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[45]
+	mi := &file_glia_v1_repair_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2790,7 +3409,7 @@ func (x *ListTicketsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTicketsResponse.ProtoReflect.Descriptor instead.
 func (*ListTicketsResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{45}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListTicketsResponse) GetTickets() []*Ticket {
@@ -2809,7 +3428,7 @@ type GetTicketRequest struct {
 
 func (x *GetTicketRequest) Reset() {
 	*x = GetTicketRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[46]
+	mi := &file_glia_v1_repair_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2821,7 +3440,7 @@ func (x *GetTicketRequest) String() string {
 func (*GetTicketRequest) ProtoMessage() {}
 
 func (x *GetTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[46]
+	mi := &file_glia_v1_repair_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2834,7 +3453,7 @@ func (x *GetTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicketRequest.ProtoReflect.Descriptor instead.
 func (*GetTicketRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{46}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *GetTicketRequest) GetId() string {
@@ -2853,7 +3472,7 @@ type GetTicketResponse struct {
 
 func (x *GetTicketResponse) Reset() {
 	*x = GetTicketResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[47]
+	mi := &file_glia_v1_repair_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2865,7 +3484,7 @@ func (x *GetTicketResponse) String() string {
 func (*GetTicketResponse) ProtoMessage() {}
 
 func (x *GetTicketResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[47]
+	mi := &file_glia_v1_repair_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2878,7 +3497,7 @@ func (x *GetTicketResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicketResponse.ProtoReflect.Descriptor instead.
 func (*GetTicketResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{47}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *GetTicketResponse) GetTicket() *Ticket {
@@ -2900,7 +3519,7 @@ type ResolveTicketRequest struct {
 
 func (x *ResolveTicketRequest) Reset() {
 	*x = ResolveTicketRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[48]
+	mi := &file_glia_v1_repair_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2912,7 +3531,7 @@ func (x *ResolveTicketRequest) String() string {
 func (*ResolveTicketRequest) ProtoMessage() {}
 
 func (x *ResolveTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[48]
+	mi := &file_glia_v1_repair_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2925,7 +3544,7 @@ func (x *ResolveTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveTicketRequest.ProtoReflect.Descriptor instead.
 func (*ResolveTicketRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{48}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ResolveTicketRequest) GetId() string {
@@ -2965,7 +3584,7 @@ type ResolveTicketResponse struct {
 
 func (x *ResolveTicketResponse) Reset() {
 	*x = ResolveTicketResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[49]
+	mi := &file_glia_v1_repair_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2977,7 +3596,7 @@ func (x *ResolveTicketResponse) String() string {
 func (*ResolveTicketResponse) ProtoMessage() {}
 
 func (x *ResolveTicketResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[49]
+	mi := &file_glia_v1_repair_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2990,7 +3609,7 @@ func (x *ResolveTicketResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveTicketResponse.ProtoReflect.Descriptor instead.
 func (*ResolveTicketResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{49}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ResolveTicketResponse) GetTicket() *Ticket {
@@ -3017,7 +3636,11 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\x04gate\x18\x01 \x01(\tR\x04gate\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\tR\x05limit\x12\x14\n" +
-	"\x05until\x18\x04 \x01(\tR\x05until\"\x84\x01\n" +
+	"\x05until\x18\x04 \x01(\tR\x05until\"j\n" +
+	"\bApproval\x12\x16\n" +
+	"\x06person\x18\x01 \x01(\tR\x06person\x12\x1a\n" +
+	"\bidentity\x18\x02 \x01(\tR\bidentity\x12*\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x84\x01\n" +
 	"\bPlanStep\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x12\n" +
@@ -3025,7 +3648,7 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\bcommands\x18\x04 \x03(\tR\bcommands\x12\x1e\n" +
 	"\n" +
 	"reversible\x18\x05 \x01(\bR\n" +
-	"reversible\"\xca\x01\n" +
+	"reversible\"\x83\x02\n" +
 	"\x04Plan\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\tR\x04hash\x12\x16\n" +
 	"\x06driver\x18\x02 \x01(\tR\x06driver\x12\x12\n" +
@@ -3033,7 +3656,9 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\x04disk\x18\x04 \x01(\v2\r.glia.v1.DiskR\x04disk\x12'\n" +
 	"\x05steps\x18\x05 \x03(\v2\x11.glia.v1.PlanStepR\x05steps\x12\x1a\n" +
 	"\bwarnings\x18\x06 \x03(\tR\bwarnings\x12\x1a\n" +
-	"\bobstacle\x18\a \x01(\tR\bobstacle\"\xf6\x04\n" +
+	"\bobstacle\x18\a \x01(\tR\bobstacle\x12\x19\n" +
+	"\bmode_why\x18\b \x01(\tR\amodeWhy\x12\x1c\n" +
+	"\tapprovals\x18\t \x01(\x05R\tapprovals\"\xd4\x05\n" +
 	"\x04Case\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x12\n" +
@@ -3056,7 +3681,9 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\tclosed_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\bclosedAt\x12,\n" +
 	"\brefusals\x18\x11 \x03(\v2\x10.glia.v1.RefusalR\brefusals\x12\x18\n" +
 	"\aoutcome\x18\x12 \x01(\tR\aoutcome\x12\x1a\n" +
-	"\bprogress\x18\x13 \x01(\tR\bprogress\"\xc4\x01\n" +
+	"\bprogress\x18\x13 \x01(\tR\bprogress\x12/\n" +
+	"\tapprovals\x18\x14 \x03(\v2\x11.glia.v1.ApprovalR\tapprovals\x12+\n" +
+	"\x11approvals_missing\x18\x15 \x01(\x05R\x10approvalsMissing\"\xc4\x01\n" +
 	"\n" +
 	"PauseEntry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
@@ -3073,7 +3700,7 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"disk_count\x18\x04 \x01(\x05R\tdiskCount\x12\x18\n" +
 	"\aproblem\x18\x05 \x01(\tR\aproblem\x12\x10\n" +
 	"\x03bad\x18\x06 \x03(\tR\x03bad\"\x12\n" +
-	"\x10GetStatusRequest\"\xa5\x03\n" +
+	"\x10GetStatusRequest\"\xdd\x03\n" +
 	"\x11GetStatusResponse\x12\x12\n" +
 	"\x04mode\x18\x01 \x01(\tR\x04mode\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x123\n" +
@@ -3087,7 +3714,27 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\abudgets\x18\t \x03(\v2\x0f.glia.v1.BudgetR\abudgets\x12*\n" +
 	"\abreaker\x18\n" +
 	" \x01(\v2\x10.glia.v1.BreakerR\abreaker\x12\x14\n" +
-	"\x05storm\x18\v \x01(\tR\x05storm\"H\n" +
+	"\x05storm\x18\v \x01(\tR\x05storm\x126\n" +
+	"\vundelivered\x18\f \x01(\v2\x14.glia.v1.UndeliveredR\vundelivered\"q\n" +
+	"\vUndelivered\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x05R\x05count\x122\n" +
+	"\x06oldest\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06oldest\x12\x18\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\"\x16\n" +
+	"\x14ListGraveyardRequest\"\xa8\x01\n" +
+	"\x05Grave\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x17\n" +
+	"\acase_id\x18\x02 \x01(\tR\x06caseId\x12\x12\n" +
+	"\x04host\x18\x03 \x01(\tR\x04host\x12\x14\n" +
+	"\x05place\x18\x04 \x01(\tR\x05place\x12*\n" +
+	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
+	"\aoutcome\x18\x06 \x01(\tR\aoutcome\"?\n" +
+	"\x15ListGraveyardResponse\x12&\n" +
+	"\x06graves\x18\x01 \x03(\v2\x0e.glia.v1.GraveR\x06graves\"\\\n" +
+	"\x12ForgiveDiskRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x16\n" +
+	"\x06person\x18\x02 \x01(\tR\x06person\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x15\n" +
+	"\x13ForgiveDiskResponse\"H\n" +
 	"\x06Budget\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x12\n" +
 	"\x04used\x18\x02 \x01(\x05R\x04used\x12\x14\n" +
@@ -3141,15 +3788,28 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\x04case\x18\x01 \x01(\v2\r.glia.v1.CaseR\x04case\x12&\n" +
 	"\x06events\x18\x02 \x03(\v2\x0e.glia.v1.EventR\x06events\"+\n" +
 	"\x11PlanRepairRequest\x12\x16\n" +
-	"\x06serial\x18\x01 \x01(\tR\x06serial\"e\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\"\xab\x01\n" +
 	"\x12PlanRepairResponse\x12!\n" +
 	"\x04plan\x18\x01 \x01(\v2\r.glia.v1.PlanR\x04plan\x12,\n" +
-	"\brefusals\x18\x02 \x03(\v2\x10.glia.v1.RefusalR\brefusals\"^\n" +
+	"\brefusals\x18\x02 \x03(\v2\x10.glia.v1.RefusalR\brefusals\x12!\n" +
+	"\x04hook\x18\x03 \x01(\v2\r.glia.v1.HookR\x04hook\x12!\n" +
+	"\x04case\x18\x04 \x01(\v2\r.glia.v1.CaseR\x04case\"6\n" +
+	"\x04Hook\x12\x18\n" +
+	"\acommand\x18\x01 \x03(\tR\acommand\x12\x14\n" +
+	"\x05input\x18\x02 \x01(\tR\x05input\"w\n" +
 	"\x0eApproveRequest\x12\x17\n" +
 	"\acase_id\x18\x01 \x01(\tR\x06caseId\x12\x1b\n" +
 	"\tplan_hash\x18\x02 \x01(\tR\bplanHash\x12\x16\n" +
-	"\x06person\x18\x03 \x01(\tR\x06person\"4\n" +
+	"\x06person\x18\x03 \x01(\tR\x06person\x12\x17\n" +
+	"\aos_user\x18\x04 \x01(\tR\x06osUser\"4\n" +
 	"\x0fApproveResponse\x12!\n" +
+	"\x04case\x18\x01 \x01(\v2\r.glia.v1.CaseR\x04case\"{\n" +
+	"\x17WithdrawApprovalRequest\x12\x17\n" +
+	"\acase_id\x18\x01 \x01(\tR\x06caseId\x12\x16\n" +
+	"\x06person\x18\x02 \x01(\tR\x06person\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x17\n" +
+	"\aos_user\x18\x04 \x01(\tR\x06osUser\"=\n" +
+	"\x18WithdrawApprovalResponse\x12!\n" +
 	"\x04case\x18\x01 \x01(\v2\r.glia.v1.CaseR\x04case\"X\n" +
 	"\rCancelRequest\x12\x17\n" +
 	"\acase_id\x18\x01 \x01(\tR\x06caseId\x12\x16\n" +
@@ -3176,10 +3836,11 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x120\n" +
 	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\":\n" +
 	"\rPauseResponse\x12)\n" +
-	"\x05pause\x18\x01 \x01(\v2\x13.glia.v1.PauseEntryR\x05pause\"=\n" +
+	"\x05pause\x18\x01 \x01(\v2\x13.glia.v1.PauseEntryR\x05pause\"U\n" +
 	"\rResumeRequest\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x16\n" +
-	"\x06person\x18\x02 \x01(\tR\x06person\";\n" +
+	"\x06person\x18\x02 \x01(\tR\x06person\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\";\n" +
 	"\x0eResumeResponse\x12)\n" +
 	"\x05ended\x18\x01 \x03(\v2\x13.glia.v1.PauseEntryR\x05ended\"g\n" +
 	"\rTicketComment\x12*\n" +
@@ -3216,8 +3877,7 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\x06person\x18\x03 \x01(\tR\x06person\x12\x18\n" +
 	"\acomment\x18\x04 \x01(\tR\acomment\"@\n" +
 	"\x15ResolveTicketResponse\x12'\n" +
-	"\x06ticket\x18\x01 \x01(\v2\x0f.glia.v1.TicketR\x06ticket2\x9f\n" +
-	"\n" +
+	"\x06ticket\x18\x01 \x01(\v2\x0f.glia.v1.TicketR\x06ticket2\xb9\v\n" +
 	"\rRepairService\x12B\n" +
 	"\tGetStatus\x12\x19.glia.v1.GetStatusRequest\x1a\x1a.glia.v1.GetStatusResponse\x12B\n" +
 	"\tListCases\x12\x19.glia.v1.ListCasesRequest\x1a\x1a.glia.v1.ListCasesResponse\x12<\n" +
@@ -3237,7 +3897,9 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\fResetBreaker\x12\x1c.glia.v1.ResetBreakerRequest\x1a\x1d.glia.v1.ResetBreakerResponse\x12N\n" +
 	"\rRecordOutcome\x12\x1d.glia.v1.RecordOutcomeRequest\x1a\x1e.glia.v1.RecordOutcomeResponse\x12E\n" +
 	"\n" +
-	"ScoreRules\x12\x1a.glia.v1.ScoreRulesRequest\x1a\x1b.glia.v1.ScoreRulesResponse\x12H\n" +
+	"ScoreRules\x12\x1a.glia.v1.ScoreRulesRequest\x1a\x1b.glia.v1.ScoreRulesResponse\x12N\n" +
+	"\rListGraveyard\x12\x1d.glia.v1.ListGraveyardRequest\x1a\x1e.glia.v1.ListGraveyardResponse\x12H\n" +
+	"\vForgiveDisk\x12\x1b.glia.v1.ForgiveDiskRequest\x1a\x1c.glia.v1.ForgiveDiskResponse\x12H\n" +
 	"\vVerifyAudit\x12\x1b.glia.v1.VerifyAuditRequest\x1a\x1c.glia.v1.VerifyAuditResponse\x12J\n" +
 	"\vExportAudit\x12\x1b.glia.v1.ExportAuditRequest\x1a\x1c.glia.v1.ExportAuditResponse0\x01B\x19Z\x17glia/api/glia/v1;gliav1b\x06proto3"
 
@@ -3253,154 +3915,177 @@ func file_glia_v1_repair_proto_rawDescGZIP() []byte {
 	return file_glia_v1_repair_proto_rawDescData
 }
 
-var file_glia_v1_repair_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_glia_v1_repair_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_glia_v1_repair_proto_goTypes = []any{
-	(*Event)(nil),                 // 0: glia.v1.Event
-	(*Refusal)(nil),               // 1: glia.v1.Refusal
-	(*PlanStep)(nil),              // 2: glia.v1.PlanStep
-	(*Plan)(nil),                  // 3: glia.v1.Plan
-	(*Case)(nil),                  // 4: glia.v1.Case
-	(*PauseEntry)(nil),            // 5: glia.v1.PauseEntry
-	(*HostSummary)(nil),           // 6: glia.v1.HostSummary
-	(*GetStatusRequest)(nil),      // 7: glia.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 8: glia.v1.GetStatusResponse
-	(*Budget)(nil),                // 9: glia.v1.Budget
-	(*Breaker)(nil),               // 10: glia.v1.Breaker
-	(*ResetBreakerRequest)(nil),   // 11: glia.v1.ResetBreakerRequest
-	(*ResetBreakerResponse)(nil),  // 12: glia.v1.ResetBreakerResponse
-	(*RecordOutcomeRequest)(nil),  // 13: glia.v1.RecordOutcomeRequest
-	(*RecordOutcomeResponse)(nil), // 14: glia.v1.RecordOutcomeResponse
-	(*ScoreRulesRequest)(nil),     // 15: glia.v1.ScoreRulesRequest
-	(*RuleScore)(nil),             // 16: glia.v1.RuleScore
-	(*ScoreRulesResponse)(nil),    // 17: glia.v1.ScoreRulesResponse
-	(*VerifyAuditRequest)(nil),    // 18: glia.v1.VerifyAuditRequest
-	(*VerifyAuditResponse)(nil),   // 19: glia.v1.VerifyAuditResponse
-	(*ExportAuditRequest)(nil),    // 20: glia.v1.ExportAuditRequest
-	(*ExportAuditResponse)(nil),   // 21: glia.v1.ExportAuditResponse
-	(*ListCasesRequest)(nil),      // 22: glia.v1.ListCasesRequest
-	(*ListCasesResponse)(nil),     // 23: glia.v1.ListCasesResponse
-	(*GetCaseRequest)(nil),        // 24: glia.v1.GetCaseRequest
-	(*GetCaseResponse)(nil),       // 25: glia.v1.GetCaseResponse
-	(*WatchCaseRequest)(nil),      // 26: glia.v1.WatchCaseRequest
-	(*WatchCaseResponse)(nil),     // 27: glia.v1.WatchCaseResponse
-	(*PlanRepairRequest)(nil),     // 28: glia.v1.PlanRepairRequest
-	(*PlanRepairResponse)(nil),    // 29: glia.v1.PlanRepairResponse
-	(*ApproveRequest)(nil),        // 30: glia.v1.ApproveRequest
-	(*ApproveResponse)(nil),       // 31: glia.v1.ApproveResponse
-	(*CancelRequest)(nil),         // 32: glia.v1.CancelRequest
-	(*CancelResponse)(nil),        // 33: glia.v1.CancelResponse
-	(*UnparkRequest)(nil),         // 34: glia.v1.UnparkRequest
-	(*UnparkResponse)(nil),        // 35: glia.v1.UnparkResponse
-	(*ExplainRequest)(nil),        // 36: glia.v1.ExplainRequest
-	(*ExplainResponse)(nil),       // 37: glia.v1.ExplainResponse
-	(*PauseRequest)(nil),          // 38: glia.v1.PauseRequest
-	(*PauseResponse)(nil),         // 39: glia.v1.PauseResponse
-	(*ResumeRequest)(nil),         // 40: glia.v1.ResumeRequest
-	(*ResumeResponse)(nil),        // 41: glia.v1.ResumeResponse
-	(*TicketComment)(nil),         // 42: glia.v1.TicketComment
-	(*Ticket)(nil),                // 43: glia.v1.Ticket
-	(*ListTicketsRequest)(nil),    // 44: glia.v1.ListTicketsRequest
-	(*ListTicketsResponse)(nil),   // 45: glia.v1.ListTicketsResponse
-	(*GetTicketRequest)(nil),      // 46: glia.v1.GetTicketRequest
-	(*GetTicketResponse)(nil),     // 47: glia.v1.GetTicketResponse
-	(*ResolveTicketRequest)(nil),  // 48: glia.v1.ResolveTicketRequest
-	(*ResolveTicketResponse)(nil), // 49: glia.v1.ResolveTicketResponse
-	(*timestamppb.Timestamp)(nil), // 50: google.protobuf.Timestamp
-	(*Disk)(nil),                  // 51: glia.v1.Disk
-	(*Verdict)(nil),               // 52: glia.v1.Verdict
-	(State)(0),                    // 53: glia.v1.State
-	(*DiskStatus)(nil),            // 54: glia.v1.DiskStatus
+	(*Event)(nil),                    // 0: glia.v1.Event
+	(*Refusal)(nil),                  // 1: glia.v1.Refusal
+	(*Approval)(nil),                 // 2: glia.v1.Approval
+	(*PlanStep)(nil),                 // 3: glia.v1.PlanStep
+	(*Plan)(nil),                     // 4: glia.v1.Plan
+	(*Case)(nil),                     // 5: glia.v1.Case
+	(*PauseEntry)(nil),               // 6: glia.v1.PauseEntry
+	(*HostSummary)(nil),              // 7: glia.v1.HostSummary
+	(*GetStatusRequest)(nil),         // 8: glia.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),        // 9: glia.v1.GetStatusResponse
+	(*Undelivered)(nil),              // 10: glia.v1.Undelivered
+	(*ListGraveyardRequest)(nil),     // 11: glia.v1.ListGraveyardRequest
+	(*Grave)(nil),                    // 12: glia.v1.Grave
+	(*ListGraveyardResponse)(nil),    // 13: glia.v1.ListGraveyardResponse
+	(*ForgiveDiskRequest)(nil),       // 14: glia.v1.ForgiveDiskRequest
+	(*ForgiveDiskResponse)(nil),      // 15: glia.v1.ForgiveDiskResponse
+	(*Budget)(nil),                   // 16: glia.v1.Budget
+	(*Breaker)(nil),                  // 17: glia.v1.Breaker
+	(*ResetBreakerRequest)(nil),      // 18: glia.v1.ResetBreakerRequest
+	(*ResetBreakerResponse)(nil),     // 19: glia.v1.ResetBreakerResponse
+	(*RecordOutcomeRequest)(nil),     // 20: glia.v1.RecordOutcomeRequest
+	(*RecordOutcomeResponse)(nil),    // 21: glia.v1.RecordOutcomeResponse
+	(*ScoreRulesRequest)(nil),        // 22: glia.v1.ScoreRulesRequest
+	(*RuleScore)(nil),                // 23: glia.v1.RuleScore
+	(*ScoreRulesResponse)(nil),       // 24: glia.v1.ScoreRulesResponse
+	(*VerifyAuditRequest)(nil),       // 25: glia.v1.VerifyAuditRequest
+	(*VerifyAuditResponse)(nil),      // 26: glia.v1.VerifyAuditResponse
+	(*ExportAuditRequest)(nil),       // 27: glia.v1.ExportAuditRequest
+	(*ExportAuditResponse)(nil),      // 28: glia.v1.ExportAuditResponse
+	(*ListCasesRequest)(nil),         // 29: glia.v1.ListCasesRequest
+	(*ListCasesResponse)(nil),        // 30: glia.v1.ListCasesResponse
+	(*GetCaseRequest)(nil),           // 31: glia.v1.GetCaseRequest
+	(*GetCaseResponse)(nil),          // 32: glia.v1.GetCaseResponse
+	(*WatchCaseRequest)(nil),         // 33: glia.v1.WatchCaseRequest
+	(*WatchCaseResponse)(nil),        // 34: glia.v1.WatchCaseResponse
+	(*PlanRepairRequest)(nil),        // 35: glia.v1.PlanRepairRequest
+	(*PlanRepairResponse)(nil),       // 36: glia.v1.PlanRepairResponse
+	(*Hook)(nil),                     // 37: glia.v1.Hook
+	(*ApproveRequest)(nil),           // 38: glia.v1.ApproveRequest
+	(*ApproveResponse)(nil),          // 39: glia.v1.ApproveResponse
+	(*WithdrawApprovalRequest)(nil),  // 40: glia.v1.WithdrawApprovalRequest
+	(*WithdrawApprovalResponse)(nil), // 41: glia.v1.WithdrawApprovalResponse
+	(*CancelRequest)(nil),            // 42: glia.v1.CancelRequest
+	(*CancelResponse)(nil),           // 43: glia.v1.CancelResponse
+	(*UnparkRequest)(nil),            // 44: glia.v1.UnparkRequest
+	(*UnparkResponse)(nil),           // 45: glia.v1.UnparkResponse
+	(*ExplainRequest)(nil),           // 46: glia.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 47: glia.v1.ExplainResponse
+	(*PauseRequest)(nil),             // 48: glia.v1.PauseRequest
+	(*PauseResponse)(nil),            // 49: glia.v1.PauseResponse
+	(*ResumeRequest)(nil),            // 50: glia.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 51: glia.v1.ResumeResponse
+	(*TicketComment)(nil),            // 52: glia.v1.TicketComment
+	(*Ticket)(nil),                   // 53: glia.v1.Ticket
+	(*ListTicketsRequest)(nil),       // 54: glia.v1.ListTicketsRequest
+	(*ListTicketsResponse)(nil),      // 55: glia.v1.ListTicketsResponse
+	(*GetTicketRequest)(nil),         // 56: glia.v1.GetTicketRequest
+	(*GetTicketResponse)(nil),        // 57: glia.v1.GetTicketResponse
+	(*ResolveTicketRequest)(nil),     // 58: glia.v1.ResolveTicketRequest
+	(*ResolveTicketResponse)(nil),    // 59: glia.v1.ResolveTicketResponse
+	(*timestamppb.Timestamp)(nil),    // 60: google.protobuf.Timestamp
+	(*Disk)(nil),                     // 61: glia.v1.Disk
+	(*Verdict)(nil),                  // 62: glia.v1.Verdict
+	(State)(0),                       // 63: glia.v1.State
+	(*DiskStatus)(nil),               // 64: glia.v1.DiskStatus
 }
 var file_glia_v1_repair_proto_depIdxs = []int32{
-	50, // 0: glia.v1.Event.at:type_name -> google.protobuf.Timestamp
-	51, // 1: glia.v1.Plan.disk:type_name -> glia.v1.Disk
-	2,  // 2: glia.v1.Plan.steps:type_name -> glia.v1.PlanStep
-	51, // 3: glia.v1.Case.disk:type_name -> glia.v1.Disk
-	52, // 4: glia.v1.Case.verdict:type_name -> glia.v1.Verdict
-	3,  // 5: glia.v1.Case.plan:type_name -> glia.v1.Plan
-	50, // 6: glia.v1.Case.opened_at:type_name -> google.protobuf.Timestamp
-	50, // 7: glia.v1.Case.updated_at:type_name -> google.protobuf.Timestamp
-	50, // 8: glia.v1.Case.closed_at:type_name -> google.protobuf.Timestamp
-	1,  // 9: glia.v1.Case.refusals:type_name -> glia.v1.Refusal
-	50, // 10: glia.v1.PauseEntry.since:type_name -> google.protobuf.Timestamp
-	50, // 11: glia.v1.PauseEntry.until:type_name -> google.protobuf.Timestamp
-	53, // 12: glia.v1.HostSummary.worst:type_name -> glia.v1.State
-	50, // 13: glia.v1.GetStatusResponse.view_at:type_name -> google.protobuf.Timestamp
-	6,  // 14: glia.v1.GetStatusResponse.hosts:type_name -> glia.v1.HostSummary
-	4,  // 15: glia.v1.GetStatusResponse.open_cases:type_name -> glia.v1.Case
-	5,  // 16: glia.v1.GetStatusResponse.pauses:type_name -> glia.v1.PauseEntry
-	9,  // 17: glia.v1.GetStatusResponse.budgets:type_name -> glia.v1.Budget
-	10, // 18: glia.v1.GetStatusResponse.breaker:type_name -> glia.v1.Breaker
-	50, // 19: glia.v1.Breaker.since:type_name -> google.protobuf.Timestamp
-	10, // 20: glia.v1.ResetBreakerResponse.breaker:type_name -> glia.v1.Breaker
-	4,  // 21: glia.v1.RecordOutcomeResponse.case:type_name -> glia.v1.Case
-	16, // 22: glia.v1.ScoreRulesResponse.rules:type_name -> glia.v1.RuleScore
-	4,  // 23: glia.v1.ListCasesResponse.cases:type_name -> glia.v1.Case
-	4,  // 24: glia.v1.GetCaseResponse.case:type_name -> glia.v1.Case
-	0,  // 25: glia.v1.GetCaseResponse.events:type_name -> glia.v1.Event
-	4,  // 26: glia.v1.WatchCaseResponse.case:type_name -> glia.v1.Case
-	0,  // 27: glia.v1.WatchCaseResponse.events:type_name -> glia.v1.Event
-	3,  // 28: glia.v1.PlanRepairResponse.plan:type_name -> glia.v1.Plan
-	1,  // 29: glia.v1.PlanRepairResponse.refusals:type_name -> glia.v1.Refusal
-	4,  // 30: glia.v1.ApproveResponse.case:type_name -> glia.v1.Case
-	4,  // 31: glia.v1.CancelResponse.case:type_name -> glia.v1.Case
-	4,  // 32: glia.v1.UnparkResponse.case:type_name -> glia.v1.Case
-	54, // 33: glia.v1.ExplainResponse.disk:type_name -> glia.v1.DiskStatus
-	4,  // 34: glia.v1.ExplainResponse.case:type_name -> glia.v1.Case
-	1,  // 35: glia.v1.ExplainResponse.refusals:type_name -> glia.v1.Refusal
-	50, // 36: glia.v1.PauseRequest.until:type_name -> google.protobuf.Timestamp
-	5,  // 37: glia.v1.PauseResponse.pause:type_name -> glia.v1.PauseEntry
-	5,  // 38: glia.v1.ResumeResponse.ended:type_name -> glia.v1.PauseEntry
-	50, // 39: glia.v1.TicketComment.at:type_name -> google.protobuf.Timestamp
-	50, // 40: glia.v1.Ticket.created_at:type_name -> google.protobuf.Timestamp
-	50, // 41: glia.v1.Ticket.updated_at:type_name -> google.protobuf.Timestamp
-	42, // 42: glia.v1.Ticket.comments:type_name -> glia.v1.TicketComment
-	43, // 43: glia.v1.ListTicketsResponse.tickets:type_name -> glia.v1.Ticket
-	43, // 44: glia.v1.GetTicketResponse.ticket:type_name -> glia.v1.Ticket
-	43, // 45: glia.v1.ResolveTicketResponse.ticket:type_name -> glia.v1.Ticket
-	7,  // 46: glia.v1.RepairService.GetStatus:input_type -> glia.v1.GetStatusRequest
-	22, // 47: glia.v1.RepairService.ListCases:input_type -> glia.v1.ListCasesRequest
-	24, // 48: glia.v1.RepairService.GetCase:input_type -> glia.v1.GetCaseRequest
-	26, // 49: glia.v1.RepairService.WatchCase:input_type -> glia.v1.WatchCaseRequest
-	28, // 50: glia.v1.RepairService.PlanRepair:input_type -> glia.v1.PlanRepairRequest
-	30, // 51: glia.v1.RepairService.Approve:input_type -> glia.v1.ApproveRequest
-	32, // 52: glia.v1.RepairService.Cancel:input_type -> glia.v1.CancelRequest
-	34, // 53: glia.v1.RepairService.Unpark:input_type -> glia.v1.UnparkRequest
-	36, // 54: glia.v1.RepairService.Explain:input_type -> glia.v1.ExplainRequest
-	38, // 55: glia.v1.RepairService.Pause:input_type -> glia.v1.PauseRequest
-	40, // 56: glia.v1.RepairService.Resume:input_type -> glia.v1.ResumeRequest
-	44, // 57: glia.v1.RepairService.ListTickets:input_type -> glia.v1.ListTicketsRequest
-	46, // 58: glia.v1.RepairService.GetTicket:input_type -> glia.v1.GetTicketRequest
-	48, // 59: glia.v1.RepairService.ResolveTicket:input_type -> glia.v1.ResolveTicketRequest
-	11, // 60: glia.v1.RepairService.ResetBreaker:input_type -> glia.v1.ResetBreakerRequest
-	13, // 61: glia.v1.RepairService.RecordOutcome:input_type -> glia.v1.RecordOutcomeRequest
-	15, // 62: glia.v1.RepairService.ScoreRules:input_type -> glia.v1.ScoreRulesRequest
-	18, // 63: glia.v1.RepairService.VerifyAudit:input_type -> glia.v1.VerifyAuditRequest
-	20, // 64: glia.v1.RepairService.ExportAudit:input_type -> glia.v1.ExportAuditRequest
-	8,  // 65: glia.v1.RepairService.GetStatus:output_type -> glia.v1.GetStatusResponse
-	23, // 66: glia.v1.RepairService.ListCases:output_type -> glia.v1.ListCasesResponse
-	25, // 67: glia.v1.RepairService.GetCase:output_type -> glia.v1.GetCaseResponse
-	27, // 68: glia.v1.RepairService.WatchCase:output_type -> glia.v1.WatchCaseResponse
-	29, // 69: glia.v1.RepairService.PlanRepair:output_type -> glia.v1.PlanRepairResponse
-	31, // 70: glia.v1.RepairService.Approve:output_type -> glia.v1.ApproveResponse
-	33, // 71: glia.v1.RepairService.Cancel:output_type -> glia.v1.CancelResponse
-	35, // 72: glia.v1.RepairService.Unpark:output_type -> glia.v1.UnparkResponse
-	37, // 73: glia.v1.RepairService.Explain:output_type -> glia.v1.ExplainResponse
-	39, // 74: glia.v1.RepairService.Pause:output_type -> glia.v1.PauseResponse
-	41, // 75: glia.v1.RepairService.Resume:output_type -> glia.v1.ResumeResponse
-	45, // 76: glia.v1.RepairService.ListTickets:output_type -> glia.v1.ListTicketsResponse
-	47, // 77: glia.v1.RepairService.GetTicket:output_type -> glia.v1.GetTicketResponse
-	49, // 78: glia.v1.RepairService.ResolveTicket:output_type -> glia.v1.ResolveTicketResponse
-	12, // 79: glia.v1.RepairService.ResetBreaker:output_type -> glia.v1.ResetBreakerResponse
-	14, // 80: glia.v1.RepairService.RecordOutcome:output_type -> glia.v1.RecordOutcomeResponse
-	17, // 81: glia.v1.RepairService.ScoreRules:output_type -> glia.v1.ScoreRulesResponse
-	19, // 82: glia.v1.RepairService.VerifyAudit:output_type -> glia.v1.VerifyAuditResponse
-	21, // 83: glia.v1.RepairService.ExportAudit:output_type -> glia.v1.ExportAuditResponse
-	65, // [65:84] is the sub-list for method output_type
-	46, // [46:65] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	60, // 0: glia.v1.Event.at:type_name -> google.protobuf.Timestamp
+	60, // 1: glia.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	61, // 2: glia.v1.Plan.disk:type_name -> glia.v1.Disk
+	3,  // 3: glia.v1.Plan.steps:type_name -> glia.v1.PlanStep
+	61, // 4: glia.v1.Case.disk:type_name -> glia.v1.Disk
+	62, // 5: glia.v1.Case.verdict:type_name -> glia.v1.Verdict
+	4,  // 6: glia.v1.Case.plan:type_name -> glia.v1.Plan
+	60, // 7: glia.v1.Case.opened_at:type_name -> google.protobuf.Timestamp
+	60, // 8: glia.v1.Case.updated_at:type_name -> google.protobuf.Timestamp
+	60, // 9: glia.v1.Case.closed_at:type_name -> google.protobuf.Timestamp
+	1,  // 10: glia.v1.Case.refusals:type_name -> glia.v1.Refusal
+	2,  // 11: glia.v1.Case.approvals:type_name -> glia.v1.Approval
+	60, // 12: glia.v1.PauseEntry.since:type_name -> google.protobuf.Timestamp
+	60, // 13: glia.v1.PauseEntry.until:type_name -> google.protobuf.Timestamp
+	63, // 14: glia.v1.HostSummary.worst:type_name -> glia.v1.State
+	60, // 15: glia.v1.GetStatusResponse.view_at:type_name -> google.protobuf.Timestamp
+	7,  // 16: glia.v1.GetStatusResponse.hosts:type_name -> glia.v1.HostSummary
+	5,  // 17: glia.v1.GetStatusResponse.open_cases:type_name -> glia.v1.Case
+	6,  // 18: glia.v1.GetStatusResponse.pauses:type_name -> glia.v1.PauseEntry
+	16, // 19: glia.v1.GetStatusResponse.budgets:type_name -> glia.v1.Budget
+	17, // 20: glia.v1.GetStatusResponse.breaker:type_name -> glia.v1.Breaker
+	10, // 21: glia.v1.GetStatusResponse.undelivered:type_name -> glia.v1.Undelivered
+	60, // 22: glia.v1.Undelivered.oldest:type_name -> google.protobuf.Timestamp
+	60, // 23: glia.v1.Grave.at:type_name -> google.protobuf.Timestamp
+	12, // 24: glia.v1.ListGraveyardResponse.graves:type_name -> glia.v1.Grave
+	60, // 25: glia.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	17, // 26: glia.v1.ResetBreakerResponse.breaker:type_name -> glia.v1.Breaker
+	5,  // 27: glia.v1.RecordOutcomeResponse.case:type_name -> glia.v1.Case
+	23, // 28: glia.v1.ScoreRulesResponse.rules:type_name -> glia.v1.RuleScore
+	5,  // 29: glia.v1.ListCasesResponse.cases:type_name -> glia.v1.Case
+	5,  // 30: glia.v1.GetCaseResponse.case:type_name -> glia.v1.Case
+	0,  // 31: glia.v1.GetCaseResponse.events:type_name -> glia.v1.Event
+	5,  // 32: glia.v1.WatchCaseResponse.case:type_name -> glia.v1.Case
+	0,  // 33: glia.v1.WatchCaseResponse.events:type_name -> glia.v1.Event
+	4,  // 34: glia.v1.PlanRepairResponse.plan:type_name -> glia.v1.Plan
+	1,  // 35: glia.v1.PlanRepairResponse.refusals:type_name -> glia.v1.Refusal
+	37, // 36: glia.v1.PlanRepairResponse.hook:type_name -> glia.v1.Hook
+	5,  // 37: glia.v1.PlanRepairResponse.case:type_name -> glia.v1.Case
+	5,  // 38: glia.v1.ApproveResponse.case:type_name -> glia.v1.Case
+	5,  // 39: glia.v1.WithdrawApprovalResponse.case:type_name -> glia.v1.Case
+	5,  // 40: glia.v1.CancelResponse.case:type_name -> glia.v1.Case
+	5,  // 41: glia.v1.UnparkResponse.case:type_name -> glia.v1.Case
+	64, // 42: glia.v1.ExplainResponse.disk:type_name -> glia.v1.DiskStatus
+	5,  // 43: glia.v1.ExplainResponse.case:type_name -> glia.v1.Case
+	1,  // 44: glia.v1.ExplainResponse.refusals:type_name -> glia.v1.Refusal
+	60, // 45: glia.v1.PauseRequest.until:type_name -> google.protobuf.Timestamp
+	6,  // 46: glia.v1.PauseResponse.pause:type_name -> glia.v1.PauseEntry
+	6,  // 47: glia.v1.ResumeResponse.ended:type_name -> glia.v1.PauseEntry
+	60, // 48: glia.v1.TicketComment.at:type_name -> google.protobuf.Timestamp
+	60, // 49: glia.v1.Ticket.created_at:type_name -> google.protobuf.Timestamp
+	60, // 50: glia.v1.Ticket.updated_at:type_name -> google.protobuf.Timestamp
+	52, // 51: glia.v1.Ticket.comments:type_name -> glia.v1.TicketComment
+	53, // 52: glia.v1.ListTicketsResponse.tickets:type_name -> glia.v1.Ticket
+	53, // 53: glia.v1.GetTicketResponse.ticket:type_name -> glia.v1.Ticket
+	53, // 54: glia.v1.ResolveTicketResponse.ticket:type_name -> glia.v1.Ticket
+	8,  // 55: glia.v1.RepairService.GetStatus:input_type -> glia.v1.GetStatusRequest
+	29, // 56: glia.v1.RepairService.ListCases:input_type -> glia.v1.ListCasesRequest
+	31, // 57: glia.v1.RepairService.GetCase:input_type -> glia.v1.GetCaseRequest
+	33, // 58: glia.v1.RepairService.WatchCase:input_type -> glia.v1.WatchCaseRequest
+	35, // 59: glia.v1.RepairService.PlanRepair:input_type -> glia.v1.PlanRepairRequest
+	38, // 60: glia.v1.RepairService.Approve:input_type -> glia.v1.ApproveRequest
+	42, // 61: glia.v1.RepairService.Cancel:input_type -> glia.v1.CancelRequest
+	44, // 62: glia.v1.RepairService.Unpark:input_type -> glia.v1.UnparkRequest
+	46, // 63: glia.v1.RepairService.Explain:input_type -> glia.v1.ExplainRequest
+	48, // 64: glia.v1.RepairService.Pause:input_type -> glia.v1.PauseRequest
+	50, // 65: glia.v1.RepairService.Resume:input_type -> glia.v1.ResumeRequest
+	54, // 66: glia.v1.RepairService.ListTickets:input_type -> glia.v1.ListTicketsRequest
+	56, // 67: glia.v1.RepairService.GetTicket:input_type -> glia.v1.GetTicketRequest
+	58, // 68: glia.v1.RepairService.ResolveTicket:input_type -> glia.v1.ResolveTicketRequest
+	18, // 69: glia.v1.RepairService.ResetBreaker:input_type -> glia.v1.ResetBreakerRequest
+	20, // 70: glia.v1.RepairService.RecordOutcome:input_type -> glia.v1.RecordOutcomeRequest
+	22, // 71: glia.v1.RepairService.ScoreRules:input_type -> glia.v1.ScoreRulesRequest
+	11, // 72: glia.v1.RepairService.ListGraveyard:input_type -> glia.v1.ListGraveyardRequest
+	14, // 73: glia.v1.RepairService.ForgiveDisk:input_type -> glia.v1.ForgiveDiskRequest
+	25, // 74: glia.v1.RepairService.VerifyAudit:input_type -> glia.v1.VerifyAuditRequest
+	27, // 75: glia.v1.RepairService.ExportAudit:input_type -> glia.v1.ExportAuditRequest
+	9,  // 76: glia.v1.RepairService.GetStatus:output_type -> glia.v1.GetStatusResponse
+	30, // 77: glia.v1.RepairService.ListCases:output_type -> glia.v1.ListCasesResponse
+	32, // 78: glia.v1.RepairService.GetCase:output_type -> glia.v1.GetCaseResponse
+	34, // 79: glia.v1.RepairService.WatchCase:output_type -> glia.v1.WatchCaseResponse
+	36, // 80: glia.v1.RepairService.PlanRepair:output_type -> glia.v1.PlanRepairResponse
+	39, // 81: glia.v1.RepairService.Approve:output_type -> glia.v1.ApproveResponse
+	43, // 82: glia.v1.RepairService.Cancel:output_type -> glia.v1.CancelResponse
+	45, // 83: glia.v1.RepairService.Unpark:output_type -> glia.v1.UnparkResponse
+	47, // 84: glia.v1.RepairService.Explain:output_type -> glia.v1.ExplainResponse
+	49, // 85: glia.v1.RepairService.Pause:output_type -> glia.v1.PauseResponse
+	51, // 86: glia.v1.RepairService.Resume:output_type -> glia.v1.ResumeResponse
+	55, // 87: glia.v1.RepairService.ListTickets:output_type -> glia.v1.ListTicketsResponse
+	57, // 88: glia.v1.RepairService.GetTicket:output_type -> glia.v1.GetTicketResponse
+	59, // 89: glia.v1.RepairService.ResolveTicket:output_type -> glia.v1.ResolveTicketResponse
+	19, // 90: glia.v1.RepairService.ResetBreaker:output_type -> glia.v1.ResetBreakerResponse
+	21, // 91: glia.v1.RepairService.RecordOutcome:output_type -> glia.v1.RecordOutcomeResponse
+	24, // 92: glia.v1.RepairService.ScoreRules:output_type -> glia.v1.ScoreRulesResponse
+	13, // 93: glia.v1.RepairService.ListGraveyard:output_type -> glia.v1.ListGraveyardResponse
+	15, // 94: glia.v1.RepairService.ForgiveDisk:output_type -> glia.v1.ForgiveDiskResponse
+	26, // 95: glia.v1.RepairService.VerifyAudit:output_type -> glia.v1.VerifyAuditResponse
+	28, // 96: glia.v1.RepairService.ExportAudit:output_type -> glia.v1.ExportAuditResponse
+	76, // [76:97] is the sub-list for method output_type
+	55, // [55:76] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_glia_v1_repair_proto_init() }
@@ -3415,7 +4100,7 @@ func file_glia_v1_repair_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_glia_v1_repair_proto_rawDesc), len(file_glia_v1_repair_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   50,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

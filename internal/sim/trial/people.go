@@ -434,7 +434,7 @@ func (w *world) resumeAll(ctx context.Context) error {
 		if w.proc == nil {
 			return nil
 		}
-		if err := w.said(w.proc.service.Resume(ctx, connect.NewRequest(&gliav1.ResumeRequest{Scope: p.Scope, Person: "operator"}))); err != nil {
+		if err := w.said(w.proc.service.Resume(ctx, connect.NewRequest(&gliav1.ResumeRequest{Scope: p.Scope, Person: "operator", Reason: "done"}))); err != nil {
 			return err
 		}
 	}

@@ -168,9 +168,9 @@ func (l ledger) AddPause(ctx context.Context, pause repairer.Pause) (out repaire
 	return out, err
 }
 
-func (l ledger) EndPauses(ctx context.Context, scope, person string, now time.Time) (out []repairer.Pause, err error) {
+func (l ledger) EndPauses(ctx context.Context, scope, person, reason string, now time.Time) (out []repairer.Pause, err error) {
 	err = l.p.call(ctx, "write", func() error {
-		if out, err = l.Store.EndPauses(ctx, scope, person, now); err == nil {
+		if out, err = l.Store.EndPauses(ctx, scope, person, reason, now); err == nil {
 			l.p.w.resumed(scope)
 		}
 		return err
@@ -178,8 +178,8 @@ func (l ledger) EndPauses(ctx context.Context, scope, person string, now time.Ti
 	return out, err
 }
 
-func (l ledger) Set(ctx context.Context, key, value, text string) error {
-	return l.p.call(ctx, "write", func() error { return l.Store.Set(ctx, key, value, text) })
+func (l ledger) Set(ctx context.Context, key, value string, e repairer.Event) error {
+	return l.p.call(ctx, "write", func() error { return l.Store.Set(ctx, key, value, e) })
 }
 
 // wire is the network between the process and the hosts.

@@ -67,6 +67,8 @@ func Run(t *testing.T, fresh func(*testing.T) Backend) {
 		"SequenceHasNoGaps":         noGaps,
 		"AuditFindsWhatWasTampered": tampering,
 		"ExportCanBeCheckedAlone":   export,
+		"ActsOfNoCaseAreInTheLog":   actsOfNoCase,
+		"ForgivesUntilItFailsAgain": forgives,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -176,8 +178,9 @@ func deposedIsRefused(t *testing.T, b Backend) {
 		"open":       func() error { _, err := s.Open(t.Context(), Opened("S2")); return err },
 		"append":     func() error { _, err := s.Append(t.Context(), Ended(c.ID)); return err },
 		"pause":      func() error { _, err := s.AddPause(t.Context(), repairer.Pause{Scope: "fleet"}); return err },
-		"end pauses": func() error { _, err := s.EndPauses(t.Context(), "fleet", "ops", At); return err },
-		"set":        func() error { return s.Set(t.Context(), "k", "v", "") },
+		"end pauses": func() error { _, err := s.EndPauses(t.Context(), "fleet", "ops", "r", At); return err },
+		"set":        func() error { return s.Set(t.Context(), "k", "v", repairer.Event{}) },
+		"forgive":    func() error { return s.Forgive(t.Context(), "S1", repairer.Event{}) },
 	} {
 		if err := write(); !errors.Is(err, glia.ErrStaleEpoch) {
 			t.Errorf("%s: %v", what, err)
@@ -210,7 +213,7 @@ func pauses(t *testing.T, b Backend) {
 	if in(At) != 3 || in(At.Add(time.Hour)) != 2 {
 		t.Errorf("%d now, %d in an hour", in(At), in(At.Add(time.Hour)))
 	}
-	ended, err := s.EndPauses(t.Context(), "fleet", "ops", At)
+	ended, err := s.EndPauses(t.Context(), "fleet", "ops", "r", At)
 	if err != nil || len(ended) != 2 || in(At) != 1 {
 		t.Errorf("ended %v, %v; %d left", ended, err, in(At))
 	}
@@ -222,7 +225,7 @@ func values(t *testing.T, b Backend) {
 		t.Errorf("before it was set: %v", err)
 	}
 	for _, want := range []string{"open", "shut"} {
-		if err := s.Set(t.Context(), "breaker", want, "why"); err != nil {
+		if err := s.Set(t.Context(), "breaker", want, repairer.Event{At: At, Text: "why"}); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := s.Get(t.Context(), "breaker"); err != nil || got != want {

@@ -73,6 +73,12 @@ const (
 	// RepairServiceScoreRulesProcedure is the fully-qualified name of the RepairService's ScoreRules
 	// RPC.
 	RepairServiceScoreRulesProcedure = "/glia.v1.RepairService/ScoreRules"
+	// RepairServiceListGraveyardProcedure is the fully-qualified name of the RepairService's
+	// ListGraveyard RPC.
+	RepairServiceListGraveyardProcedure = "/glia.v1.RepairService/ListGraveyard"
+	// RepairServiceForgiveDiskProcedure is the fully-qualified name of the RepairService's ForgiveDisk
+	// RPC.
+	RepairServiceForgiveDiskProcedure = "/glia.v1.RepairService/ForgiveDisk"
 	// RepairServiceVerifyAuditProcedure is the fully-qualified name of the RepairService's VerifyAudit
 	// RPC.
 	RepairServiceVerifyAuditProcedure = "/glia.v1.RepairService/VerifyAudit"
@@ -109,6 +115,10 @@ type RepairServiceClient interface {
 	RecordOutcome(context.Context, *connect.Request[v1.RecordOutcomeRequest]) (*connect.Response[v1.RecordOutcomeResponse], error)
 	// ScoreRules tells how often each rule was right, by the recorded outcomes.
 	ScoreRules(context.Context, *connect.Request[v1.ScoreRulesRequest]) (*connect.Response[v1.ScoreRulesResponse], error)
+	// ListGraveyard lists the serials that were taken out and are refused wherever they turn up again.
+	ListGraveyard(context.Context, *connect.Request[v1.ListGraveyardRequest]) (*connect.Response[v1.ListGraveyardResponse], error)
+	// ForgiveDisk takes a serial out of the graveyard, because its vendor has repaired the disk.
+	ForgiveDisk(context.Context, *connect.Request[v1.ForgiveDiskRequest]) (*connect.Response[v1.ForgiveDiskResponse], error)
 	// VerifyAudit checks the hash chain of the whole log.
 	VerifyAudit(context.Context, *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error)
 	// ExportAudit sends the whole log, oldest first.
@@ -228,6 +238,18 @@ func NewRepairServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(repairServiceMethods.ByName("ScoreRules")),
 			connect.WithClientOptions(opts...),
 		),
+		listGraveyard: connect.NewClient[v1.ListGraveyardRequest, v1.ListGraveyardResponse](
+			httpClient,
+			baseURL+RepairServiceListGraveyardProcedure,
+			connect.WithSchema(repairServiceMethods.ByName("ListGraveyard")),
+			connect.WithClientOptions(opts...),
+		),
+		forgiveDisk: connect.NewClient[v1.ForgiveDiskRequest, v1.ForgiveDiskResponse](
+			httpClient,
+			baseURL+RepairServiceForgiveDiskProcedure,
+			connect.WithSchema(repairServiceMethods.ByName("ForgiveDisk")),
+			connect.WithClientOptions(opts...),
+		),
 		verifyAudit: connect.NewClient[v1.VerifyAuditRequest, v1.VerifyAuditResponse](
 			httpClient,
 			baseURL+RepairServiceVerifyAuditProcedure,
@@ -262,6 +284,8 @@ type repairServiceClient struct {
 	resetBreaker  *connect.Client[v1.ResetBreakerRequest, v1.ResetBreakerResponse]
 	recordOutcome *connect.Client[v1.RecordOutcomeRequest, v1.RecordOutcomeResponse]
 	scoreRules    *connect.Client[v1.ScoreRulesRequest, v1.ScoreRulesResponse]
+	listGraveyard *connect.Client[v1.ListGraveyardRequest, v1.ListGraveyardResponse]
+	forgiveDisk   *connect.Client[v1.ForgiveDiskRequest, v1.ForgiveDiskResponse]
 	verifyAudit   *connect.Client[v1.VerifyAuditRequest, v1.VerifyAuditResponse]
 	exportAudit   *connect.Client[v1.ExportAuditRequest, v1.ExportAuditResponse]
 }
@@ -351,6 +375,16 @@ func (c *repairServiceClient) ScoreRules(ctx context.Context, req *connect.Reque
 	return c.scoreRules.CallUnary(ctx, req)
 }
 
+// ListGraveyard calls glia.v1.RepairService.ListGraveyard.
+func (c *repairServiceClient) ListGraveyard(ctx context.Context, req *connect.Request[v1.ListGraveyardRequest]) (*connect.Response[v1.ListGraveyardResponse], error) {
+	return c.listGraveyard.CallUnary(ctx, req)
+}
+
+// ForgiveDisk calls glia.v1.RepairService.ForgiveDisk.
+func (c *repairServiceClient) ForgiveDisk(ctx context.Context, req *connect.Request[v1.ForgiveDiskRequest]) (*connect.Response[v1.ForgiveDiskResponse], error) {
+	return c.forgiveDisk.CallUnary(ctx, req)
+}
+
 // VerifyAudit calls glia.v1.RepairService.VerifyAudit.
 func (c *repairServiceClient) VerifyAudit(ctx context.Context, req *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error) {
 	return c.verifyAudit.CallUnary(ctx, req)
@@ -389,6 +423,10 @@ type RepairServiceHandler interface {
 	RecordOutcome(context.Context, *connect.Request[v1.RecordOutcomeRequest]) (*connect.Response[v1.RecordOutcomeResponse], error)
 	// ScoreRules tells how often each rule was right, by the recorded outcomes.
 	ScoreRules(context.Context, *connect.Request[v1.ScoreRulesRequest]) (*connect.Response[v1.ScoreRulesResponse], error)
+	// ListGraveyard lists the serials that were taken out and are refused wherever they turn up again.
+	ListGraveyard(context.Context, *connect.Request[v1.ListGraveyardRequest]) (*connect.Response[v1.ListGraveyardResponse], error)
+	// ForgiveDisk takes a serial out of the graveyard, because its vendor has repaired the disk.
+	ForgiveDisk(context.Context, *connect.Request[v1.ForgiveDiskRequest]) (*connect.Response[v1.ForgiveDiskResponse], error)
 	// VerifyAudit checks the hash chain of the whole log.
 	VerifyAudit(context.Context, *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error)
 	// ExportAudit sends the whole log, oldest first.
@@ -504,6 +542,18 @@ func NewRepairServiceHandler(svc RepairServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(repairServiceMethods.ByName("ScoreRules")),
 		connect.WithHandlerOptions(opts...),
 	)
+	repairServiceListGraveyardHandler := connect.NewUnaryHandler(
+		RepairServiceListGraveyardProcedure,
+		svc.ListGraveyard,
+		connect.WithSchema(repairServiceMethods.ByName("ListGraveyard")),
+		connect.WithHandlerOptions(opts...),
+	)
+	repairServiceForgiveDiskHandler := connect.NewUnaryHandler(
+		RepairServiceForgiveDiskProcedure,
+		svc.ForgiveDisk,
+		connect.WithSchema(repairServiceMethods.ByName("ForgiveDisk")),
+		connect.WithHandlerOptions(opts...),
+	)
 	repairServiceVerifyAuditHandler := connect.NewUnaryHandler(
 		RepairServiceVerifyAuditProcedure,
 		svc.VerifyAudit,
@@ -552,6 +602,10 @@ func NewRepairServiceHandler(svc RepairServiceHandler, opts ...connect.HandlerOp
 			repairServiceRecordOutcomeHandler.ServeHTTP(w, r)
 		case RepairServiceScoreRulesProcedure:
 			repairServiceScoreRulesHandler.ServeHTTP(w, r)
+		case RepairServiceListGraveyardProcedure:
+			repairServiceListGraveyardHandler.ServeHTTP(w, r)
+		case RepairServiceForgiveDiskProcedure:
+			repairServiceForgiveDiskHandler.ServeHTTP(w, r)
 		case RepairServiceVerifyAuditProcedure:
 			repairServiceVerifyAuditHandler.ServeHTTP(w, r)
 		case RepairServiceExportAuditProcedure:
@@ -631,6 +685,14 @@ func (UnimplementedRepairServiceHandler) RecordOutcome(context.Context, *connect
 
 func (UnimplementedRepairServiceHandler) ScoreRules(context.Context, *connect.Request[v1.ScoreRulesRequest]) (*connect.Response[v1.ScoreRulesResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.RepairService.ScoreRules is not implemented"))
+}
+
+func (UnimplementedRepairServiceHandler) ListGraveyard(context.Context, *connect.Request[v1.ListGraveyardRequest]) (*connect.Response[v1.ListGraveyardResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.RepairService.ListGraveyard is not implemented"))
+}
+
+func (UnimplementedRepairServiceHandler) ForgiveDisk(context.Context, *connect.Request[v1.ForgiveDiskRequest]) (*connect.Response[v1.ForgiveDiskResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.RepairService.ForgiveDisk is not implemented"))
 }
 
 func (UnimplementedRepairServiceHandler) VerifyAudit(context.Context, *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error) {
