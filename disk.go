@@ -34,6 +34,29 @@ type Location struct {
 	Slot      string `json:"slot,omitempty"`      // slot within the enclosure, as printed on the chassis
 	ByPath    string `json:"by_path,omitempty"`   // name below /dev/disk/by-path
 	Device    string `json:"device,omitempty"`    // kernel name, such as sdk or nvme0n1
+
+	Controller Controller `json:"controller,omitzero"`
+}
+
+// Controller is what a disk is attached to: a host bus adapter, or an NVMe disk's own controller. The
+// zero value is not known.
+type Controller struct {
+	Address  string `json:"address,omitempty"`  // on the PCI bus of its host, such as 0000:3b:00.0
+	Driver   string `json:"driver,omitempty"`   // of the kernel, such as mpt3sas
+	Model    string `json:"model,omitempty"`    // vendor and device as PCI numbers them, such as 1000:00c4
+	Firmware string `json:"firmware,omitempty"` // empty where the driver does not tell
+}
+
+// Family is what controllers have in common that can have the same fault: driver, model and firmware.
+func (c Controller) Family() string {
+	return strings.Join(strings.Fields(c.Driver+" "+c.Model+" "+c.Firmware), " ")
+}
+
+func (c Controller) String() string {
+	if c.Address == "" {
+		return c.Family()
+	}
+	return strings.TrimSpace(c.Family() + " at " + c.Address)
 }
 
 // Place names the physical place on its host: enclosure and slot where the kernel knows them, else

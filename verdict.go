@@ -75,6 +75,7 @@ type Verdict struct {
 	ExpiresAt  time.Time `json:"expires_at"`        // after it the verdict is unknown
 	RuleSet    string    `json:"rule_set,omitempty"`
 	Prober     string    `json:"prober,omitempty"`
+	Kernel     string    `json:"kernel,omitempty"` // release of the kernel that it was observed under
 }
 
 // At is the verdict as it stands at a later time: itself, or unknown once it has expired.

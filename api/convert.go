@@ -61,7 +61,7 @@ func DiskToProto(d glia.Disk) *gliav1.Disk {
 	id, loc := d.Identity, d.Location
 	return &gliav1.Disk{
 		Identity: &gliav1.Identity{Serial: id.Serial, Wwn: id.WWN, Model: id.Model, Firmware: id.Firmware, Size: id.Size, Class: string(id.Class)},
-		Location: &gliav1.Location{Host: loc.Host, Enclosure: loc.Enclosure, Slot: loc.Slot, ByPath: loc.ByPath, Device: loc.Device},
+		Location: &gliav1.Location{Host: loc.Host, Enclosure: loc.Enclosure, Slot: loc.Slot, ByPath: loc.ByPath, Device: loc.Device, Controller: controllerToProto(loc.Controller)},
 		Partitions: each(d.Partitions, func(p glia.Partition) *gliav1.Partition {
 			return &gliav1.Partition{Name: p.Name, Number: int32(p.Number), Start: p.Start, Size: p.Size}
 		}),
@@ -80,7 +80,7 @@ func DiskFromProto(d *gliav1.Disk) glia.Disk {
 	id, loc := d.GetIdentity(), d.GetLocation()
 	return glia.Disk{
 		Identity: glia.Identity{Serial: id.GetSerial(), WWN: id.GetWwn(), Model: id.GetModel(), Firmware: id.GetFirmware(), Size: id.GetSize(), Class: glia.Class(id.GetClass())},
-		Location: glia.Location{Host: loc.GetHost(), Enclosure: loc.GetEnclosure(), Slot: loc.GetSlot(), ByPath: loc.GetByPath(), Device: loc.GetDevice()},
+		Location: glia.Location{Host: loc.GetHost(), Enclosure: loc.GetEnclosure(), Slot: loc.GetSlot(), ByPath: loc.GetByPath(), Device: loc.GetDevice(), Controller: controllerFromProto(loc.GetController())},
 		Partitions: each(d.GetPartitions(), func(p *gliav1.Partition) glia.Partition {
 			return glia.Partition{Name: p.GetName(), Number: int(p.GetNumber()), Start: p.GetStart(), Size: p.GetSize()}
 		}),
@@ -110,6 +110,17 @@ func OSDFromProto(o *gliav1.Osd) glia.OSD {
 	}
 }
 
+func controllerToProto(c glia.Controller) *gliav1.Controller {
+	if c == (glia.Controller{}) {
+		return nil
+	}
+	return &gliav1.Controller{Address: c.Address, Driver: c.Driver, Model: c.Model, Firmware: c.Firmware}
+}
+
+func controllerFromProto(c *gliav1.Controller) glia.Controller {
+	return glia.Controller{Address: c.GetAddress(), Driver: c.GetDriver(), Model: c.GetModel(), Firmware: c.GetFirmware()}
+}
+
 func mountToProto(m glia.Mount) *gliav1.Mount {
 	return &gliav1.Mount{Source: m.Source, Target: m.Target, FsType: m.FSType, Options: m.Options, Label: m.Label, Uuid: m.UUID}
 }
@@ -135,7 +146,7 @@ func VerdictToProto(v glia.Verdict) *gliav1.Verdict {
 		Reasons: each(v.Reasons, func(r glia.Reason) *gliav1.Reason {
 			return &gliav1.Reason{Rule: r.Rule, Class: string(r.Class), State: StateToProto(r.State), Words: r.Words, Evidence: EvidenceToProto(r.Evidence), Since: TimeToProto(r.Since)}
 		}),
-		Why: v.Why, ObservedAt: TimeToProto(v.ObservedAt), ExpiresAt: TimeToProto(v.ExpiresAt), RuleSet: v.RuleSet, Prober: v.Prober,
+		Why: v.Why, ObservedAt: TimeToProto(v.ObservedAt), ExpiresAt: TimeToProto(v.ExpiresAt), RuleSet: v.RuleSet, Prober: v.Prober, Kernel: v.Kernel,
 	}
 }
 
@@ -146,7 +157,7 @@ func VerdictFromProto(v *gliav1.Verdict) glia.Verdict {
 		Reasons: each(v.GetReasons(), func(r *gliav1.Reason) glia.Reason {
 			return glia.Reason{Rule: r.GetRule(), Class: glia.EvidenceClass(r.GetClass()), State: StateFromProto(r.GetState()), Words: r.GetWords(), Evidence: EvidenceFromProto(r.GetEvidence()), Since: TimeFromProto(r.GetSince())}
 		}),
-		Why: v.GetWhy(), ObservedAt: TimeFromProto(v.GetObservedAt()), ExpiresAt: TimeFromProto(v.GetExpiresAt()), RuleSet: v.GetRuleSet(), Prober: v.GetProber(),
+		Why: v.GetWhy(), ObservedAt: TimeFromProto(v.GetObservedAt()), ExpiresAt: TimeFromProto(v.GetExpiresAt()), RuleSet: v.GetRuleSet(), Prober: v.GetProber(), Kernel: v.GetKernel(),
 	}
 }
 

@@ -34,17 +34,23 @@ type Gates struct {
 	BreakerStarts      int      `toml:"breaker_starts"`       // at least 1
 	BreakerFalseAlarms int      `toml:"breaker_false_alarms"` // at least 1
 
-	CohortDisks  int      `toml:"cohort_disks"`  // at least 2
-	CohortChance float64  `toml:"cohort_chance"` // above 0, at most 1
-	FlapBlock    Duration `toml:"flap_block"`
+	CohortDisks   int      `toml:"cohort_disks"`  // at least 2
+	CohortChance  float64  `toml:"cohort_chance"` // above 0, at most 1
+	FlapBlock     Duration `toml:"flap_block"`
+	FlapHostCases int      `toml:"flap_host_cases"` // at least 1
 }
 
+// defaultGates has these figures for flapping. A slot or cable that is bad makes the new disk fail within an
+// hour as well, and a disk whose verdict came back waits no longer than that for its repair. Four cases of one
+// host within 30 days come by chance to 2 in 10 million hosts of 36 disks of which 1.5 % fail a year, and to 1
+// in 8,000 hosts of 100 disks of which 3 % do (Poisson); three to 1 in 70,000 and 1 in 500, which over a large
+// fleet would ask a person without need.
 func defaultGates() Gates {
 	return Gates{
 		StopFile:   "/etc/glia/STOP",
 		StormDisks: 3, StormHostShare: 0.1, StormHosts: 3, StormCoolDown: minutes(10),
 		BreakerWindow: minutes(24 * 60), BreakerOpenings: 50, BreakerStarts: 20, BreakerFalseAlarms: 3,
-		CohortDisks: 4, CohortChance: 0.001, FlapBlock: minutes(60),
+		CohortDisks: 4, CohortChance: 0.001, FlapBlock: minutes(60), FlapHostCases: 3,
 	}
 }
 
@@ -114,6 +120,7 @@ func (g Gates) validate(c *check) {
 	}
 	c.share("gates.cohort_chance", g.CohortChance)
 	c.positive("gates.flap_block", g.FlapBlock)
+	c.within("gates.flap_host_cases", g.FlapHostCases, 0)
 }
 
 // share checks 0 < f <= 1.

@@ -60,6 +60,7 @@ type Labels func(device string) (label, uuid string, err error)
 type Options struct {
 	Host      string
 	API       string // host:port at which others reach this nerve
+	Kernel    string // release of the running kernel
 	Cert      string // fingerprint of its certificate; empty without TLS
 	StateFile string // where verdicts survive a restart
 	Inventory Inventory

@@ -155,6 +155,7 @@ func (n *Nerve) judge(serial string, evidence []glia.Evidence, took time.Duratio
 	n.metrics.duration.Observe(took.Seconds())
 	was := e.verdict
 	e.state, e.verdict = judge.Step(n.Rules, e.state, evidence, now, n.Expiry)
+	e.verdict.Kernel = n.Kernel
 	e.evidence = evidence
 	if e.verdict.State != was.State {
 		n.dirty = true

@@ -18,7 +18,7 @@ type CohortLimits struct {
 
 // Cohort is one value that bad disks have in common beyond chance.
 type Cohort struct {
-	Kind   string // prober, rule set, firmware or model
+	Kind   string // one of cohortKinds
 	Value  string
 	Bad    int // bad disks that have the value
 	Of     int // known disks that have it
@@ -40,6 +40,23 @@ var cohortKinds = []struct {
 		return d.Identity.Model + " " + d.Identity.Firmware
 	}},
 	{"model", func(d glia.Disk, _ glia.Verdict) string { return d.Identity.Model }},
+	{"kernel", func(_ glia.Disk, v glia.Verdict) string { return v.Kernel }},
+	// One controller of one host, which shows all its disks as failed when it fails.
+	{"controller", func(d glia.Disk, _ glia.Verdict) string {
+		if at := d.Location.Controller.Address; at != "" {
+			return d.Location.Host + " " + at
+		}
+		return ""
+	}},
+	// One release of driver and firmware, on all hosts. An NVMe disk is its own controller, and comparing
+	// those again would compare NVMe disks with others, which fail at another rate.
+	{"controller model", func(d glia.Disk, _ glia.Verdict) string {
+		c := d.Location.Controller
+		if c.Driver == "" || c.Driver == "nvme" {
+			return ""
+		}
+		return c.Family()
+	}},
 }
 
 // Cohorts finds the values that speak against the verdicts. For each value it asks how probable at

@@ -17,26 +17,43 @@ func TestCohorts_BeyondChance(t *testing.T) {
 		prober, rules, firmware string
 		disks, bad              int
 	}
+	// Each of these changes the disks of the second group.
+	kernel := func(d *glia.DiskStatus) { d.Verdict.Kernel = "6.1.0-57" }
+	adapter := func(driver, address, firmware string) func(*glia.DiskStatus) {
+		return func(d *glia.DiskStatus) {
+			d.Disk.Location.Controller = glia.Controller{Address: address, Driver: driver, Model: "1000:00c4", Firmware: firmware}
+		}
+	}
 	for _, tc := range []struct {
 		name   string
 		groups []group
 		want   []string
+		second func(*glia.DiskStatus)
 	}{
-		{"all alike", []group{{"1", "a", "X", 1000, 20}}, nil},
-		{"bad by chance", []group{{"1", "a", "X", 900, 18}, {"1", "a", "Y", 100, 4}}, nil},
-		{"a bad firmware", []group{{"1", "a", "X", 900, 4}, {"1", "a", "Y", 100, 12}}, []string{"firmware M Y"}},
-		{"a bad release of the prober", []group{{"1", "a", "X", 900, 4}, {"2", "a", "X", 100, 12}}, []string{"prober 2"}},
-		{"new rules on canaries", []group{{"1", "a", "X", 900, 0}, {"1", "b", "X", 36, 4}}, []string{"rule set b"}},
-		{"three are too few", []group{{"1", "a", "X", 900, 0}, {"2", "a", "X", 36, 3}}, nil},
-		{"half of all have it", []group{{"1", "a", "X", 500, 0}, {"2", "a", "X", 500, 50}}, nil},
-		{"what is not told can not be compared", []group{{"1", "a", "X", 900, 0}, {"", "", "", 36, 20}}, nil},
+		{"a bad kernel", []group{{"1", "a", "X", 900, 4}, {"1", "a", "X", 100, 12}}, []string{"kernel 6.1.0-57"}, kernel},
+		{"a kernel by chance", []group{{"1", "a", "X", 900, 18}, {"1", "a", "X", 100, 4}}, nil, kernel},
+		{"a bad controller", []group{{"1", "a", "X", 900, 4}, {"1", "a", "X", 8, 5}}, []string{"controller node-2 0000:3b:00.0", "controller model mpt3sas 1000:00c4 16.00"}, adapter("mpt3sas", "0000:3b:00.0", "16.00")},
+		{"a bad driver on many addresses", []group{{"1", "a", "X", 900, 4}, {"1", "a", "X", 100, 12}}, []string{"controller model mpt3sas 1000:00c4"}, adapter("mpt3sas", "", "")},
+		{"NVMe disks are not compared with others", []group{{"1", "a", "X", 900, 4}, {"1", "a", "X", 100, 12}}, nil, adapter("nvme", "", "")},
+		{"all alike", []group{{"1", "a", "X", 1000, 20}}, nil, nil},
+		{"bad by chance", []group{{"1", "a", "X", 900, 18}, {"1", "a", "Y", 100, 4}}, nil, nil},
+		{"a bad firmware", []group{{"1", "a", "X", 900, 4}, {"1", "a", "Y", 100, 12}}, []string{"firmware M Y"}, nil},
+		{"a bad release of the prober", []group{{"1", "a", "X", 900, 4}, {"2", "a", "X", 100, 12}}, []string{"prober 2"}, nil},
+		{"new rules on canaries", []group{{"1", "a", "X", 900, 0}, {"1", "b", "X", 36, 4}}, []string{"rule set b"}, nil},
+		{"three are too few", []group{{"1", "a", "X", 900, 0}, {"2", "a", "X", 36, 3}}, nil, nil},
+		{"half of all have it", []group{{"1", "a", "X", 500, 0}, {"2", "a", "X", 500, 50}}, nil, nil},
+		{"what is not told can not be compared", []group{{"1", "a", "X", 900, 0}, {"", "", "", 36, 20}}, nil, nil},
 	} {
 		var view glia.FleetView
-		for _, g := range tc.groups {
+		for i, g := range tc.groups {
 			h := glia.HostView{}
-			for i := range g.disks {
-				d := glia.DiskStatus{Disk: glia.Disk{Identity: glia.Identity{Model: "M", Firmware: g.firmware}}, Verdict: glia.Verdict{State: glia.StateHealthy, Prober: g.prober, RuleSet: g.rules}}
-				if i < g.bad {
+			host := fmt.Sprintf("node-%d", i+1)
+			for j := range g.disks {
+				d := glia.DiskStatus{Disk: glia.Disk{Identity: glia.Identity{Model: "M", Firmware: g.firmware}, Location: glia.Location{Host: host}}, Verdict: glia.Verdict{State: glia.StateHealthy, Prober: g.prober, RuleSet: g.rules}}
+				if i == 1 && tc.second != nil {
+					tc.second(&d)
+				}
+				if j < g.bad {
 					d.Verdict.State = glia.StateFailed
 				}
 				h.Disks = append(h.Disks, d)
@@ -76,9 +93,14 @@ func TestGates_Cohort(t *testing.T) {
 		"prober":   func(c *repairer.Case) { c.Verdict.Prober = "x" },
 		"rule set": func(c *repairer.Case) { c.Verdict.RuleSet = "x" },
 		"model":    func(c *repairer.Case) { c.Disk.Identity.Model = "x" },
+		"kernel":   func(c *repairer.Case) { c.Verdict.Kernel = "x" },
+		"controller": func(c *repairer.Case) {
+			c.Disk.Location.Host, c.Disk.Location.Controller.Address = "x", "0"
+		},
+		"controller model": func(c *repairer.Case) { c.Disk.Location.Controller.Driver = "x" },
 	} {
 		c, f := good()
-		f.Cohorts = []repairer.Cohort{{Kind: kind, Value: "x", Bad: 4, Of: 36, All: 900, AllBad: 5}}
+		f.Cohorts = []repairer.Cohort{{Kind: kind, Value: map[bool]string{true: "x 0", false: "x"}[kind == "controller"], Bad: 4, Of: 36, All: 900, AllBad: 5}}
 		if got := gatesOf(t, c, f); got != nil {
 			t.Errorf("%s: %v refuse a disk that has not the value", kind, got)
 		}

@@ -21,12 +21,15 @@ func pastOf(c Case) Past {
 	return Past{Case: c.ID, Serial: c.Serial(), Host: c.Host(), Place: c.Disk.Location.Place(), Phase: c.Phase, OpenedAt: c.OpenedAt, StartedAt: c.StartedAt, EndedAt: c.ClosedAt}
 }
 
-// FlapLimits say how soon a disk, place or host may get its next repair. A zero Block turns it off.
+// FlapLimits say how soon a disk or place may get its next repair, and how many a host may have. A zero
+// Block turns all of it off.
 type FlapLimits struct {
-	Block time.Duration // after a case has ended, until the next one may start
+	Block     time.Duration // after a case of the same disk or place has ended, until the next one may start
+	HostCases int           // cases of one host within flapMonth, after which the next one needs a person; 0: any number
 }
 
-// The third repair within a month is not the disk's fault: it needs a person.
+// The third repair of one disk or place within a month is not the disk's fault: it needs a person. Another
+// disk of the same host is no flap; the budgets hold how many of them are repaired at a time.
 const (
 	flapMonth = 30 * 24 * time.Hour
 	flapMany  = 2
@@ -39,14 +42,16 @@ func gateFlap(c Case, f Facts) *Refusal {
 		return nil
 	}
 	for _, scope := range []struct {
-		what string
-		same func(Past) bool
+		what  string
+		same  func(Past) bool
+		block time.Duration
+		many  int // cases within flapMonth; 0: any number
 	}{
-		{"disk " + c.Serial(), func(p Past) bool { return p.Serial == c.Serial() }},
+		{"disk " + c.Serial(), func(p Past) bool { return p.Serial == c.Serial() }, f.Flap.Block, flapMany},
 		{c.Disk.Location.Place() + " of " + c.Host(), func(p Past) bool {
 			return p.Host == c.Host() && p.Place != "" && p.Place == c.Disk.Location.Place()
-		}},
-		{"host " + c.Host(), func(p Past) bool { return p.Host == c.Host() }},
+		}, f.Flap.Block, flapMany},
+		{"host " + c.Host(), func(p Past) bool { return p.Host == c.Host() }, 0, f.Flap.HostCases},
 	} {
 		n := 0
 		for _, p := range f.Past {
@@ -54,13 +59,13 @@ func gateFlap(c Case, f Facts) *Refusal {
 				continue
 			}
 			n++
-			if left := f.Flap.Block - f.Now.Sub(p.EndedAt); left > 0 {
-				until := p.EndedAt.Add(f.Flap.Block).UTC().Format(time.RFC3339)
-				return &Refusal{Gate: GateFlap, Value: fmt.Sprintf("case %s of %s has just ended: %s", p.Case, scope.what, p.Phase), Limit: "one case in " + f.Flap.Block.String(), Until: until + ", or " + approveHint(c)}
+			if left := scope.block - f.Now.Sub(p.EndedAt); left > 0 {
+				until := p.EndedAt.Add(scope.block).UTC().Format(time.RFC3339)
+				return &Refusal{Gate: GateFlap, Value: fmt.Sprintf("case %s of %s has just ended: %s", p.Case, scope.what, p.Phase), Limit: "one case in " + scope.block.String(), Until: until + ", or " + approveHint(c)}
 			}
 		}
-		if n >= flapMany {
-			return &Refusal{Gate: GateFlap, Value: fmt.Sprintf("%s had %d cases within 30 days", scope.what, n), Limit: fmt.Sprintf("%d without a person", flapMany), Until: approveHint(c)}
+		if scope.many > 0 && n >= scope.many {
+			return &Refusal{Gate: GateFlap, Value: fmt.Sprintf("%s had %d cases within 30 days", scope.what, n), Limit: fmt.Sprintf("%d without a person", scope.many), Until: approveHint(c)}
 		}
 	}
 	return nil

@@ -22,7 +22,11 @@ func TestGates_Flap(t *testing.T) {
 		{"never before", nil, false, false},
 		{"the disk, a moment ago", []repairer.Past{past("S1", "node-9", "slot 9", time.Minute)}, false, true},
 		{"the place, a moment ago", []repairer.Past{past("S0", "node-1", "slot 2", time.Minute)}, false, true},
-		{"the host, a moment ago", []repairer.Past{past("S0", "node-1", "slot 7", time.Minute)}, false, true},
+		{"another disk of the host, a moment ago", []repairer.Past{past("S0", "node-1", "slot 7", time.Minute)}, false, false},
+		{"the third of the host", []repairer.Past{past("S0", "node-1", "slot 7", time.Minute), past("S9", "node-1", "slot 8", 29*day)}, false, false},
+		{"the fourth of the host", []repairer.Past{past("S0", "node-1", "slot 7", time.Minute), past("S9", "node-1", "slot 8", day), past("S8", "node-1", "slot 9", 29*day)}, false, true},
+		{"the fourth of the host within 31 days", []repairer.Past{past("S0", "node-1", "slot 7", time.Minute), past("S9", "node-1", "slot 8", day), past("S8", "node-1", "slot 9", 30*day)}, false, false},
+		{"the fourth of several hosts", []repairer.Past{past("S0", "node-1", "slot 7", time.Minute), past("S9", "node-2", "slot 8", day), past("S8", "node-1", "slot 9", day)}, false, false},
 		{"the same slot of another host", []repairer.Past{past("S0", "node-2", "slot 2", time.Minute)}, false, false},
 		{"a moment ago, but approved", []repairer.Past{past("S1", "node-1", "slot 2", time.Minute)}, true, false},
 		{"an hour ago", []repairer.Past{past("S1", "node-1", "slot 2", time.Hour)}, false, false},
@@ -31,7 +35,7 @@ func TestGates_Flap(t *testing.T) {
 		{"the third within 31 days", []repairer.Past{past("S0", "node-1", "slot 2", 2*day), past("S9", "node-1", "slot 2", 30*day)}, false, false},
 	} {
 		c, f := good()
-		f.Flap, f.Past = repairer.FlapLimits{Block: time.Hour}, tc.past
+		f.Flap, f.Past = repairer.FlapLimits{Block: time.Hour, HostCases: 3}, tc.past
 		if tc.approved {
 			c.Approval = &repairer.Approval{Hash: c.Plan.Hash()}
 		}

@@ -74,11 +74,11 @@ type Plan struct {
 }
 
 // Hash names the plan and all that it binds, 12 hex digits of a SHA-256. Kernel names are not bound,
-// because they may change without any meaning; nor is the mode, which says who may start the plan,
+// because they may change without any meaning, nor is the controller, whose firmware may; nor is the mode, which says who may start the plan,
 // not what it does.
 func (p Plan) Hash() string {
 	p.Mode = ""
-	p.Disk.Location.Device = ""
+	p.Disk.Location.Device, p.Disk.Location.Controller = "", glia.Controller{}
 	p.Disk.Mounts = append([]glia.Mount(nil), p.Disk.Mounts...)
 	for i := range p.Disk.Mounts {
 		p.Disk.Mounts[i].Source, p.Disk.Mounts[i].Options = "", ""

@@ -112,6 +112,7 @@ func (x disk) write(w io.Writer, now time.Time) {
 		[2]string{"host", at.Host},
 		[2]string{"place", place},
 		[2]string{"by-path", at.ByPath},
+		[2]string{"controller", at.Controller.String()},
 		[2]string{"device", deviceWords(x.Disk)},
 		[2]string{"protected", protected},
 	)
@@ -168,6 +169,9 @@ func (v verdict) write(w io.Writer, now time.Time) {
 	observed := ago(now, v.ObservedAt)
 	if v.Prober != "" {
 		observed += " by nerve " + v.Prober
+	}
+	if v.Kernel != "" {
+		observed += ", kernel " + v.Kernel
 	}
 	if v.RuleSet != "" {
 		observed += ", rules " + v.RuleSet

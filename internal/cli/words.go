@@ -18,6 +18,7 @@ type verdict struct {
 	ExpiresAt  time.Time     `json:"expires_at,omitzero"`
 	RuleSet    string        `json:"rule_set,omitempty"`
 	Prober     string        `json:"prober,omitempty"`
+	Kernel     string        `json:"kernel,omitempty"`
 }
 
 func (v verdict) summary() string { return glia.Verdict(v).Summary() }

@@ -203,6 +203,7 @@ func (d *demo) repairerConfig(listen string) config.Repairer {
 	c.Database, c.Synapse, c.Mode, c.API.Listen = filepath.Join(d.Dir, "repairer", "glia.db"), d.synapse, config.ModeAuto, listen
 	c.Repair.Settle, c.Repair.RetryMin = config.Duration(3*time.Second), config.Duration(time.Second)
 	c.Gates.StopFile, c.Gates.FlapBlock = filepath.Join(d.Dir, "STOP"), config.Duration(time.Second)
+	c.Gates.FlapHostCases = 1000 // whoever tries it breaks more disks than a month does
 	c.Resolve("")
 	return c
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"glia"
 	"glia/api/glia/v1/gliav1connect"
 	"glia/config"
@@ -72,7 +74,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 	rules := judge.Default()
 	rules.Fall, rules.Rise = c.Judge.Fall, c.Judge.Rise
 	o := nerve.Options{
-		Host: c.Host, API: s.advertise(c.API), StateFile: filepath.Join(c.StateDir, "disks.json"),
+		Host: c.Host, Kernel: kernelRelease(), API: s.advertise(c.API), StateFile: filepath.Join(c.StateDir, "disks.json"),
 		Inventory: parts.Inventory, Prober: parts.Prober, Hand: parts.Hand, Announcer: agent, Labels: nerve.SuperblockLabels, Events: parts.Events, Rules: rules,
 		Interval: time.Duration(c.Probe.Interval), Deadline: time.Duration(c.Probe.Deadline), Expiry: time.Duration(c.Probe.Expiry), Log: log, Registry: s.reg,
 	}
@@ -94,6 +96,15 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		}
 		return nil
 	}))
+}
+
+// kernelRelease is what uname -r prints; empty when the kernel does not say.
+func kernelRelease() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
 }
 
 // inventory tells the nerve of devices whose identity is in doubt.

@@ -40,7 +40,7 @@ func TestSource_ReadsIdentityWithoutUdev(t *testing.T) {
 	for serial, w := range want {
 		equal(t, serial, got[serial].Identity, w)
 	}
-	equal(t, "place of a SATA disk", got["ZA2"].Location, glia.Location{Host: "node-1", ByPath: "pci-0000:00:1f.2-ata-2", Device: "sdb"})
+	equal(t, "place of a SATA disk", got["ZA2"].Location, glia.Location{Host: "node-1", ByPath: "pci-0000:00:1f.2-ata-2", Device: "sdb", Controller: glia.Controller{Address: "0000:00:1f.2"}})
 	equal(t, "place of an NVMe disk", got["S64HNE0R"].Location.ByPath, "pci-0000:00:05.0-nvme-1")
 	equal(t, "place of a virtio disk", got["vol-7"].Location.ByPath, "pci-0000:00:02.0")
 }

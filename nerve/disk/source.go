@@ -134,5 +134,6 @@ func (s *Source) describe(ctx context.Context, t tree, d *device) glia.Disk {
 	out := glia.Disk{Identity: s.identity(ctx, d)}
 	out.Location = glia.Location{Host: s.Host, Device: d.node(), ByPath: t.byPath(d)}
 	out.Location.Enclosure, out.Location.Slot = t.slot(d)
+	out.Location.Controller = t.controller(d)
 	return out
 }

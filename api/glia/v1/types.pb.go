@@ -176,6 +176,7 @@ type Location struct {
 	Slot          string                 `protobuf:"bytes,3,opt,name=slot,proto3" json:"slot,omitempty"`
 	ByPath        string                 `protobuf:"bytes,4,opt,name=by_path,json=byPath,proto3" json:"by_path,omitempty"`
 	Device        string                 `protobuf:"bytes,5,opt,name=device,proto3" json:"device,omitempty"`
+	Controller    *Controller            `protobuf:"bytes,6,opt,name=controller,proto3" json:"controller,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -245,6 +246,81 @@ func (x *Location) GetDevice() string {
 	return ""
 }
 
+func (x *Location) GetController() *Controller {
+	if x != nil {
+		return x.Controller
+	}
+	return nil
+}
+
+type Controller struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Driver        string                 `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
+	Model         string                 `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
+	Firmware      string                 `protobuf:"bytes,4,opt,name=firmware,proto3" json:"firmware,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Controller) Reset() {
+	*x = Controller{}
+	mi := &file_glia_v1_types_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Controller) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Controller) ProtoMessage() {}
+
+func (x *Controller) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_types_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Controller.ProtoReflect.Descriptor instead.
+func (*Controller) Descriptor() ([]byte, []int) {
+	return file_glia_v1_types_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Controller) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Controller) GetDriver() string {
+	if x != nil {
+		return x.Driver
+	}
+	return ""
+}
+
+func (x *Controller) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Controller) GetFirmware() string {
+	if x != nil {
+		return x.Firmware
+	}
+	return ""
+}
+
 type Mount struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Source        string                 `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
@@ -259,7 +335,7 @@ type Mount struct {
 
 func (x *Mount) Reset() {
 	*x = Mount{}
-	mi := &file_glia_v1_types_proto_msgTypes[2]
+	mi := &file_glia_v1_types_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -271,7 +347,7 @@ func (x *Mount) String() string {
 func (*Mount) ProtoMessage() {}
 
 func (x *Mount) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_types_proto_msgTypes[2]
+	mi := &file_glia_v1_types_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -284,7 +360,7 @@ func (x *Mount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mount.ProtoReflect.Descriptor instead.
 func (*Mount) Descriptor() ([]byte, []int) {
-	return file_glia_v1_types_proto_rawDescGZIP(), []int{2}
+	return file_glia_v1_types_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Mount) GetSource() string {
@@ -341,7 +417,7 @@ type Partition struct {
 
 func (x *Partition) Reset() {
 	*x = Partition{}
-	mi := &file_glia_v1_types_proto_msgTypes[3]
+	mi := &file_glia_v1_types_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -353,7 +429,7 @@ func (x *Partition) String() string {
 func (*Partition) ProtoMessage() {}
 
 func (x *Partition) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_types_proto_msgTypes[3]
+	mi := &file_glia_v1_types_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -366,7 +442,7 @@ func (x *Partition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partition.ProtoReflect.Descriptor instead.
 func (*Partition) Descriptor() ([]byte, []int) {
-	return file_glia_v1_types_proto_rawDescGZIP(), []int{3}
+	return file_glia_v1_types_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Partition) GetName() string {
@@ -408,7 +484,7 @@ type Holder struct {
 
 func (x *Holder) Reset() {
 	*x = Holder{}
-	mi := &file_glia_v1_types_proto_msgTypes[4]
+	mi := &file_glia_v1_types_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -420,7 +496,7 @@ func (x *Holder) String() string {
 func (*Holder) ProtoMessage() {}
 
 func (x *Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_types_proto_msgTypes[4]
+	mi := &file_glia_v1_types_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -433,7 +509,7 @@ func (x *Holder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holder.ProtoReflect.Descriptor instead.
 func (*Holder) Descriptor() ([]byte, []int) {
-	return file_glia_v1_types_proto_rawDescGZIP(), []int{4}
+	return file_glia_v1_types_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Holder) GetName() string {
@@ -479,7 +555,7 @@ type Osd struct {
 
 func (x *Osd) Reset() {
 	*x = Osd{}
-	mi := &file_glia_v1_types_proto_msgTypes[5]
+	mi := &file_glia_v1_types_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -491,7 +567,7 @@ func (x *Osd) String() string {
 func (*Osd) ProtoMessage() {}
 
 func (x *Osd) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_types_proto_msgTypes[5]
+	mi := &file_glia_v1_types_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -504,7 +580,7 @@ func (x *Osd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Osd.ProtoReflect.Descriptor instead.
 func (*Osd) Descriptor() ([]byte, []int) {
-	return file_glia_v1_types_proto_rawDescGZIP(), []int{5}
+	return file_glia_v1_types_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Osd) GetId() int32 {
@@ -614,7 +690,7 @@ type Disk struct {
 
 func (x *Disk) Reset() {
 	*x = Disk{}
-	mi := &file_glia_v1_types_proto_msgTypes[6]
+	mi := &file_glia_v1_types_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -626,7 +702,7 @@ func (x *Disk) String() string {
 func (*Disk) ProtoMessage() {}
 
 func (x *Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_types_proto_msgTypes[6]
+	mi := &file_glia_v1_types_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -639,7 +715,7 @@ func (x *Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disk.ProtoReflect.Descriptor instead.
 func (*Disk) Descriptor() ([]byte, []int) {
-	return file_glia_v1_types_proto_rawDescGZIP(), []int{6}
+	return file_glia_v1_types_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Disk) GetIdentity() *Identity {
@@ -713,7 +789,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_glia_v1_types_proto_msgTypes[7]
+	mi := &file_glia_v1_types_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +801,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_types_proto_msgTypes[7]
+	mi := &file_glia_v1_types_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +814,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_glia_v1_types_proto_rawDescGZIP(), []int{7}
+	return file_glia_v1_types_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Evidence) GetClass() string {
@@ -804,7 +880,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_glia_v1_types_proto_msgTypes[8]
+	mi := &file_glia_v1_types_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +892,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_types_proto_msgTypes[8]
+	mi := &file_glia_v1_types_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -829,7 +905,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_glia_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_glia_v1_types_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Reason) GetRule() string {
@@ -883,13 +959,14 @@ type Verdict struct {
 	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	RuleSet       string                 `protobuf:"bytes,6,opt,name=rule_set,json=ruleSet,proto3" json:"rule_set,omitempty"`
 	Prober        string                 `protobuf:"bytes,7,opt,name=prober,proto3" json:"prober,omitempty"`
+	Kernel        string                 `protobuf:"bytes,8,opt,name=kernel,proto3" json:"kernel,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_glia_v1_types_proto_msgTypes[9]
+	mi := &file_glia_v1_types_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +978,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_types_proto_msgTypes[9]
+	mi := &file_glia_v1_types_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +991,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_glia_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_glia_v1_types_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Verdict) GetState() State {
@@ -966,6 +1043,13 @@ func (x *Verdict) GetProber() string {
 	return ""
 }
 
+func (x *Verdict) GetKernel() string {
+	if x != nil {
+		return x.Kernel
+	}
+	return ""
+}
+
 type DiskStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Disk          *Disk                  `protobuf:"bytes,1,opt,name=disk,proto3" json:"disk,omitempty"`
@@ -977,7 +1061,7 @@ type DiskStatus struct {
 
 func (x *DiskStatus) Reset() {
 	*x = DiskStatus{}
-	mi := &file_glia_v1_types_proto_msgTypes[10]
+	mi := &file_glia_v1_types_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1073,7 @@ func (x *DiskStatus) String() string {
 func (*DiskStatus) ProtoMessage() {}
 
 func (x *DiskStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_types_proto_msgTypes[10]
+	mi := &file_glia_v1_types_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1086,7 @@ func (x *DiskStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiskStatus.ProtoReflect.Descriptor instead.
 func (*DiskStatus) Descriptor() ([]byte, []int) {
-	return file_glia_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_glia_v1_types_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DiskStatus) GetDisk() *Disk {
@@ -1037,13 +1121,22 @@ const file_glia_v1_types_proto_rawDesc = "" +
 	"\x05model\x18\x03 \x01(\tR\x05model\x12\x1a\n" +
 	"\bfirmware\x18\x04 \x01(\tR\bfirmware\x12\x12\n" +
 	"\x04size\x18\x05 \x01(\x04R\x04size\x12\x14\n" +
-	"\x05class\x18\x06 \x01(\tR\x05class\"\x81\x01\n" +
+	"\x05class\x18\x06 \x01(\tR\x05class\"\xb6\x01\n" +
 	"\bLocation\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1c\n" +
 	"\tenclosure\x18\x02 \x01(\tR\tenclosure\x12\x12\n" +
 	"\x04slot\x18\x03 \x01(\tR\x04slot\x12\x17\n" +
 	"\aby_path\x18\x04 \x01(\tR\x06byPath\x12\x16\n" +
-	"\x06device\x18\x05 \x01(\tR\x06device\"\x94\x01\n" +
+	"\x06device\x18\x05 \x01(\tR\x06device\x123\n" +
+	"\n" +
+	"controller\x18\x06 \x01(\v2\x13.glia.v1.ControllerR\n" +
+	"controller\"p\n" +
+	"\n" +
+	"Controller\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06driver\x18\x02 \x01(\tR\x06driver\x12\x14\n" +
+	"\x05model\x18\x03 \x01(\tR\x05model\x12\x1a\n" +
+	"\bfirmware\x18\x04 \x01(\tR\bfirmware\"\x94\x01\n" +
 	"\x05Mount\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x17\n" +
@@ -1101,7 +1194,7 @@ const file_glia_v1_types_proto_rawDesc = "" +
 	"\x05state\x18\x03 \x01(\x0e2\x0e.glia.v1.StateR\x05state\x12\x14\n" +
 	"\x05words\x18\x04 \x01(\tR\x05words\x12-\n" +
 	"\bevidence\x18\x05 \x01(\v2\x11.glia.v1.EvidenceR\bevidence\x120\n" +
-	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x97\x02\n" +
+	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xaf\x02\n" +
 	"\aVerdict\x12$\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x0e.glia.v1.StateR\x05state\x12)\n" +
 	"\areasons\x18\x02 \x03(\v2\x0f.glia.v1.ReasonR\areasons\x12\x10\n" +
@@ -1111,7 +1204,8 @@ const file_glia_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x19\n" +
 	"\brule_set\x18\x06 \x01(\tR\aruleSet\x12\x16\n" +
-	"\x06prober\x18\a \x01(\tR\x06prober\"\x8a\x01\n" +
+	"\x06prober\x18\a \x01(\tR\x06prober\x12\x16\n" +
+	"\x06kernel\x18\b \x01(\tR\x06kernel\"\x8a\x01\n" +
 	"\n" +
 	"DiskStatus\x12!\n" +
 	"\x04disk\x18\x01 \x01(\v2\r.glia.v1.DiskR\x04disk\x12*\n" +
@@ -1140,45 +1234,47 @@ func file_glia_v1_types_proto_rawDescGZIP() []byte {
 }
 
 var file_glia_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_glia_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_glia_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_glia_v1_types_proto_goTypes = []any{
 	(State)(0),                    // 0: glia.v1.State
 	(*Identity)(nil),              // 1: glia.v1.Identity
 	(*Location)(nil),              // 2: glia.v1.Location
-	(*Mount)(nil),                 // 3: glia.v1.Mount
-	(*Partition)(nil),             // 4: glia.v1.Partition
-	(*Holder)(nil),                // 5: glia.v1.Holder
-	(*Osd)(nil),                   // 6: glia.v1.Osd
-	(*Disk)(nil),                  // 7: glia.v1.Disk
-	(*Evidence)(nil),              // 8: glia.v1.Evidence
-	(*Reason)(nil),                // 9: glia.v1.Reason
-	(*Verdict)(nil),               // 10: glia.v1.Verdict
-	(*DiskStatus)(nil),            // 11: glia.v1.DiskStatus
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*Controller)(nil),            // 3: glia.v1.Controller
+	(*Mount)(nil),                 // 4: glia.v1.Mount
+	(*Partition)(nil),             // 5: glia.v1.Partition
+	(*Holder)(nil),                // 6: glia.v1.Holder
+	(*Osd)(nil),                   // 7: glia.v1.Osd
+	(*Disk)(nil),                  // 8: glia.v1.Disk
+	(*Evidence)(nil),              // 9: glia.v1.Evidence
+	(*Reason)(nil),                // 10: glia.v1.Reason
+	(*Verdict)(nil),               // 11: glia.v1.Verdict
+	(*DiskStatus)(nil),            // 12: glia.v1.DiskStatus
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
 }
 var file_glia_v1_types_proto_depIdxs = []int32{
-	1,  // 0: glia.v1.Disk.identity:type_name -> glia.v1.Identity
-	2,  // 1: glia.v1.Disk.location:type_name -> glia.v1.Location
-	4,  // 2: glia.v1.Disk.partitions:type_name -> glia.v1.Partition
-	5,  // 3: glia.v1.Disk.holders:type_name -> glia.v1.Holder
-	3,  // 4: glia.v1.Disk.mounts:type_name -> glia.v1.Mount
-	6,  // 5: glia.v1.Disk.osds:type_name -> glia.v1.Osd
-	12, // 6: glia.v1.Evidence.at:type_name -> google.protobuf.Timestamp
-	0,  // 7: glia.v1.Reason.state:type_name -> glia.v1.State
-	8,  // 8: glia.v1.Reason.evidence:type_name -> glia.v1.Evidence
-	12, // 9: glia.v1.Reason.since:type_name -> google.protobuf.Timestamp
-	0,  // 10: glia.v1.Verdict.state:type_name -> glia.v1.State
-	9,  // 11: glia.v1.Verdict.reasons:type_name -> glia.v1.Reason
-	12, // 12: glia.v1.Verdict.observed_at:type_name -> google.protobuf.Timestamp
-	12, // 13: glia.v1.Verdict.expires_at:type_name -> google.protobuf.Timestamp
-	7,  // 14: glia.v1.DiskStatus.disk:type_name -> glia.v1.Disk
-	10, // 15: glia.v1.DiskStatus.verdict:type_name -> glia.v1.Verdict
-	8,  // 16: glia.v1.DiskStatus.evidence:type_name -> glia.v1.Evidence
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	3,  // 0: glia.v1.Location.controller:type_name -> glia.v1.Controller
+	1,  // 1: glia.v1.Disk.identity:type_name -> glia.v1.Identity
+	2,  // 2: glia.v1.Disk.location:type_name -> glia.v1.Location
+	5,  // 3: glia.v1.Disk.partitions:type_name -> glia.v1.Partition
+	6,  // 4: glia.v1.Disk.holders:type_name -> glia.v1.Holder
+	4,  // 5: glia.v1.Disk.mounts:type_name -> glia.v1.Mount
+	7,  // 6: glia.v1.Disk.osds:type_name -> glia.v1.Osd
+	13, // 7: glia.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	0,  // 8: glia.v1.Reason.state:type_name -> glia.v1.State
+	9,  // 9: glia.v1.Reason.evidence:type_name -> glia.v1.Evidence
+	13, // 10: glia.v1.Reason.since:type_name -> google.protobuf.Timestamp
+	0,  // 11: glia.v1.Verdict.state:type_name -> glia.v1.State
+	10, // 12: glia.v1.Verdict.reasons:type_name -> glia.v1.Reason
+	13, // 13: glia.v1.Verdict.observed_at:type_name -> google.protobuf.Timestamp
+	13, // 14: glia.v1.Verdict.expires_at:type_name -> google.protobuf.Timestamp
+	8,  // 15: glia.v1.DiskStatus.disk:type_name -> glia.v1.Disk
+	11, // 16: glia.v1.DiskStatus.verdict:type_name -> glia.v1.Verdict
+	9,  // 17: glia.v1.DiskStatus.evidence:type_name -> glia.v1.Evidence
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_glia_v1_types_proto_init() }
@@ -1192,7 +1288,7 @@ func file_glia_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_glia_v1_types_proto_rawDesc), len(file_glia_v1_types_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
