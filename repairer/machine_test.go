@@ -2,6 +2,7 @@ package repairer_test
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,6 +32,14 @@ var next = map[repairer.Phase][]repairer.Phase{
 	repairer.PhaseRejoining:           {repairer.PhaseSettling, repairer.PhaseAwaitingReplacement, repairer.PhaseParked},
 	repairer.PhaseSettling:            {repairer.PhaseClosed, repairer.PhaseParked},
 	repairer.PhaseParked:              {repairer.PhaseDraining, repairer.PhaseDrained, repairer.PhaseReleased, repairer.PhaseAwaitingReplacement, repairer.PhaseInspecting, repairer.PhaseRejoining, repairer.PhaseSettling},
+}
+
+// Each life costs a database; make sim plays thousands of them. A count on the command line comes after
+// this one and wins.
+func init() {
+	if err := flag.Set("rapid.checks", "25"); err != nil {
+		panic(err)
+	}
 }
 
 // Anything may happen to a fleet, in any order; after each tick the promises hold.
