@@ -9,7 +9,7 @@ import (
 // storage is asked again whether it agrees.
 func (e *Engine) drive(ctx context.Context, c Case, s PlanStep) error {
 	if !s.Reversible {
-		open, err := e.memory.open(ctx, e.Store)
+		open, err := e.memory.look(ctx, e.Store)
 		if err != nil {
 			return err
 		}
@@ -25,7 +25,7 @@ func (e *Engine) drive(ctx context.Context, c Case, s PlanStep) error {
 
 // do lets the storage driver work on one step of the plan.
 func (e *Engine) do(ctx context.Context, c Case, s PlanStep) (Data, error) {
-	open, err := e.memory.open(ctx, e.Store)
+	open, err := e.memory.look(ctx, e.Store)
 	if err != nil {
 		return Data{}, err
 	}
@@ -43,7 +43,7 @@ func (e *Engine) do(ctx context.Context, c Case, s PlanStep) (Data, error) {
 }
 
 // gatekeeper asks the storage what stands in the way; nothing does for one that has no say.
-func (e *Engine) gatekeeper(ctx context.Context, c Case, step string, open []Case) []Refusal {
+func (e *Engine) gatekeeper(ctx context.Context, c Case, step string, open []*Case) []Refusal {
 	if c.Plan == nil || c.Plan.Obstacle != "" {
 		return nil
 	}
@@ -55,11 +55,11 @@ func (e *Engine) gatekeeper(ctx context.Context, c Case, step string, open []Cas
 }
 
 // others are the started cases of the same driver.
-func others(c Case, open []Case) []Case {
+func others(c Case, open []*Case) []Case {
 	var out []Case
 	for _, o := range open {
 		if o.Started && o.ID != c.ID && o.Plan != nil && o.Plan.Driver == c.Plan.Driver {
-			out = append(out, o)
+			out = append(out, *o)
 		}
 	}
 	return slices.Clip(out)

@@ -195,7 +195,7 @@ func (e *Engine) begin(ctx context.Context, run func(c Case, step func() error))
 		return err
 	}
 	if opened {
-		if l.cases, err = e.memory.open(ctx, e.Store); err != nil {
+		if l.cases, err = e.memory.look(ctx, e.Store); err != nil {
 			return fmt.Errorf("read the open cases: %w", err)
 		}
 	}
@@ -213,7 +213,7 @@ func (e *Engine) begin(ctx context.Context, run func(c Case, step func() error))
 		if working[c.ID] || !e.claim(c.ID) {
 			continue
 		}
-		run(c, func() error {
+		run(*c, func() error {
 			defer e.unclaim(c.ID)
 			select {
 			case e.slots <- struct{}{}:
@@ -221,7 +221,13 @@ func (e *Engine) begin(ctx context.Context, run func(c Case, step func() error))
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			return e.step(ctx, c, l)
+			err := e.step(ctx, *c, l)
+			if errors.Is(err, ErrMoved) {
+				e.Log.Debug("case has moved on, it is looked at again", "case", c.ID, "seq", c.Seq)
+				e.Wake()
+				err = e.memory.correct(ctx, e.Store, c.ID)
+			}
+			return err
 		})
 	}
 	return nil
@@ -343,16 +349,25 @@ func (e *Engine) Findings() []string {
 	return append([]string(nil), e.findings...)
 }
 
-// ErrAlreadyOpen is returned by Store.Open when the serial has an open case.
-var ErrAlreadyOpen = errors.New("the disk has an open case")
+var (
+	// ErrAlreadyOpen is returned by Store.Open when the serial has an open case.
+	ErrAlreadyOpen = errors.New("the disk has an open case")
+	// ErrMoved is returned when a case has newer events than the decision about it was made on. Nothing
+	// was done or written; the case is to be read and looked at again.
+	ErrMoved = errors.New("the case has moved on meanwhile")
+)
 
-// record appends one event to a case.
+// record appends one event to a case. A decision holds only for the case as it was when it was made; what
+// came of an act is written down in any case.
 func (e *Engine) record(ctx context.Context, c Case, kind Kind, step, text string, d Data) (Case, error) {
-	after, err := e.Store.Append(ctx, Event{Case: c.ID, At: e.Now(), Kind: kind, Step: step, Text: text, Data: d})
+	event := Event{Case: c.ID, At: e.Now(), Kind: kind, Step: step, Text: text, Data: d, After: c.Seq}
+	if kind == KindDone || kind == KindFailed || kind == KindTold {
+		event.After = 0
+	}
+	after, err := e.Store.Append(ctx, event)
 	if err != nil {
 		return c, fmt.Errorf("case %s: record %q: %w", c.ID, text, err)
 	}
-	e.memory.note(after)
 	e.Wake() // what follows need not wait for the next tick
 	if after.Phase != c.Phase {
 		e.Log.Info("case moved", "case", c.ID, "serial", c.Serial(), "host", c.Host(), "from", c.Phase, "to", after.Phase, "why", text)

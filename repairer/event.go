@@ -48,6 +48,7 @@ type Event struct {
 	Case  string    `json:"case"` // empty: of no case
 	At    time.Time `json:"at"`
 	Epoch uint64    `json:"epoch"` // set by the store
+	After uint64    `json:"-"`     // newest event of the case that the writer knows; 0: the event holds whatever came before. Not kept
 	Kind  Kind      `json:"kind"`
 	Step  string    `json:"step,omitempty"`
 	Text  string    `json:"text"`

@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"glia"
@@ -24,7 +21,7 @@ type snapshot struct {
 	view     glia.FleetView
 	viewErr  error
 	hosts    map[string]*glia.HostView
-	cases    []Case
+	cases    []*Case // open ones, in the order of their opening
 	facts    Facts
 	findings []string // about the fleet as a whole
 }
@@ -58,7 +55,7 @@ func (e *Engine) gather(ctx context.Context) (*snapshot, error) {
 		l.hosts[h.Member.Announcement.Host] = h
 	}
 	var err error
-	if l.cases, err = e.memory.open(ctx, e.Store); err != nil {
+	if l.cases, err = e.memory.look(ctx, e.Store); err != nil {
 		return nil, fmt.Errorf("read the open cases: %w", err)
 	}
 	past, newest := e.memory.past()
@@ -74,7 +71,7 @@ func (e *Engine) gather(ctx context.Context) (*snapshot, error) {
 	}
 	for _, c := range l.cases {
 		if c.Started {
-			l.facts.Open = append(l.facts.Open, c)
+			l.facts.Open = append(l.facts.Open, *c)
 		}
 	}
 	if err := e.load(ctx, keyStorm, &l.facts.Storm); err != nil {
@@ -219,140 +216,4 @@ func (l *snapshot) fromView(e *Engine) func(ctx context.Context, host, serial st
 		}
 		return e.disk(ctx, host, serial)
 	}
-}
-
-// memory spares the store: it keeps the open cases until the store changes, and what the gates need of
-// the cases that have ended, which it reads once. It is safe for concurrent use.
-type memory struct {
-	moving sync.Mutex // held while storm and breaker are read, moved and kept
-
-	mu      sync.Mutex
-	cases   []Case
-	changed <-chan struct{} // closed when cases is out of date; nil: never read
-	loaded  bool
-	ended   map[string]Past
-	newest  time.Time
-	alarms  map[string]time.Time // false alarms, by case
-	domains map[string][]string  // of hosts
-	agreed  map[string]agreement // of open cases
-}
-
-// agreement says that a case was up to date with the disk as the view had it.
-type agreement struct {
-	seq     uint64    // of the case
-	fetched time.Time // when the detail of the host was read
-	verdict glia.Verdict
-}
-
-// agrees gives the verdict of the last review, if neither case nor view has changed since and the
-// verdict has not expired.
-func (m *memory) agrees(c Case, h *glia.HostView, now time.Time) (glia.Verdict, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	a, ok := m.agreed[c.ID]
-	ok = ok && h != nil && h.Member.Status == glia.MemberAlive && a.seq == c.Seq && a.fetched.Equal(h.FetchedAt)
-	return a.verdict, ok && !a.verdict.ExpiresAt.IsZero() && !now.After(a.verdict.ExpiresAt)
-}
-
-// agree notes that a case is up to date with the view.
-func (m *memory) agree(c Case, h *glia.HostView) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.agreed == nil {
-		m.agreed = map[string]agreement{}
-	}
-	m.agreed[c.ID] = agreement{c.Seq, h.FetchedAt, c.Verdict}
-}
-
-// open are the open cases. The slice is shared, and nobody changes it.
-func (m *memory) open(ctx context.Context, st Store) ([]Case, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.loaded {
-		all, err := st.Cases(ctx, true)
-		if err != nil {
-			return nil, err
-		}
-		m.ended, m.alarms = map[string]Past{}, map[string]time.Time{}
-		for _, c := range all {
-			m.learn(c)
-		}
-		m.loaded = true
-	}
-	select {
-	case <-m.changed: // a nil channel blocks
-	default:
-		if m.changed != nil {
-			return m.cases, nil
-		}
-	}
-	changed := st.Changed() // before reading, so that nothing is missed
-	cases, err := st.Cases(ctx, false)
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range cases {
-		m.learn(c)
-	}
-	m.cases, m.changed = cases, changed
-	return cases, nil
-}
-
-// note takes a case as it is after an event.
-func (m *memory) note(c Case) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.loaded {
-		m.learn(c)
-	}
-}
-
-// learn takes from a case what is needed later. The caller holds the mutex.
-func (m *memory) learn(c Case) {
-	for _, t := range []time.Time{c.At, c.OpenedAt, c.ClosedAt} {
-		if t.After(m.newest) {
-			m.newest = t
-		}
-	}
-	if c.Phase.Ended() {
-		m.ended[c.ID] = pastOf(c)
-		delete(m.agreed, c.ID)
-	}
-	if c.Outcome != OutcomeFalseAlarm {
-		delete(m.alarms, c.ID)
-	} else if _, known := m.alarms[c.ID]; !known {
-		m.alarms[c.ID] = c.At
-	}
-}
-
-// past are the cases that have ended lately, and the newest time of all events.
-func (m *memory) past() ([]Past, time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var out []Past
-	for id, p := range m.ended {
-		if m.newest.Sub(p.EndedAt) >= flapMonth {
-			delete(m.ended, id)
-			continue
-		}
-		out = append(out, p)
-	}
-	slices.SortFunc(out, func(a, b Past) int { return strings.Compare(a.Case, b.Case) })
-	return out, m.newest
-}
-
-// times are when ended cases were opened and started, and when false alarms became known.
-func (m *memory) times() (openings, starts, alarms []time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, p := range m.ended {
-		openings = append(openings, p.OpenedAt)
-		if !p.StartedAt.IsZero() {
-			starts = append(starts, p.StartedAt)
-		}
-	}
-	for _, t := range m.alarms {
-		alarms = append(alarms, t)
-	}
-	return openings, starts, alarms
 }

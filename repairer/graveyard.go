@@ -17,6 +17,7 @@ type graveyard struct {
 	mu      sync.Mutex
 	retired map[string]bool
 	changed <-chan struct{} // closed when retired may be out of date; nil: never read
+	at      uint64          // the count of retirements at which it was read
 	visits  map[string]visit
 }
 
@@ -35,14 +36,15 @@ const (
 	graveDateFormat = time.DateOnly
 )
 
-// serials are the retired serials.
-func (g *graveyard) serials(ctx context.Context, st Store) (map[string]bool, error) {
+// serials are the retired serials. They are read anew when the store was written to or a look has found
+// more of them.
+func (g *graveyard) serials(ctx context.Context, st Store, retirements uint64) (map[string]bool, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	select {
 	case <-g.changed:
 	default:
-		if g.changed != nil {
+		if g.changed != nil && g.at == retirements {
 			return g.retired, nil
 		}
 	}
@@ -55,14 +57,14 @@ func (g *graveyard) serials(ctx context.Context, st Store) (map[string]bool, err
 	for _, s := range list {
 		retired[s] = true
 	}
-	g.retired, g.changed = retired, changed
+	g.retired, g.changed, g.at = retired, changed, retirements
 	return retired, nil
 }
 
 // risen tells of the retired disks that are in some host again, and which of them get no case: those
 // that nobody uses. A disk that failed before and lies about in a slot needs no repair.
 func (e *Engine) risen(ctx context.Context, l *snapshot) (findings []string, barred map[string]bool, err error) {
-	retired, err := e.graves.serials(ctx, e.Store)
+	retired, err := e.graves.serials(ctx, e.Store, e.memory.retirements())
 	if err != nil || len(retired) == 0 {
 		return nil, nil, err
 	}
@@ -137,7 +139,7 @@ func (g *graveyard) due(a glia.Announcement, now time.Time) bool {
 // visit asks some hosts for their disks. One that does not answer is asked again after a while; what
 // it had is believed until then.
 func (e *Engine) visit(ctx context.Context, l *snapshot) {
-	retired, err := e.graves.serials(ctx, e.Store)
+	retired, err := e.graves.serials(ctx, e.Store, e.memory.retirements())
 	if err != nil || len(retired) == 0 {
 		return // the look at the cases tells of the error
 	}

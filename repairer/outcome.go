@@ -39,6 +39,10 @@ func MayHaveOutcome(c Case) string {
 // RecordOutcome notes what the workshop found out. A later outcome takes the place of an earlier one; the
 // log keeps both.
 func (s *Service) RecordOutcome(ctx context.Context, r *connect.Request[gliav1.RecordOutcomeRequest]) (*connect.Response[gliav1.RecordOutcomeResponse], error) {
+	return settled(ctx, func() (*connect.Response[gliav1.RecordOutcomeResponse], error) { return s.recordOutcome(ctx, r) })
+}
+
+func (s *Service) recordOutcome(ctx context.Context, r *connect.Request[gliav1.RecordOutcomeRequest]) (*connect.Response[gliav1.RecordOutcomeResponse], error) {
 	m := r.Msg
 	outcome := Outcome(m.GetOutcome())
 	switch {

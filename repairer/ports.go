@@ -16,12 +16,20 @@ type Store interface {
 	Epoch() uint64
 	// Open starts a case with its first event. It returns ErrAlreadyOpen when the serial has one.
 	Open(ctx context.Context, e Event) (Case, error)
-	// Append adds events of one case to the log and derives its row, in one transaction.
+	// Append adds events of one case to the log and derives its row, in one transaction. It returns
+	// ErrMoved when the first event names another newest event of the case than there is.
 	Append(ctx context.Context, events ...Event) (Case, error)
+	// Current returns nil when this repairer leads and the newest event of the case is seq. Else it
+	// returns glia.ErrStaleEpoch or ErrMoved. It writes nothing.
+	Current(ctx context.Context, id string, seq uint64) error
 	// Case returns one case, or glia.ErrNotFound.
 	Case(ctx context.Context, id string) (Case, error)
 	// Cases returns the open cases, or all, newest last.
 	Cases(ctx context.Context, all bool) ([]Case, error)
+	// CasesSince returns the cases that have an event of this sequence number or a higher one, ended ones
+	// included, in the order in which they were opened. The sequence numbers of a database have no gaps and
+	// become visible in their order, so that the highest one returned is where the next call goes on.
+	CasesSince(ctx context.Context, seq uint64) ([]Case, error)
 	// LastCase is the newest case of a serial, or glia.ErrNotFound.
 	LastCase(ctx context.Context, serial string) (Case, error)
 	// Retired are the serials that were taken out by finished cases or replaced in open ones, and not

@@ -32,7 +32,7 @@ func fail(err error) error {
 		return nil
 	case errors.Is(err, glia.ErrNotFound):
 		return connect.NewError(connect.CodeNotFound, err)
-	case errors.Is(err, glia.ErrStaleEpoch):
+	case errors.Is(err, glia.ErrStaleEpoch), errors.Is(err, ErrMoved):
 		return connect.NewError(connect.CodeAborted, err)
 	case errors.Is(err, context.Canceled):
 		return connect.NewError(connect.CodeCanceled, err)
@@ -70,12 +70,12 @@ func (s *Service) GetStatus(ctx context.Context, _ *connect.Request[gliav1.GetSt
 		r.Hosts = append(r.Hosts, hostSummary(h))
 	}
 	for _, c := range l.cases {
-		r.OpenCases = append(r.OpenCases, s.show(c))
+		r.OpenCases = append(r.OpenCases, s.show(*c))
 		if c.Alarm != "" {
 			r.Findings = append(r.Findings, c.ID+": "+c.Alarm)
 		} else if c.Parked != "" {
 			r.Findings = append(r.Findings, c.ID+" needs a person: "+c.Parked)
-		} else if late := e.escalated(c); late != "" {
+		} else if late := e.escalated(*c); late != "" {
 			r.Findings = append(r.Findings, late)
 		}
 	}
@@ -241,6 +241,10 @@ func (s *Service) find(ctx context.Context, serial string) (glia.DiskStatus, Cas
 
 // Approve lets a plan go on.
 func (s *Service) Approve(ctx context.Context, r *connect.Request[gliav1.ApproveRequest]) (*connect.Response[gliav1.ApproveResponse], error) {
+	return settled(ctx, func() (*connect.Response[gliav1.ApproveResponse], error) { return s.approve(ctx, r) })
+}
+
+func (s *Service) approve(ctx context.Context, r *connect.Request[gliav1.ApproveRequest]) (*connect.Response[gliav1.ApproveResponse], error) {
 	m := r.Msg
 	c, err := s.engine.Store.Case(ctx, m.GetCaseId())
 	switch {
@@ -267,6 +271,10 @@ func (s *Service) Approve(ctx context.Context, r *connect.Request[gliav1.Approve
 
 // Cancel starts the undoing of a case.
 func (s *Service) Cancel(ctx context.Context, r *connect.Request[gliav1.CancelRequest]) (*connect.Response[gliav1.CancelResponse], error) {
+	return settled(ctx, func() (*connect.Response[gliav1.CancelResponse], error) { return s.cancel(ctx, r) })
+}
+
+func (s *Service) cancel(ctx context.Context, r *connect.Request[gliav1.CancelRequest]) (*connect.Response[gliav1.CancelResponse], error) {
 	m := r.Msg
 	c, err := s.engine.Store.Case(ctx, m.GetCaseId())
 	if err != nil {
@@ -289,6 +297,10 @@ func (s *Service) Cancel(ctx context.Context, r *connect.Request[gliav1.CancelRe
 // Unpark lets a parked or halted case try again. What is on the host now becomes what a wrong pull is
 // judged by.
 func (s *Service) Unpark(ctx context.Context, r *connect.Request[gliav1.UnparkRequest]) (*connect.Response[gliav1.UnparkResponse], error) {
+	return settled(ctx, func() (*connect.Response[gliav1.UnparkResponse], error) { return s.unpark(ctx, r) })
+}
+
+func (s *Service) unpark(ctx context.Context, r *connect.Request[gliav1.UnparkRequest]) (*connect.Response[gliav1.UnparkResponse], error) {
 	m := r.Msg
 	c, err := s.engine.Store.Case(ctx, m.GetCaseId())
 	switch {

@@ -235,7 +235,8 @@ type runningError struct{ Progress }
 
 func (runningError) Error() string { return "still running" }
 
-// act does one step: begun is in the log before it, done or failed after it.
+// act does one step: begun is in the log before it, done or failed after it. Right before it the store
+// confirms that this repairer leads and that the case is as it was when the step was chosen.
 func (e *Engine) act(ctx context.Context, c Case, name string, do func(Case) (Data, error)) error {
 	s := c.Step(name)
 	if s.Attempts > 0 && s.Attempts >= e.Attempts { // killed between the last attempt and the parking
@@ -245,10 +246,13 @@ func (e *Engine) act(ctx context.Context, c Case, name string, do func(Case) (Da
 		return nil
 	}
 	var err error
-	if !s.Begun {
-		if c, err = e.record(ctx, c, KindBegun, name, name+": begun", Data{}); err != nil {
-			return err
-		}
+	if s.Begun {
+		err = e.Store.Current(ctx, c.ID, c.Seq)
+	} else {
+		c, err = e.record(ctx, c, KindBegun, name, name+": begun", Data{})
+	}
+	if err != nil {
+		return err
 	}
 	data, err := do(c)
 	var refused refusedError

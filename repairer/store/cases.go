@@ -59,6 +59,9 @@ func (s *core) Append(ctx context.Context, events ...repairer.Event) (c repairer
 		if c, err = scanCase(tx.QueryRowContext(ctx, `SELECT doc FROM cases WHERE id = $1`, row)); err != nil {
 			return fmt.Errorf("case %s: %w", events[0].Case, err)
 		}
+		if known := events[0].After; known != 0 && known != c.Seq {
+			return fmt.Errorf("case %s is at event %d, not at %d: %w", c.ID, c.Seq, known, repairer.ErrMoved)
+		}
 		c, err = s.append(ctx, tx, h, c, events...)
 		return err
 	})
@@ -125,13 +128,47 @@ func (s *core) Case(ctx context.Context, id string) (repairer.Case, error) {
 	return c, nil
 }
 
+// Current compares epoch and newest event of the case with what is known of them.
+func (s *core) Current(ctx context.Context, id string, seq uint64) error {
+	row, err := rowID(id)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-s.lost:
+		return fmt.Errorf("this repairer no longer leads: %w", glia.ErrStaleEpoch)
+	default:
+	}
+	var epoch uint64
+	var newest sql.Null[uint64]
+	if err := s.db.QueryRowContext(ctx, s.dialect.current, row).Scan(&epoch, &newest); err != nil {
+		return fmt.Errorf("case %s: look whether it has moved on: %w", id, err)
+	}
+	switch {
+	case epoch != s.epoch:
+		return fmt.Errorf("this repairer has epoch %d, the database %d: %w", s.epoch, epoch, glia.ErrStaleEpoch)
+	case newest.V != seq:
+		return fmt.Errorf("case %s is at event %d, not at %d: %w", id, newest.V, seq, repairer.ErrMoved)
+	}
+	return nil
+}
+
 // Cases returns the open cases, or all, in the order in which they were opened.
-func (s *core) Cases(ctx context.Context, all bool) (out []repairer.Case, err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT doc FROM cases WHERE is_open = 1 OR $1 ORDER BY id`, all)
+func (s *core) Cases(ctx context.Context, all bool) ([]repairer.Case, error) {
+	return scanCases(s.db.QueryContext(ctx, `SELECT doc FROM cases WHERE is_open = 1 OR $1 ORDER BY id`, all))
+}
+
+// CasesSince returns the cases with an event from seq on. It is one statement, and so sees one state of
+// the database.
+func (s *core) CasesSince(ctx context.Context, seq uint64) ([]repairer.Case, error) {
+	return scanCases(s.db.QueryContext(ctx, `SELECT doc FROM cases WHERE id IN (SELECT case_id FROM events WHERE seq >= $1) ORDER BY id`, seq))
+}
+
+func scanCases(rows *sql.Rows, err error) (out []repairer.Case, _ error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the cases: %w", err)
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
+	defer func() { _ = rows.Close() }() // its error is rows.Err's
 	for rows.Next() {
 		c, err := scanCase(rows)
 		if err != nil {

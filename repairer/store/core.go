@@ -35,6 +35,7 @@ type dialect struct {
 	options  []goose.ProviderOption
 	snapshot sql.TxOptions // of a transaction that sees one state of the database throughout
 	epoch    string        // query of the newest epoch and the head of the log; holds off every other repairer
+	current  string        // query of the newest epoch and the newest event of case $1; takes no lock
 	tables   string        // query that counts goose's table of versions, without creating it
 }
 

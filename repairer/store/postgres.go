@@ -52,7 +52,8 @@ var postgresDialect = dialect{
 	snapshot: sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 	epoch: `SELECT lease.epoch, seq, hash FROM lease LEFT JOIN (SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1) AS newest ON true
 		FOR UPDATE OF lease`,
-	tables: `SELECT count(*) FROM pg_class WHERE oid = to_regclass('goose_db_version')`,
+	current: `SELECT epoch, (SELECT max(seq) FROM events WHERE case_id = $1) FROM lease`,
+	tables:  `SELECT count(*) FROM pg_class WHERE oid = to_regclass('goose_db_version')`,
 }
 
 // OpenPostgres waits until this repairer leads on the database of the URL, or the context ends. It needs a

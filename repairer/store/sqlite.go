@@ -36,6 +36,7 @@ var sqliteDialect = dialect{
 	options:  []goose.ProviderOption{goose.WithGoMigrations(goose.NewGoMigration(2, &goose.GoFunc{RunTx: chainOld}, nil))},
 	snapshot: sql.TxOptions{ReadOnly: true},
 	epoch:    `SELECT epoch, seq, hash FROM epoch LEFT JOIN (SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1) AS newest ON true`,
+	current:  `SELECT epoch, (SELECT max(seq) FROM events WHERE case_id = $1) FROM epoch`,
 	tables:   `SELECT count(*) FROM sqlite_master WHERE name = 'goose_db_version'`,
 }
 

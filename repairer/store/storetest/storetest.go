@@ -58,6 +58,8 @@ func Run(t *testing.T, fresh func(*testing.T) Backend) {
 		"KeepsCasesAndTheirLog":     keepsCases,
 		"OneOpenCaseForASerial":     oneOpenCase,
 		"DeposedWriterIsRefused":    deposedIsRefused,
+		"MovedCaseIsRefused":        movedIsRefused,
+		"CasesSinceAnEvent":         casesSince,
 		"LogIsAppendOnly":           appendOnly,
 		"Pauses":                    pauses,
 		"Values":                    values,
@@ -181,6 +183,7 @@ func deposedIsRefused(t *testing.T, b Backend) {
 		"end pauses": func() error { _, err := s.EndPauses(t.Context(), "fleet", "ops", "r", At); return err },
 		"set":        func() error { return s.Set(t.Context(), "k", "v", repairer.Event{}) },
 		"forgive":    func() error { return s.Forgive(t.Context(), "S1", repairer.Event{}) },
+		"current":    func() error { return s.Current(t.Context(), c.ID, c.Seq) },
 	} {
 		if err := write(); !errors.Is(err, glia.ErrStaleEpoch) {
 			t.Errorf("%s: %v", what, err)
@@ -188,6 +191,56 @@ func deposedIsRefused(t *testing.T, b Backend) {
 	}
 	if all, err := s.Cases(t.Context(), true); err != nil || len(all) != 1 || all[0].Phase.Ended() {
 		t.Errorf("the refused events were written: %+v, %v", all, err)
+	}
+}
+
+// movedIsRefused makes a decision on a case that has moved on since it was read.
+func movedIsRefused(t *testing.T, b Backend) {
+	s := b.open(t)
+	c := must[repairer.Case](t)(s.Open(t.Context(), Opened("S1")))
+	must[repairer.Case](t)(s.Open(t.Context(), Opened("S2"))) // another case moves nothing
+	decided := Waits(c.ID, "decided on the newest event")
+	decided.After = c.Seq
+	if err := s.Current(t.Context(), c.ID, c.Seq); err != nil {
+		t.Errorf("the newest event: %v", err)
+	}
+	after, err := s.Append(t.Context(), decided, Waits(c.ID, "and more"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(t.Context(), decided); !errors.Is(err, repairer.ErrMoved) {
+		t.Errorf("decided on event %d, when %d was the newest: %v", c.Seq, after.Seq, err)
+	}
+	for id, seq := range map[string]uint64{c.ID: c.Seq, "c99": 1} {
+		if err := s.Current(t.Context(), id, seq); !errors.Is(err, repairer.ErrMoved) {
+			t.Errorf("event %d of %s: %v", seq, id, err)
+		}
+	}
+	if _, err := s.Append(t.Context(), Waits(c.ID, "holds whatever came before")); err != nil {
+		t.Error(err)
+	}
+	wantWhole(t, s, 5)
+}
+
+// casesSince follows the log as a memory of the cases does.
+func casesSince(t *testing.T, b Backend) {
+	s := b.open(t)
+	since := func(seq uint64) (out string) {
+		for _, c := range must[[]repairer.Case](t)(s.CasesSince(t.Context(), seq)) {
+			out += fmt.Sprintf("%s at %d, ", c.ID, c.Seq)
+		}
+		return out
+	}
+	if got := since(0); got != "" {
+		t.Errorf("of an empty log: %s", got)
+	}
+	one, two := must[repairer.Case](t)(s.Open(t.Context(), Opened("S1"))), must[repairer.Case](t)(s.Open(t.Context(), Opened("S2")))
+	must[repairer.Case](t)(s.Append(t.Context(), Waits(two.ID, "x")))
+	must[repairer.Case](t)(s.Append(t.Context(), Waits(one.ID, "y"), Ended(one.ID)))
+	for seq, want := range map[uint64]string{0: "c1 at 5, c2 at 3, ", 3: "c1 at 5, c2 at 3, ", 4: "c1 at 5, ", 5: "c1 at 5, ", 6: ""} {
+		if got := since(seq); got != want {
+			t.Errorf("since %d: %q, want %q", seq, got, want)
+		}
 	}
 }
 
