@@ -131,16 +131,21 @@ func (c *client) destroy(ctx context.Context, id string) error {
 
 // explain adds what can be done about an error of Consul.
 func (c *client) explain(err error) error {
-	var status api.StatusError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &status) && status.Code == http.StatusForbidden, strings.Contains(err.Error(), "response code: 403"):
+	case forbidden(err):
 		return fmt.Errorf("%w: the token needs key_prefix %q and session_prefix \"\" with policy write, or read for watching only", err, c.o.Path+"/")
-	case errors.As(err, &status) && strings.Contains(status.Body, "Invalid Session TTL"):
+	case strings.Contains(err.Error(), "Invalid Session TTL"):
 		return fmt.Errorf("%w: raise the TTL, or lower session_ttl_min of the servers", err)
 	}
 	return err
+}
+
+// forbidden says whether the ACL refused a request. Not every call of the library has a typed error.
+func forbidden(err error) bool {
+	var status api.StatusError
+	return errors.As(err, &status) && status.Code == http.StatusForbidden || strings.HasSuffix(err.Error(), "response code: 403")
 }
 
 // backoff is a random wait before the next attempt after so many failures in a row: up to 0.2 s, then double, up to 5 s.

@@ -30,6 +30,7 @@ type client struct {
 	mu        sync.Mutex
 	connected bool
 	up        chan struct{} // closed while connected
+	known     chan struct{} // closed once the server knows who we are
 	closed    bool
 	armed     map[watch]bool
 	made      bool // that the folders exist in this session
@@ -48,11 +49,8 @@ type event struct {
 }
 
 func dial(o Options, tell func(event)) (*client, error) {
-	if len(o.Servers) == 0 {
-		return nil, errors.New("no servers are named")
-	}
-	if !strings.HasPrefix(o.Path, "/") || o.Path == "/" || path.Clean(o.Path) != o.Path {
-		return nil, fmt.Errorf("path %q: must be absolute and not the root, such as /glia", o.Path)
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	c := &client{root: o.Path, acl: zk.WorldACL(zk.PermAll), log: o.Log, tell: tell, armed: map[watch]bool{}, up: make(chan struct{})}
 	c.wire = &wire{tls: o.TLS, timeout: o.SessionTimeout}
@@ -66,11 +64,27 @@ func dial(o Options, tell func(event)) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.User != "" {
-		// Before a session it only says who we are going to be, and each new session repeats it.
-		go func() { _ = c.conn.AddAuth("digest", []byte(o.User+":"+o.Password)) }()
-	}
+	c.known = make(chan struct{})
+	go c.introduce(o.User, o.Password)
 	return c, nil
+}
+
+// introduce says to the first session who we are; the library repeats it to each later one before anything else.
+func (c *client) introduce(user, password string) {
+	for user != "" {
+		err := c.conn.AddAuth("digest", []byte(user+":"+password))
+		c.mu.Lock()
+		closed := c.closed
+		c.mu.Unlock()
+		if closed {
+			return
+		}
+		if err == nil {
+			break
+		}
+		time.Sleep(patience / 10)
+	}
+	close(c.known)
 }
 
 // hear is called by the library for each event, in their order.
@@ -225,10 +239,15 @@ func (c *client) await(ctx context.Context) error {
 	if closed {
 		return registry.ErrClosed
 	}
-	select {
-	case <-up:
-	case <-ctx.Done():
-	case <-time.After(patience):
+	limit := time.After(patience)
+	for _, wanted := range []chan struct{}{up, c.known} {
+		select {
+		case <-wanted:
+		case <-ctx.Done():
+			return cmp.Or(c.ready(), context.Cause(ctx))
+		case <-limit:
+			return cmp.Or(c.ready(), errors.New("the server does not take our credentials"))
+		}
 	}
 	return c.ready()
 }
@@ -297,6 +316,16 @@ func (o Options) withDefaults() Options {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return o
+}
+
+func (o Options) check() error {
+	if len(o.Servers) == 0 {
+		return errors.New("no servers are named")
+	}
+	if !strings.HasPrefix(o.Path, "/") || o.Path == "/" || path.Clean(o.Path) != o.Path {
+		return fmt.Errorf("path %q: must be absolute and not the root, such as /glia", o.Path)
+	}
+	return nil
 }
 
 // logger passes what the library says on to the log of the program, where it matters to developers only.

@@ -1,0 +1,206 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"glia/registry"
+	"glia/registry/internal/term"
+)
+
+// lockDelay keeps others from the lock for a while after the session of its holder was ended by somebody, so that the
+// holder is told before.
+const lockDelay = 2 * time.Second
+
+// Elector elects a leader by a lock on one key, which is never deleted. The token is the index at which the lock was
+// taken, which grows over the whole life of a datacenter, also when the key is deleted. Each campaign has a
+// session of its own, which ends with its term.
+type Elector struct {
+	*client
+	lock   string
+	holder string
+}
+
+var _ registry.Elector = (*Elector)(nil)
+
+// NewElector returns a candidate of the election of that name; holder is who it is, for people.
+func NewElector(o Options, name, holder string) (*Elector, error) {
+	c, err := dial(o.withDefaults(), "glia election "+name+": "+holder)
+	if err != nil {
+		return nil, fmt.Errorf("election %s in consul: %w", name, err)
+	}
+	return &Elector{client: c, lock: c.key("election", name), holder: holder}, nil
+}
+
+// Campaign is part of registry.Elector.
+func (e *Elector) Campaign(ctx context.Context) (registry.Leadership, error) {
+	c := &candidate{Elector: e}
+	t, err := c.run(ctx)
+	if err != nil {
+		err = errors.Join(err, c.release(context.WithoutCancel(ctx)))
+		return nil, fmt.Errorf("campaign in consul as %s: %w", e.holder, err)
+	}
+	return t, nil
+}
+
+// candidate is one campaign and the term that may come of it.
+type candidate struct {
+	*Elector
+	session string // empty when there is none
+	index   uint64 // to wait for
+
+	asked time.Time // before the renewal after which we had the lock
+}
+
+// run waits until this candidate leads.
+func (c *candidate) run(ctx context.Context) (*term.Term, error) {
+	told := ""
+	for failures := 0; ; {
+		token, leader, err := c.look(ctx)
+		switch {
+		case ctx.Err() != nil && err != nil && told != "":
+			return nil, fmt.Errorf("%w (%s)", context.Cause(ctx), told)
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err == nil && token > 0:
+			return c.lead(token), nil
+		case permanent(err):
+			return nil, c.explain(err)
+		case err != nil && told != err.Error():
+			told = err.Error()
+			c.o.Log.Warn("consul is not available for the election, waiting", "error", c.explain(err))
+		case err == nil && leader != "" && told != leader:
+			told = leader
+			c.o.Log.Info("another candidate leads, standing by", "leader", leader)
+		}
+		if failures++; err == nil && leader != "" {
+			failures = 0
+			c.await(ctx)
+			continue
+		}
+		// The lock is free, and others want it too, or its delay is not over; or Consul does not answer.
+		pause(ctx, backoff(failures/4))
+	}
+}
+
+// permanent says whether waiting can not help.
+func permanent(err error) bool {
+	return err != nil && (forbidden(err) || strings.Contains(err.Error(), "Invalid Session TTL"))
+}
+
+// look takes the lock if it is free. It returns the token, or who leads, or neither when the lock is free but not to be
+// had yet.
+func (c *candidate) look(ctx context.Context) (token uint64, leader string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	kv, meta, err := c.api.KV().Get(c.lock, c.read(ctx))
+	if err != nil {
+		return 0, "", err
+	}
+	c.index = meta.LastIndex
+	if kv != nil && kv.Session != "" && kv.Session != c.session {
+		return 0, string(kv.Value), c.renewOwn(ctx)
+	}
+	if c.session == "" {
+		if c.session, err = c.newSession(ctx, lockDelay); err != nil {
+			return 0, "", err
+		}
+	}
+	won, _, err := c.api.KV().Acquire(&api.KVPair{Key: c.lock, Value: []byte(c.holder), Session: c.session}, c.write(ctx))
+	if err != nil && strings.Contains(err.Error(), "invalid session") {
+		c.session, err = "", nil
+	}
+	if err != nil || !won {
+		return 0, "", err
+	}
+	return c.token(ctx)
+}
+
+// token reads at which index we have taken the lock, while we have it.
+func (c *candidate) token(ctx context.Context) (uint64, string, error) {
+	c.asked = time.Now()
+	if err := c.renew(ctx, c.session); err != nil { // so that the lease counts from now on
+		c.session = ""
+		return 0, "", err
+	}
+	kv, _, err := c.api.KV().Get(c.lock, c.read(ctx))
+	if err != nil || kv == nil || kv.Session != c.session {
+		return 0, "", err
+	}
+	return kv.ModifyIndex, "", nil
+}
+
+// renewOwn keeps the session that an attempt has left, so that there is never more than one.
+func (c *candidate) renewOwn(ctx context.Context) error {
+	if c.session == "" {
+		return nil
+	}
+	err := c.renew(ctx, c.session)
+	if errors.Is(err, errNoSession) {
+		c.session, err = "", nil
+	}
+	return err
+}
+
+// await waits for news of the lock; every TTL at least it returns, to renew.
+func (c *candidate) await(ctx context.Context) {
+	wait := min(waitTime, c.o.TTL/3)
+	ctx, cancel := context.WithTimeout(ctx, wait+wait/16+callTimeout)
+	defer cancel()
+	q := c.wait(ctx, c.index)
+	q.WaitTime = wait
+	if _, _, err := c.api.KV().Get(c.lock, q); err != nil {
+		pause(ctx, backoff(0)) // the next look tells what is wrong
+	}
+}
+
+// lead begins the term.
+func (c *candidate) lead(token uint64) *term.Term {
+	return term.Start(term.Lease{
+		Token: token, TTL: c.o.TTL, Log: c.o.Log,
+		Renew: func(ctx context.Context) error {
+			err := c.renew(ctx, c.session)
+			if errors.Is(err, errNoSession) {
+				err = term.ErrOver
+			}
+			return err
+		},
+		Watch:   c.watch,
+		Release: c.release,
+	}, c.asked)
+}
+
+// watch waits until somebody else has the lock, or nobody.
+func (c *candidate) watch(ctx context.Context) error {
+	var index uint64
+	for failures := 0; ctx.Err() == nil; {
+		attempt, cancel := context.WithTimeout(ctx, waitTimeout)
+		kv, meta, err := c.api.KV().Get(c.lock, c.wait(attempt, index))
+		cancel()
+		if failures++; err != nil {
+			pause(ctx, backoff(failures))
+			continue
+		}
+		failures, index = 0, next(index, meta.LastIndex)
+		if kv == nil || kv.Session != c.session {
+			return term.ErrOver
+		}
+	}
+	return nil
+}
+
+// release frees the lock at once, and ends the session. The key stays.
+func (c *candidate) release(ctx context.Context) error {
+	if c.session == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, _, err := c.api.KV().Release(&api.KVPair{Key: c.lock, Value: []byte(c.holder), Session: c.session}, c.write(ctx))
+	return c.explain(errors.Join(err, c.destroy(ctx, c.session)))
+}
