@@ -22,7 +22,7 @@ const (
 // OSD is one Ceph OSD that has a device on a disk, as the disk itself tells it (BlueStore's label,
 // ceph-volume's LVM tags), without asking the cluster.
 type OSD struct {
-	ID      int     `json:"id"`
+	ID      int     `json:"id"`      // -1 when it can not be told
 	UUID    string  `json:"uuid"`    // of the OSD, its fsid
 	Cluster string  `json:"cluster"` // fsid of the cluster
 	Role    OSDRole `json:"role"`    // of this disk for the OSD

@@ -1,8 +1,10 @@
 // Package disk takes the inventory of the block devices of one Linux host: which disks there are, where
 // they sit, what is built and mounted on them, and which of them carry the running system.
 //
-// It reads sysfs, udev's database, /dev's symbolic links and /proc. It opens no block device and looks
-// into no mounted filesystem, so a scan neither wakes a sleeping disk nor waits for a dead one.
+// It reads sysfs, udev's database, /dev's symbolic links and /proc, and looks into no mounted filesystem.
+// The only block devices it opens, for reading, are those that may carry the label of a Ceph OSD: their
+// first 4 KiB are read, once for as long as nobody writes to them. Where logical volumes are in use, it
+// asks lvs. A scan neither wakes a sleeping disk again and again nor waits for a dead one.
 //
 // It guarantees that every disk it lists has a serial that no other disk of the host claims, and that a
 // disk below /, /boot, /usr, /var, /etc or active swap is listed as protected. Where it can not tell
@@ -33,9 +35,15 @@ type Source struct {
 	Loop   []string // globs (path.Match) of backing files whose loop devices count as disks
 	Ignore []string // globs (path.Match) of kernel names that are left out
 
+	// LVs asks LVM for the logical volumes, in the form that DecodeLVs reads; nil: ListLVs.
+	LVs func(context.Context) ([]byte, error)
+
 	mu      sync.Mutex
 	asking  map[string]bool   // disks with a read of an attribute that has not returned yet
 	serials map[string]string // answers of slow attributes, by diskseq, which no two disks ever share
+
+	fronts  reader
+	volumes volumes
 }
 
 // Unidentified is a block device that looks like a disk but can not be told from others, or not at all.
@@ -116,6 +124,7 @@ func (s *Source) inventory(ctx context.Context) (Inventory, error) {
 		}
 	}
 	usage.protect(devices, found)
+	s.osds(ctx, t, devices, usage, found)
 	disks, refused := unique(found)
 	inv.Disks = disks
 	inv.Unidentified = append(inv.Unidentified, refused...)

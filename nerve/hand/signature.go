@@ -90,6 +90,7 @@ var magics = []struct {
 	{"ddf", []int64{-512, -131584}, "\xde\x11\xde\x11"},
 	{"imsm", []int64{-1024, -8192}, "Intel Raid ISM Cfg Sig. "},
 	{"bluestore", []int64{0}, "bluestore block device\n"},
+	{"Ceph disk that is being replaced", []int64{0}, "CEPH_DEVICE_BEING_REPLACED"}, // ceph_volume/api/lvm.py
 	{"bcache", []int64{4096 + 24}, "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf7\x7f\x48\xba\x6d\x81"},
 	{"btrfs", []int64{64<<10 + 64, btrfsMirror + 64}, "_BHRfS_M"},
 	{"f2fs", []int64{1024}, "\x10\x20\xf5\xf2"},
