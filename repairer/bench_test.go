@@ -82,6 +82,10 @@ func BenchmarkGates_LargeFleet(b *testing.B) {
 		}
 	}
 	domains := rack(280)
+	names := map[string][]string{}
+	for i := range 2800 {
+		names[fmt.Sprint("node-", i)] = []string{fmt.Sprint("rack-", i/10)}
+	}
 	refused := 0
 	for b.Loop() {
 		f := repairer.Facts{
@@ -89,7 +93,8 @@ func BenchmarkGates_LargeFleet(b *testing.B) {
 			Disks: repairer.CountDisks(view, domains), Flap: repairer.FlapLimits{Block: time.Hour},
 			Cohorts: repairer.Cohorts(view, failing, repairer.CohortLimits{Least: 4, Chance: 1e-3}, wnow),
 		}
-		f.Storm = repairer.NextStorm(f.Storm, repairer.StormLimits{Disks: 3, HostShare: 0.1}, repairer.ReadSigns(view, failing, day, wnow), 12, wnow)
+		signs := repairer.ReadSigns(view, failing, day, func(host string) []string { return names[host] }, wnow)
+		f.Storms = repairer.NextStorms(f.Storms, repairer.StormLimits{Disks: 3, HostShare: 0.1}, signs, func(int) int { return 12 }, wnow)
 		refused = 0
 		for _, c := range cases {
 			if len(repairer.Gates(c, f)) > 0 {

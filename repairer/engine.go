@@ -256,13 +256,13 @@ func (e *Engine) unclaim(id string) {
 	delete(e.busy, id)
 }
 
-// openCases opens a case for every disk of the fleet view that needs one. In a storm it opens none:
-// the storm is one finding, and what is still bad after it gets its case then.
+// openCases opens a case for every disk of the fleet view that needs one. Where a storm
+// is it opens none: the storm is one finding, and what is still bad after it gets its case then.
 func (e *Engine) openCases(ctx context.Context, l *snapshot) (opened bool, err error) {
 	now, view := l.facts.Now, l.view
 	findings := append([]string(nil), l.findings...)
 	defer func() { e.setFindings(findings) }()
-	if r := gateFreshness(Case{}, l.facts); r != nil || l.facts.Storm.Phase == StormBlowing || l.facts.Stop != "" {
+	if r := gateFreshness(Case{}, l.facts); r != nil || l.facts.Stop != "" {
 		return false, nil
 	}
 	has := make(map[string]bool, len(l.cases))
@@ -276,6 +276,10 @@ func (e *Engine) openCases(ctx context.Context, l *snapshot) (opened bool, err e
 	findings = append(findings, risen...)
 	for _, h := range view.Hosts {
 		if h.Member.Status != glia.MemberAlive || now.Sub(h.FetchedAt) > e.MaxViewAge {
+			continue
+		}
+		host := h.Member.Announcement.Host
+		if _, storm := l.facts.Storms.over(host, e.lookup(host)); storm.Phase == StormBlowing {
 			continue
 		}
 		for _, d := range h.Disks {

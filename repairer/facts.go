@@ -1,10 +1,13 @@
 package repairer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	"glia"
@@ -13,7 +16,7 @@ import (
 // The keys of what is kept in the store for the whole fleet.
 const (
 	keyBreaker = "breaker"
-	keyStorm   = "storm"
+	keyStorms  = "storms"
 )
 
 // snapshot is what all cases of one tick share: the view, the open cases and the facts drawn from them.
@@ -74,7 +77,7 @@ func (e *Engine) gather(ctx context.Context) (*snapshot, error) {
 			l.facts.Open = append(l.facts.Open, *c)
 		}
 	}
-	if err := e.load(ctx, keyStorm, &l.facts.Storm); err != nil {
+	if err := e.load(ctx, keyStorms, &l.facts.Storms); err != nil {
 		return nil, err
 	}
 	if err := e.load(ctx, keyBreaker, &l.facts.Breaker); err != nil {
@@ -99,23 +102,21 @@ func (e *Engine) lookup(host string) []string {
 	return out
 }
 
-// weather looks for a storm. Without a fresh view the weather stays as it was; nothing starts then.
+// weather looks for storms. Without a fresh view the weather stays as it was; nothing starts then.
 func (e *Engine) weather(ctx context.Context, l *snapshot) error {
 	f := &l.facts
-	if gateFreshness(Case{}, *f) != nil {
-		return nil
-	}
-	signs := ReadSigns(l.view, e.States, e.window(), f.Now)
-	next := NextStorm(f.Storm, e.Storms, signs, e.Limits.expect(f.Disks.Fleet), f.Now)
-	if next.Phase != f.Storm.Phase {
-		if err := e.keep(ctx, keyStorm, next, Event{At: f.Now, Kind: KindStorm, Text: string(next.Phase) + ": " + next.Why}); err != nil {
-			return err
+	if gateFreshness(Case{}, *f) == nil {
+		signs := ReadSigns(l.view, e.States, e.window(), e.lookup, f.Now)
+		next := NextStorms(f.Storms, e.Storms, signs, e.Limits.expect, f.Now)
+		if !maps.EqualFunc(next, f.Storms, func(a, b Storm) bool { return a.Phase == b.Phase }) {
+			text := cmp.Or(strings.Join(next.findings(), "; "), "all storms are over")
+			if err := e.keep(ctx, keyStorms, next, Event{At: f.Now, Kind: KindStorm, Text: text}); err != nil {
+				return err
+			}
+			e.Log.Warn("storms have changed", "now", text)
 		}
-		e.Log.Warn("storm state changed", "from", f.Storm.Phase, "to", next.Phase, "why", next.Why)
-	}
-	f.Storm = next
-	if !next.over() {
-		l.findings = append(l.findings, string(next.Phase)+": "+next.Why)
+		f.Storms = next
+		l.findings = append(l.findings, next.findings()...)
 	}
 	return nil
 }

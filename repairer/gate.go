@@ -93,7 +93,7 @@ type Facts struct {
 	Newest     time.Time    // of all that stands in the log
 	OpenStates []glia.State // verdicts that justify a repair
 
-	Storm         Storm
+	Storms        Storms
 	StormCoolDown time.Duration
 	Breaker       Breaker
 	Cohorts       []Cohort

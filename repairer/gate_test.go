@@ -51,9 +51,13 @@ func TestGates_Refuse(t *testing.T) {
 		{"a tripped breaker and an approval", []string{"breaker"}, func(c *repairer.Case, f *repairer.Facts) {
 			f.Breaker, c.Approval = repairer.Breaker{Tripped: true}, &repairer.Approval{Hash: c.Plan.Hash()}
 		}},
-		{"a storm", []string{"storm"}, func(_ *repairer.Case, f *repairer.Facts) { f.Storm.Phase = repairer.StormBlowing }},
-		{"a storm that is just over", []string{"storm"}, func(_ *repairer.Case, f *repairer.Facts) { f.Storm.Phase = repairer.StormCoolDown }},
-		{"a state of the storm that is not known", []string{"storm"}, func(_ *repairer.Case, f *repairer.Facts) { f.Storm.Phase = "hail" }},
+		{"a storm", []string{"storm"}, func(_ *repairer.Case, f *repairer.Facts) {
+			f.Storms = repairer.Storms{"fleet": {Phase: repairer.StormBlowing}}
+		}},
+		{"a storm that is just over", []string{"storm"}, func(_ *repairer.Case, f *repairer.Facts) {
+			f.Storms = repairer.Storms{"fleet": {Phase: repairer.StormCoolDown}}
+		}},
+		{"a state of the storm that is not known", []string{"storm"}, func(_ *repairer.Case, f *repairer.Facts) { f.Storms = repairer.Storms{"fleet": {Phase: "hail"}} }},
 		{"a clock set back by a day", []string{"freshness"}, func(_ *repairer.Case, f *repairer.Facts) { f.Newest = f.Now.Add(24 * time.Hour) }},
 		{"a clock that is a little behind", nil, func(_ *repairer.Case, f *repairer.Facts) { f.Newest = f.Now.Add(time.Minute) }},
 		{"a hook that was not asked", []string{"hook"}, func(_ *repairer.Case, f *repairer.Facts) { f.Hook = repairer.Answer{Needed: true} }},

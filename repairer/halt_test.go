@@ -261,7 +261,7 @@ func TestEngine_HookIsAskedLastAndCanRefuse(t *testing.T) {
 
 func TestEngine_BrokenStateStopsTheTick(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{"breaker", "storm"} {
+	for _, key := range []string{"breaker", "storms"} {
 		w := newWorld(t, nil)
 		w.fail("node-1", "2")
 		if err := w.store.Set(t.Context(), key, "{", repairer.Event{}); err != nil {

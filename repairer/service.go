@@ -58,7 +58,7 @@ func (s *Service) GetStatus(ctx context.Context, _ *connect.Request[gliav1.GetSt
 	st := statusOf(l)
 	r := &gliav1.GetStatusResponse{
 		Mode: string(e.Mode), Epoch: e.Store.Epoch(), ViewAt: api.TimeToProto(l.view.At), Findings: e.Findings(),
-		Budgets: budgetsToProto(st.Budgets), Breaker: breakerToProto(st.Breaker), Storm: string(st.Storm.Phase),
+		Budgets: budgetsToProto(st.Budgets), Breaker: breakerToProto(st.Breaker), Storm: string(st.Storms.fleet()),
 	}
 	if l.facts.Stop != "" {
 		r.Findings = append(r.Findings, "everything is stopped: "+l.facts.Stop)

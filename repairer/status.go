@@ -10,15 +10,12 @@ import (
 type Status struct {
 	Budgets []Budget
 	Breaker Breaker
-	Storm   Storm
+	Storms  Storms
 	Cases   map[Phase]int // open ones
 }
 
 func statusOf(l *snapshot) Status {
-	s := Status{Budgets: Budgets(l.facts), Breaker: l.facts.Breaker, Storm: l.facts.Storm, Cases: map[Phase]int{}}
-	if s.Storm.Phase == "" {
-		s.Storm.Phase = StormNormal
-	}
+	s := Status{Budgets: Budgets(l.facts), Breaker: l.facts.Breaker, Storms: l.facts.Storms, Cases: map[Phase]int{}}
 	for _, c := range l.cases {
 		s.Cases[c.Phase]++
 	}
@@ -47,7 +44,7 @@ var (
 	descLimit   = prometheus.NewDesc("glia_budget_limit", "What may be in repair in the scope at a time.", []string{"scope"}, nil)
 	descRefused = prometheus.NewDesc("glia_gate_refusals_total", "Times that a gate began to hold a case back.", []string{"gate"}, nil)
 	descBreaker = prometheus.NewDesc("glia_breaker_state", "1 when the breaker has tripped, else 0.", nil, nil)
-	descStorm   = prometheus.NewDesc("glia_storm_state", "1 for the state that the fleet is in: normal, storm or cool-down.", []string{"state"}, nil)
+	descStorm   = prometheus.NewDesc("glia_storm_state", "1 for the state that a scope is in: normal, storm or cool-down. The fleet is always told, other scopes while they are not normal.", []string{"scope", "state"}, nil)
 	descCases   = prometheus.NewDesc("glia_cases", "Open cases.", []string{"phase"}, nil)
 )
 
@@ -82,8 +79,11 @@ func (e *Engine) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(descRefused, prometheus.CounterValue, float64(n), gate)
 	}
 	gauge(descBreaker, flag(s.Breaker.Tripped))
-	for _, p := range []StormPhase{StormNormal, StormBlowing, StormCoolDown} {
-		gauge(descStorm, flag(s.Storm.Phase == p), string(p))
+	gauge(descStorm, 1, ScopeFleet, string(s.Storms.fleet()))
+	for scope, storm := range s.Storms {
+		if scope != ScopeFleet {
+			gauge(descStorm, 1, scope, string(storm.Phase))
+		}
 	}
 	for _, p := range openPhases {
 		gauge(descCases, float64(s.Cases[p]), string(p))
