@@ -4,11 +4,37 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // Postgres says whether the database is a PostgreSQL URL, and not a SQLite file.
 func (r Repairer) Postgres() bool {
 	return strings.HasPrefix(r.Database, "postgres://") || strings.HasPrefix(r.Database, "postgresql://")
+}
+
+// Lease is the section [lease]: how the repairers on one PostgreSQL take turns. A SQLite file needs none.
+type Lease struct {
+	TTL   Duration `toml:"ttl"`   // shortestLease to longestLease
+	Renew Duration `toml:"renew"` // shortestRenew to a third of TTL, which is too much
+}
+
+// Bounds of a lease. A shorter one is lost whenever the database is a little slow; in a longer one nobody acts for
+// too long after the leader has died.
+const (
+	shortestLease = Duration(2 * time.Second)
+	longestLease  = Duration(10 * time.Minute)
+	shortestRenew = Duration(100 * time.Millisecond)
+)
+
+func (l Lease) validate(c *check) {
+	if l.TTL < shortestLease || l.TTL > longestLease {
+		c.bad([]string{"lease.ttl"}, "%s is not possible: want %s to %s", l.TTL, shortestLease, longestLease)
+	}
+	if l.Renew < shortestRenew {
+		c.bad([]string{"lease.renew"}, "%s is not possible: want at least %s", l.Renew, shortestRenew)
+	} else if l.TTL >= shortestLease && l.Renew >= (l.TTL+2)/3 {
+		c.bad([]string{"lease.renew", "lease.ttl"}, "a lease of %s that is renewed every %s is lost by one answer that does not come: want less than a third of lease.ttl", l.TTL, l.Renew)
+	}
 }
 
 // validateDatabase makes sure that no password is where it would be logged or read by others, and that nobody

@@ -64,3 +64,25 @@ func TestRepairer_DatabasePasswordFile(t *testing.T) {
 		}
 	}
 }
+
+func TestRepairer_Lease(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`ttl = "10s"`:                      "",
+		"ttl = \"2s\"\nrenew = \"660ms\"":  "",
+		`ttl = "1s"`:                       "lease.ttl: 1s is not possible: want 2s to 10m",
+		`ttl = "11m"`:                      "lease.ttl: 11m is not possible: want 2s to 10m",
+		`ttl = "-10s"`:                     "lease.ttl: -10s is not possible",
+		`renew = "0s"`:                     "lease.renew: 0s is not possible: want at least 100ms",
+		"ttl = \"6s\"\nrenew = \"2s\"":     "lease.renew: a lease of 6s that is renewed every 2s is lost by one answer that does not come: want less than a third of lease.ttl",
+		"ttl = \"6s\"\nrenew = \"1.999s\"": "",
+		"ttl = \"30s\"\nrenew = \"40s\"":   "is lost by one answer that does not come",
+		`ttl = 10`:                         "lease.ttl",
+		`time = "10s"`:                     "lease.time",
+	} {
+		got := lines("repairer", "[lease]\n"+text)
+		if want == "" && got != nil || want != "" && (len(got) != 1 || !strings.Contains(got[0], want)) {
+			t.Errorf("%s:\n got %q\nwant %q", text, got, want)
+		}
+	}
+}

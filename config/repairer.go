@@ -16,6 +16,7 @@ type Repairer struct {
 
 	DatabasePasswordFile string `toml:"database_password_file"` // of a PostgreSQL that wants one; not readable by everyone
 
+	Lease  Lease  `toml:"lease"`
 	Log    Log    `toml:"log"`
 	API    API    `toml:"api"`
 	TLS    TLS    `toml:"tls"`
@@ -64,6 +65,7 @@ func DefaultRepairer() Repairer {
 		Database: "/var/lib/glia/repairer/glia.db",
 		Synapse:  "http://127.0.0.1:7412",
 		Mode:     ModeObserve,
+		Lease:    Lease{TTL: seconds(10), Renew: seconds(2)},
 		Log:      defaultLog(),
 		API:      API{Listen: "127.0.0.1:7413"},
 		Repair: Repair{
@@ -105,6 +107,7 @@ func (r Repairer) PoolOf(host string) Pool {
 
 func (r *Repairer) validate(c *check) {
 	r.validateDatabase(c)
+	r.Lease.validate(c)
 	r.validateSynapse(c)
 	r.API.validate(c, r.TLS, "approve and cancel repairs")
 	r.TLS.validate(c)

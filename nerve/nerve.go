@@ -45,6 +45,9 @@ type Prober interface {
 
 // Hand executes the repairer's orders.
 type Hand interface {
+	// Fence makes orders of older epochs be refused, also after a restart. The error wraps glia.ErrStaleEpoch
+	// when a newer one is known.
+	Fence(epoch uint64) error
 	Execute(ctx context.Context, o *gliav1.Order) (*gliav1.ExecuteResponse, error)
 }
 
@@ -329,10 +332,20 @@ func (n *Nerve) Probe(ctx context.Context, serial string) (glia.DiskStatus, erro
 	return e.status(time.Now()), nil
 }
 
+// Fence hands an epoch to the hand.
+func (n *Nerve) Fence(epoch uint64) error {
+	if n.Hand == nil {
+		return errNoHand
+	}
+	return n.Hand.Fence(epoch)
+}
+
+var errNoHand = errors.New("the hand of this host is switched off: set hand.enabled in its configuration")
+
 // Execute hands an order to the hand and looks at the inventory afterwards.
 func (n *Nerve) Execute(ctx context.Context, o *gliav1.Order) (*gliav1.ExecuteResponse, error) {
 	if n.Hand == nil {
-		return nil, errors.New("the hand of this host is switched off: set hand.enabled in its configuration")
+		return nil, errNoHand
 	}
 	defer n.Rescan()
 	return n.Hand.Execute(ctx, o)

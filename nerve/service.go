@@ -44,6 +44,17 @@ func (s *Service) ProbeDisk(ctx context.Context, r *connect.Request[gliav1.Probe
 	return connect.NewResponse(&gliav1.ProbeDiskResponse{Disk: api.DiskStatusToProto(d)}), nil
 }
 
+// Fence makes the hand refuse orders of older epochs.
+func (s *Service) Fence(_ context.Context, r *connect.Request[gliav1.FenceRequest]) (*connect.Response[gliav1.FenceResponse], error) {
+	switch err := s.n.Fence(r.Msg.GetEpoch()); {
+	case errors.Is(err, glia.ErrStaleEpoch):
+		return nil, connect.NewError(connect.CodeAborted, err)
+	case err != nil:
+		return nil, connect.NewError(connect.CodeInternal, err)
+	}
+	return connect.NewResponse(&gliav1.FenceResponse{}), nil
+}
+
 // Execute hands one order to the hand.
 func (s *Service) Execute(ctx context.Context, r *connect.Request[gliav1.ExecuteRequest]) (*connect.Response[gliav1.ExecuteResponse], error) {
 	out, err := s.n.Execute(ctx, r.Msg.GetOrder())

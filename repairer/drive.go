@@ -29,10 +29,13 @@ func (e *Engine) do(ctx context.Context, c Case, s PlanStep) (Data, error) {
 	if err != nil {
 		return Data{}, err
 	}
+	if err := e.Store.Held(); err != nil {
+		return Data{}, err
+	}
 	p, err := e.driver(c).Do(ctx, Act{Case: c, Step: s, Epoch: e.Store.Epoch(), Others: others(c, open)})
 	switch {
 	case err != nil:
-		return Data{}, err
+		return Data{}, outranked(ctx, e.Store, c.Host(), err)
 	case p.Refused != "":
 		return Data{}, refusedError{p.Refused}
 	case !p.Done:

@@ -85,6 +85,7 @@ type Engine struct {
 	memory memory
 	graves graveyard
 	vetoes vetoes
+	fences fences
 
 	mu       sync.Mutex
 	findings []string        // what needs a person and has no case
@@ -99,7 +100,7 @@ func New(o Options) *Engine {
 	if o.Parallel == 0 {
 		o.Parallel = parallel
 	}
-	return &Engine{Options: o, wake: make(chan struct{}, 1), slots: make(chan struct{}, o.Parallel), busy: map[string]bool{}, refused: map[string]uint64{}, progress: map[string]string{}}
+	return &Engine{Options: o.fenced(), wake: make(chan struct{}, 1), slots: make(chan struct{}, o.Parallel), busy: map[string]bool{}, refused: map[string]uint64{}, progress: map[string]string{}}
 }
 
 // Wake makes Run look at everything now, because a person has just said something.
@@ -189,6 +190,11 @@ func (e *Engine) begin(ctx context.Context, run func(c Case, step func() error))
 	l, err := e.snapshot(ctx)
 	if err != nil {
 		return err
+	}
+	if !l.view.At.IsZero() {
+		if err := e.fence(ctx, l, run); err != nil {
+			return err
+		}
 	}
 	opened, err := e.openCases(ctx, l)
 	if err != nil {

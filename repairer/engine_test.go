@@ -427,21 +427,3 @@ func TestEngine_PauseStopsNewActs(t *testing.T) {
 	}
 	w.phase("N1S2", repairer.PhaseAwaitingReplacement)
 }
-
-func TestEngine_DeposedRepairerIsRefusedByTheHands(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	w.fail("node-1", "2")
-	w.phase("N1S2", repairer.PhaseWaiting)
-	_, err := w.fleet.Execute(t.Context(), "node-1", &gliav1.Order{Epoch: 99, Key: "x", Verb: gliav1.Verb_VERB_INSPECT})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 10 {
-		w.now = w.now.Add(time.Second)
-		if err := w.engine.TickOnce(t.Context()); errors.Is(err, glia.ErrStaleEpoch) {
-			return
-		}
-	}
-	t.Fatal("the engine went on although its epoch is old")
-}

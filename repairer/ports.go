@@ -12,8 +12,14 @@ import (
 // opened and returns glia.ErrStaleEpoch once somebody else has opened it under a newer one.
 // Implementations are safe for concurrent use.
 type Store interface {
-	// Epoch is the epoch of this opening. It grows with every opening of the same database.
+	// Epoch is the epoch of this opening. It grows with every opening of the same database, and a new
+	// database begins with a higher one than those that were made before it.
 	Epoch() uint64
+	// Held is nil while no other repairer can take over, and wraps glia.ErrStaleEpoch afterwards, for good. It asks
+	// nobody, so it costs nothing to ask before every act.
+	Held() error
+	// Newest asks the database for the newest epoch under which it was opened.
+	Newest(ctx context.Context) (uint64, error)
 	// Open starts a case with its first event. It returns ErrAlreadyOpen when the serial has one.
 	Open(ctx context.Context, e Event) (Case, error)
 	// Append adds events of one case to the log and derives its row, in one transaction. It returns
@@ -68,6 +74,9 @@ type Hosts interface {
 	Disks(ctx context.Context, host string) ([]glia.DiskStatus, error)
 	// Probe probes one disk now.
 	Probe(ctx context.Context, host, serial string) (glia.DiskStatus, error)
+	// Fence makes the hand of a host refuse all orders of older epochs from now on. It returns glia.ErrStaleEpoch
+	// when the hand has seen a newer one.
+	Fence(ctx context.Context, host string, epoch uint64) error
 	// Execute sends an order to the hand. It is idempotent by the order's key and returns
 	// glia.ErrStaleEpoch when the hand has seen a newer epoch.
 	Execute(ctx context.Context, host string, o *gliav1.Order) (*gliav1.ExecuteResponse, error)

@@ -167,6 +167,24 @@ func (n *Nerves) Probe(ctx context.Context, host, serial string) (glia.DiskStatu
 	return api.DiskStatusFromProto(r.Msg.GetDisk()), nil
 }
 
+// Fence makes the hand of a host refuse older epochs.
+func (n *Nerves) Fence(ctx context.Context, host string, epoch uint64) error {
+	c, err := n.host(host)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.timeout)
+	defer cancel()
+	_, err = c.Fence(ctx, connect.NewRequest(&gliav1.FenceRequest{Epoch: epoch}))
+	switch {
+	case connect.CodeOf(err) == connect.CodeAborted && err != nil:
+		return fmt.Errorf("%w: %w", glia.ErrStaleEpoch, plain(err))
+	case err != nil:
+		return reached(plain(err), connect.CodeOf(err))
+	}
+	return nil
+}
+
 // Execute sends an order to the hand.
 func (n *Nerves) Execute(ctx context.Context, host string, o *gliav1.Order) (*gliav1.ExecuteResponse, error) {
 	c, err := n.host(host)

@@ -142,7 +142,7 @@ func TestService_PauseAndResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := api.GetStatus(t.Context(), connect.NewRequest(&gliav1.GetStatusRequest{}))
-	if err != nil || len(s.Msg.GetPauses()) != 1 || len(s.Msg.GetHosts()) != 3 || s.Msg.GetEpoch() != 1 {
+	if err != nil || len(s.Msg.GetPauses()) != 1 || len(s.Msg.GetHosts()) != 3 || s.Msg.GetEpoch() != w.store.Epoch() {
 		t.Errorf("status %v, %v", s, err)
 	}
 	resume := func() error {

@@ -160,6 +160,17 @@ func (h *simulatedHost) Probe(_ context.Context, d glia.Disk) []glia.Evidence {
 	return out
 }
 
+// Fence makes older epochs be refused, as the real hand does.
+func (h *simulatedHost) Fence(epoch uint64) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if epoch < h.epoch {
+		return fmt.Errorf("epoch %d, the newest is %d: %w", epoch, h.epoch, glia.ErrStaleEpoch)
+	}
+	h.epoch = epoch
+	return nil
+}
+
 // Execute does to the directory what the real hand does to a disk.
 func (h *simulatedHost) Execute(ctx context.Context, o *gliav1.Order) (*gliav1.ExecuteResponse, error) {
 	h.mu.Lock()

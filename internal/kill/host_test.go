@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,6 +41,7 @@ type host struct {
 	mu       sync.Mutex
 	epoch    uint64
 	done     map[string]*gliav1.ExecuteResponse
+	orders   []order
 	rejoined time.Time    // when the new disk was; until one list of disks was told after it
 	swap     func() error // to do once an inspection was answered; nil after it
 }
@@ -164,16 +166,48 @@ func (h *host) ProbeDisk(_ context.Context, r *connect.Request[gliav1.ProbeDiskR
 	return nil, connect.NewError(connect.CodeNotFound, glia.ErrNotFound)
 }
 
+// Fence is part of the nerve's API.
+func (h *host) Fence(_ context.Context, r *connect.Request[gliav1.FenceRequest]) (*connect.Response[gliav1.FenceResponse], error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.admit(r.Msg.GetEpoch()); err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&gliav1.FenceResponse{}), nil
+}
+
+// admit refuses older epochs.
+func (h *host) admit(epoch uint64) error {
+	if epoch < h.epoch {
+		return connect.NewError(connect.CodeAborted, fmt.Errorf("epoch %d, the newest is %d: %w", epoch, h.epoch, glia.ErrStaleEpoch))
+	}
+	h.epoch = epoch
+	return nil
+}
+
+// order is one that was accepted.
+type order struct {
+	epoch uint64
+	at    time.Time
+}
+
+// accepted are the orders since the first n.
+func (h *host) accepted(n int) []order {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.orders[n:])
+}
+
 // Execute is part of the nerve's API. A format is told to run still when it is ordered, and to be done
 // when it is asked about, as one that takes its time.
 func (h *host) Execute(_ context.Context, r *connect.Request[gliav1.ExecuteRequest]) (*connect.Response[gliav1.ExecuteResponse], error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	o := r.Msg.GetOrder()
-	if o.GetEpoch() < h.epoch {
-		return nil, connect.NewError(connect.CodeAborted, fmt.Errorf("order of epoch %d, the newest is %d: %w", o.GetEpoch(), h.epoch, glia.ErrStaleEpoch))
+	if err := h.admit(o.GetEpoch()); err != nil {
+		return nil, err
 	}
-	h.epoch = o.GetEpoch()
+	h.orders = append(h.orders, order{o.GetEpoch(), time.Now()})
 	if known := h.done[o.GetKey()]; known != nil {
 		return connect.NewResponse(known), nil
 	}

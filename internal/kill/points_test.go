@@ -166,6 +166,11 @@ func (h countedHosts) Probe(ctx context.Context, host, serial string) (out glia.
 	return out, err
 }
 
+func (h countedHosts) Fence(ctx context.Context, host string, epoch uint64) (err error) {
+	h.c.look("host: fence", func() { err = h.Hosts.Fence(ctx, host, epoch) })
+	return err
+}
+
 func (h countedHosts) Execute(ctx context.Context, host string, o *gliav1.Order) (out *gliav1.ExecuteResponse, err error) {
 	count := h.c.change
 	if o.GetVerb() == gliav1.Verb_VERB_INSPECT {
@@ -212,8 +217,8 @@ func TestPoints_CoverEveryMethod(t *testing.T) {
 		port           reflect.Type
 		counted, reads []string
 	}{
-		{reflect.TypeFor[repairer.Store](), []string{"Open", "Append", "AddPause", "EndPauses", "Forgive", "Set"}, []string{"Epoch", "Case", "Cases", "CasesSince", "Current", "LastCase", "Retired", "Events", "Changed", "Pauses", "Get"}},
-		{reflect.TypeFor[repairer.Hosts](), []string{"Probe", "Execute"}, []string{"Disks"}},
+		{reflect.TypeFor[repairer.Store](), []string{"Open", "Append", "AddPause", "EndPauses", "Forgive", "Set"}, []string{"Epoch", "Held", "Newest", "Case", "Cases", "CasesSince", "Current", "LastCase", "Retired", "Events", "Changed", "Pauses", "Get"}},
+		{reflect.TypeFor[repairer.Hosts](), []string{"Probe", "Execute", "Fence"}, []string{"Disks"}},
 		{reflect.TypeFor[repairer.Tracker](), []string{"File", "Comment", "Reopen", "Close"}, []string{"Ticket"}},
 	} {
 		for i := range tc.port.NumMethod() {

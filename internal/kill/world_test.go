@@ -2,6 +2,7 @@ package kill_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,11 +29,13 @@ const patience = 90 * time.Second
 
 // world is a repairer in a process of its own and all that is around it.
 type world struct {
-	dir    string
-	host   *host
-	tech   *technician
-	client gliav1connect.RepairServiceClient
-	config string
+	dir      string
+	host     *host
+	database string
+	api      string // host:port of the repairer
+	tech     *technician
+	client   gliav1connect.RepairServiceClient
+	config   string
 
 	process *os.Process
 	stdin   *os.File   // the process ends when this is closed, so that none outlives the test
@@ -57,9 +60,15 @@ var worlds atomic.Int32
 // newWorld makes a world with one failed disk. Every world has a loopback address of its own, because
 // the port has to be free again at each restart.
 func newWorld(ctx context.Context, dir string) (*world, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	h, err := serveHost(ctx, dir)
+	if err != nil {
 		return nil, err
 	}
+	return h.repairedBy(dir, filepath.Join(dir, "glia.db"), "")
+}
+
+// serveHost serves a host with one failed disk, until the context ends.
+func serveHost(ctx context.Context, dir string) (*host, error) {
 	h, err := newHost(filepath.Join(dir, "host"))
 	if err != nil {
 		return nil, err
@@ -76,18 +85,24 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 		// Streams of a repairer that is no more are cut; nobody waits for their end.
 		_ = daemon.Server{Handler: mux, Log: slog.New(slog.DiscardHandler), Grace: 100 * time.Millisecond}.Serve(ctx, ln)
 	}()
+	return h, nil
+}
+
+// repairedBy makes a repairer of the host, which is started later.
+func (h *host) repairedBy(dir, database, more string) (*world, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
 	n, pid := worlds.Add(1), os.Getpid()
 	address := fmt.Sprintf("127.%d.%d.%d:7413", 64+pid>>8&63, pid&255, n%250+1)
 	w := &world{
-		dir: dir, host: h, tech: &technician{h: h}, config: filepath.Join(dir, "repairer.toml"),
+		dir: dir, host: h, database: database, api: address, tech: &technician{h: h}, config: filepath.Join(dir, "repairer.toml"),
 		client: gliav1connect.NewRepairServiceClient(daemon.HTTPClient(nil), "http://"+address),
 	}
-	text := fmt.Sprintf("database = %q\nsynapse = \"http://%s\"\nmode = \"auto\"\n[api]\nlisten = %q\n[repair]\ntick = \"20ms\"\nsettle = \"1ms\"\nretry_min = \"20ms\"\nretry_max = \"200ms\"\n",
-		w.database(), h.api, address)
+	text := fmt.Sprintf("database = %q\nsynapse = \"http://%s\"\nmode = \"auto\"\n[api]\nlisten = %q\n[repair]\ntick = \"20ms\"\nsettle = \"1ms\"\nretry_min = \"20ms\"\nretry_max = \"200ms\"\n%s",
+		database, h.api, address, more)
 	return w, os.WriteFile(w.config, []byte(text), 0o600)
 }
-
-func (w *world) database() string { return filepath.Join(w.dir, "glia.db") }
 
 // start starts the repairer.
 func (w *world) start(l life) error {
@@ -232,11 +247,25 @@ func killed(err error) bool {
 
 // result reads what is left of the repair, without any word of the repairer but its log.
 func (w *world) result(ctx context.Context) (r result, err error) {
-	st, err := store.OpenSQLite(ctx, w.database())
+	st, err := store.OpenSQLite(ctx, w.database)
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
+	return w.host.result(ctx, st)
+}
+
+// ledger is what is left in the database of a repairer.
+type ledger interface {
+	repairer.Store
+	repairer.Auditor
+	DB() *sql.DB
+}
+
+func (h *host) result(ctx context.Context, st ledger) (r result, err error) {
+	if report, err := st.Verify(ctx); err != nil || report.Problem != "" || report.Events == 0 {
+		return r, errors.Join(fmt.Errorf("the log does not prove itself: %+v", report), err)
+	}
 	cases, err := st.Cases(ctx, true)
 	if err != nil || len(cases) == 0 {
 		return r, errors.Join(errors.New("no case"), err)
@@ -263,7 +292,7 @@ func (w *world) result(ctx context.Context) (r result, err error) {
 	for _, comment := range t.Comments {
 		fmt.Fprintf(&b, "comment %s: %s\n", comment.Author, comment.Text)
 	}
-	fmt.Fprintf(&b, "the host did %s\nin the place %s, mounted on %s\n", strings.Join(strings.Split(strings.TrimSpace(w.host.acts()), "\n"), ", "), newDisk, w.host.get(badSlot, newDisk, "mounted"))
+	fmt.Fprintf(&b, "the host did %s\nin the place %s, mounted on %s\n", strings.Join(strings.Split(strings.TrimSpace(h.acts()), "\n"), ", "), newDisk, h.get(badSlot, newDisk, "mounted"))
 	return result(b.String()), err
 }
 

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -88,7 +90,7 @@ var errLeading = errors.New("this repairer leads")
 
 // standBy waits until this repairer leads. Meanwhile it serves health and metrics, and an API that says so.
 func standBy(ctx context.Context, c config.Repairer, ready func(), log *slog.Logger) (st *store.Postgres, err error) {
-	o := store.Options{Log: log}
+	o := store.Options{TTL: time.Duration(c.Lease.TTL), Renew: time.Duration(c.Lease.Renew), Log: log}
 	if c.DatabasePasswordFile != "" {
 		b, err := os.ReadFile(c.DatabasePasswordFile)
 		if err != nil {
@@ -100,10 +102,15 @@ func standBy(ctx context.Context, c config.Repairer, ready func(), log *slog.Log
 	if err != nil {
 		return nil, err
 	}
-	s.health.Ready("leader", "standing by: another repairer leads, or the database does not answer")
+	var waitsFor atomic.Value
+	o.Waiting = func(reason string) {
+		waitsFor.Store(reason)
+		s.health.Ready("leader", "standing by: "+reason)
+	}
+	o.Waiting("the database has not answered yet")
 	complain := connect.NewErrorWriter()
 	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = complain.Write(w, r, connect.NewError(connect.CodeUnavailable, errors.New("this repairer stands by: ask the one that leads"))) // the client is gone
+		_ = complain.Write(w, r, connect.NewError(connect.CodeUnavailable, fmt.Errorf("this repairer stands by: %s", waitsFor.Load()))) // the client is gone
 	})
 	ready()
 	err = s.serve(ctx, "/"+gliav1connect.RepairServiceName+"/", api, func(ctx context.Context) error {

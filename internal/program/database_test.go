@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -81,13 +82,14 @@ func (o one) until(t *testing.T, words string, ok func(*gliav1.GetStatusResponse
 	}
 }
 
-func leads(epoch uint64) func(*gliav1.GetStatusResponse, error) bool {
-	return func(m *gliav1.GetStatusResponse, err error) bool { return err == nil && m.GetEpoch() == epoch }
+// leads also notes the epoch.
+func leads(epoch *uint64) func(*gliav1.GetStatusResponse, error) bool {
+	return func(m *gliav1.GetStatusResponse, err error) bool { *epoch = m.GetEpoch(); return err == nil }
 }
 
 func standsBy(_ *gliav1.GetStatusResponse, err error) bool {
 	var ce *connect.Error
-	return errors.As(err, &ce) && ce.Message() == "this repairer stands by: ask the one that leads"
+	return errors.As(err, &ce) && strings.HasPrefix(ce.Message(), "this repairer stands by: ") && strings.Contains(ce.Message(), " leads under epoch ")
 }
 
 func TestRepairer_TwoOnOnePostgreSQL(t *testing.T) {
@@ -105,7 +107,8 @@ func TestRepairer_TwoOnOnePostgreSQL(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := start(t, srv.URL(name))
-	a.until(t, "leading", leads(1))
+	var first, last uint64
+	a.until(t, "leading", leads(&first))
 	b := start(t, srv.URL(name))
 	b.until(t, "standing by", standsBy)
 
@@ -115,5 +118,8 @@ func TestRepairer_TwoOnOnePostgreSQL(t *testing.T) {
 	}
 	a.until(t, "standing by", standsBy)
 	a.stop()
-	b.until(t, "leading", leads(3))
+	b.until(t, "leading", leads(&last))
+	if last != first+2 {
+		t.Errorf("epoch %d after %d and the one that was taken away", last, first)
+	}
 }

@@ -206,6 +206,21 @@ func (f *Fleet) Probe(ctx context.Context, host, serial string) (glia.DiskStatus
 	return glia.DiskStatus{}, fmt.Errorf("disk %s on %s: %w", serial, host, glia.ErrNotFound)
 }
 
+// Fence is part of repairer.Hosts.
+func (f *Fleet) Fence(_ context.Context, host string, epoch uint64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h := f.hosts[host]
+	switch {
+	case h == nil || h.Down:
+		return fmt.Errorf("%s: %w", host, glia.ErrUnreachable)
+	case epoch < h.epoch:
+		return fmt.Errorf("epoch %d, the newest is %d: %w", epoch, h.epoch, glia.ErrStaleEpoch)
+	}
+	h.epoch = epoch
+	return nil
+}
+
 // Execute is part of repairer.Hosts.
 func (f *Fleet) Execute(_ context.Context, host string, o *gliav1.Order) (*gliav1.ExecuteResponse, error) {
 	if f.Fault != nil {

@@ -3,6 +3,7 @@ package testbed
 import (
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -20,7 +21,7 @@ type Proxy struct {
 	hung   bool
 }
 
-// NewProxy listens on loopback until the test ends.
+// NewProxy listens on loopback until the test ends. The target is host:port, or the path of a unix socket.
 func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -70,7 +71,11 @@ func (p *Proxy) serve(c net.Conn) {
 		return
 	}
 	defer p.remove(c)
-	up, err := net.Dial("tcp", p.target)
+	network := "tcp"
+	if strings.HasPrefix(p.target, "/") {
+		network = "unix"
+	}
+	up, err := net.Dial(network, p.target)
 	if err != nil {
 		return
 	}

@@ -172,6 +172,19 @@ func (h *Hand) Close(ctx context.Context) error {
 	return errors.Join(h.journal.Close(), h.lock.Close())
 }
 
+// Fence makes orders of older epochs be refused from now on, also after a crash. An act that has not begun yet
+// is stopped. The error wraps glia.ErrStaleEpoch when a newer epoch is known.
+func (h *Hand) Fence(epoch uint64) error {
+	if epoch == 0 {
+		return errors.New("epoch is 0, which no elected repairer has")
+	}
+	raised, err := h.fence.Admit(epoch)
+	if raised {
+		h.opts.Log.Info("new repairer epoch", "epoch", epoch)
+	}
+	return err
+}
+
 // Execute carries out one order, or tells how it stands. It waits up to two seconds, or until ctx
 // ends, for the act, which goes on in any case; the same order sent again gives the outcome.
 //

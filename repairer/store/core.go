@@ -34,6 +34,7 @@ type dialect struct {
 	goose    goose.Dialect
 	options  []goose.ProviderOption
 	snapshot sql.TxOptions // of a transaction that sees one state of the database throughout
+	newest   string        // query of the newest epoch
 	epoch    string        // query of the newest epoch and the head of the log; holds off every other repairer
 	current  string        // query of the newest epoch and the newest event of case $1; takes no lock
 	tables   string        // query that counts goose's table of versions, without creating it
@@ -45,8 +46,9 @@ type core struct {
 	db      *sql.DB
 	name    string // random, so that keys of this database differ from those of every other
 	epoch   uint64
-	lost    chan struct{} // closed when another repairer may take over; never with SQLite
-	writer  chan struct{} // holds one value while a write goes on, so that each finds the head of the log that it extends
+	held    func() error    // nil while nobody else can lead
+	lost    <-chan struct{} // closed when another repairer may take over; never with SQLite
+	writer  chan struct{}   // holds one value while a write goes on, so that each finds the head of the log that it extends
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at every write
@@ -61,6 +63,31 @@ func (s *core) Epoch() uint64 { return s.epoch }
 // Lost is closed before another repairer can take over. From then on every write is refused; open the
 // database again to come back under a new epoch.
 func (s *core) Lost() <-chan struct{} { return s.lost }
+
+// Held is nil while no other repairer can take over, and wraps glia.ErrStaleEpoch afterwards. It asks nobody.
+func (s *core) Held() error { return s.held() }
+
+// Newest asks the database for the newest epoch that it was opened under.
+func (s *core) Newest(ctx context.Context) (epoch uint64, err error) {
+	if err := s.db.QueryRowContext(ctx, s.dialect.newest).Scan(&epoch); err != nil {
+		return 0, fmt.Errorf("read the newest epoch: %w", err)
+	}
+	return epoch, nil
+}
+
+// whileLed is a context that also ends when the lease is lost, so that nothing waits for a database that does
+// not answer.
+func whileLed(ctx context.Context, lost <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-lost:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
 
 // Changed is closed at the next write.
 func (s *core) Changed() <-chan struct{} {
@@ -77,21 +104,14 @@ func (s *core) notify() {
 }
 
 func newCore(d dialect) core {
-	return core{dialect: d, lost: make(chan struct{}), writer: make(chan struct{}, 1), changed: make(chan struct{})}
+	return core{dialect: d, held: func() error { return nil }, lost: make(chan struct{}), writer: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
 // write runs fn in a transaction, under this opening's epoch. One is run at a time. It ends when the lease is
 // lost, even if the database does not answer.
 func (s *core) write(ctx context.Context, fn func(*sql.Tx, head) error) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := whileLed(ctx, s.lost)
 	defer cancel()
-	go func() {
-		select {
-		case <-s.lost:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	err := s.transact(ctx, fn)
 	select {
 	case <-s.lost:
@@ -110,10 +130,8 @@ func (s *core) transact(ctx context.Context, fn func(*sql.Tx, head) error) error
 	case <-ctx.Done():
 		return fmt.Errorf("wait to write to the database: %w", ctx.Err())
 	}
-	select {
-	case <-s.lost:
-		return fmt.Errorf("this repairer no longer leads: %w", glia.ErrStaleEpoch)
-	default:
+	if err := s.held(); err != nil {
+		return fmt.Errorf("this repairer no longer leads: %w", err)
 	}
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {

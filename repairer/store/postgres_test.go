@@ -85,6 +85,7 @@ func TestPostgres_Contract(t *testing.T) {
 			Exec:     func(query string) error { return srv.Exec(t.Context(), name, query) },
 			Unlock:   []string{`DROP TRIGGER events_stay ON events`},
 			Deposing: `UPDATE lease SET epoch = epoch + 1`,
+			Ending:   `UPDATE lease SET expires = '-infinity'`,
 		}
 	})
 }
@@ -227,7 +228,8 @@ func TestPostgres_NeverTwoLeaders(t *testing.T) {
 func TestPostgres_RefusesANewerVersion(t *testing.T) {
 	t.Parallel()
 	srv, name := database(t, "")
-	if err := openPostgres(t, srv.URL(name), store.Options{}).Close(); err != nil {
+	s := openPostgres(t, srv.URL(name), store.Options{})
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := srv.Exec(t.Context(), name, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)`); err != nil {
@@ -237,7 +239,7 @@ func TestPostgres_RefusesANewerVersion(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "it is of version 999 and this repairer knows versions up to") || !strings.Contains(err.Error(), "open database "+name) {
 		t.Fatal(err)
 	}
-	if err := srv.Exec(t.Context(), name, `DO $$ BEGIN IF (SELECT epoch FROM lease) <> 1 THEN RAISE 'the refused opening took an epoch'; END IF; END $$`); err != nil {
+	if err := srv.Exec(t.Context(), name, fmt.Sprintf(`DO $$ BEGIN IF (SELECT epoch FROM lease) <> %d THEN RAISE 'the refused opening took an epoch'; END IF; END $$`, s.Epoch())); err != nil {
 		t.Error(err)
 	}
 }
@@ -258,7 +260,7 @@ func TestPostgres_SaysWhyItCanNotOpen(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	_, err := store.OpenPostgres(ctx, srv.URL(name), store.Options{TTL: short})
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "wait for the lease (the other one)") {
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "wait for the lease (the other one leads under epoch ") {
 		t.Errorf("while another one leads: %v", err)
 	}
 }

@@ -35,6 +35,7 @@ var sqliteDialect = dialect{
 	name: "sqlite", goose: goose.DialectSQLite3,
 	options:  []goose.ProviderOption{goose.WithGoMigrations(goose.NewGoMigration(2, &goose.GoFunc{RunTx: chainOld}, nil))},
 	snapshot: sql.TxOptions{ReadOnly: true},
+	newest:   `SELECT epoch FROM epoch`,
 	epoch:    `SELECT epoch, seq, hash FROM epoch LEFT JOIN (SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1) AS newest ON true`,
 	current:  `SELECT epoch, (SELECT max(seq) FROM events WHERE case_id = $1) FROM epoch`,
 	tables:   `SELECT count(*) FROM sqlite_master WHERE name = 'goose_db_version'`,
@@ -72,7 +73,8 @@ func OpenSQLite(ctx context.Context, path string) (_ *SQLite, err error) {
 	if err := s.dialect.migrate(ctx, s.db); err != nil {
 		return nil, err
 	}
-	row := s.db.QueryRowContext(ctx, `UPDATE epoch SET epoch = epoch + 1 RETURNING store, epoch`)
+	// A new database begins later than one whose place it has taken, as the hands still know it: at the seconds since 1970.
+	row := s.db.QueryRowContext(ctx, `UPDATE epoch SET epoch = CASE epoch WHEN 0 THEN unixepoch() ELSE epoch + 1 END RETURNING store, epoch`)
 	if err := row.Scan(&s.name, &s.epoch); err != nil {
 		return nil, fmt.Errorf("take a new epoch: %w", err)
 	}

@@ -33,6 +33,7 @@ func TestSQLite_Contract(t *testing.T) {
 			Exec:     func(query string) error { return execute(t, uri, query) },
 			Unlock:   []string{`DROP TRIGGER events_stay`, `DROP TRIGGER events_are_kept`},
 			Deposing: `UPDATE epoch SET epoch = epoch + 1`,
+			Ending:   `SELECT 1`,
 		}
 	})
 }

@@ -160,6 +160,86 @@ func (OrderState) EnumDescriptor() ([]byte, []int) {
 	return file_glia_v1_host_proto_rawDescGZIP(), []int{1}
 }
 
+type FenceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FenceRequest) Reset() {
+	*x = FenceRequest{}
+	mi := &file_glia_v1_host_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FenceRequest) ProtoMessage() {}
+
+func (x *FenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_host_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FenceRequest.ProtoReflect.Descriptor instead.
+func (*FenceRequest) Descriptor() ([]byte, []int) {
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *FenceRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+type FenceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FenceResponse) Reset() {
+	*x = FenceResponse{}
+	mi := &file_glia_v1_host_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FenceResponse) ProtoMessage() {}
+
+func (x *FenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_host_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FenceResponse.ProtoReflect.Descriptor instead.
+func (*FenceResponse) Descriptor() ([]byte, []int) {
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{1}
+}
+
 type ListDisksRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -168,7 +248,7 @@ type ListDisksRequest struct {
 
 func (x *ListDisksRequest) Reset() {
 	*x = ListDisksRequest{}
-	mi := &file_glia_v1_host_proto_msgTypes[0]
+	mi := &file_glia_v1_host_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -180,7 +260,7 @@ func (x *ListDisksRequest) String() string {
 func (*ListDisksRequest) ProtoMessage() {}
 
 func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[0]
+	mi := &file_glia_v1_host_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -193,7 +273,7 @@ func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisksRequest.ProtoReflect.Descriptor instead.
 func (*ListDisksRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{0}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{2}
 }
 
 type ListDisksResponse struct {
@@ -207,7 +287,7 @@ type ListDisksResponse struct {
 
 func (x *ListDisksResponse) Reset() {
 	*x = ListDisksResponse{}
-	mi := &file_glia_v1_host_proto_msgTypes[1]
+	mi := &file_glia_v1_host_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -219,7 +299,7 @@ func (x *ListDisksResponse) String() string {
 func (*ListDisksResponse) ProtoMessage() {}
 
 func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[1]
+	mi := &file_glia_v1_host_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -232,7 +312,7 @@ func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisksResponse.ProtoReflect.Descriptor instead.
 func (*ListDisksResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{1}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListDisksResponse) GetHost() string {
@@ -265,7 +345,7 @@ type ProbeDiskRequest struct {
 
 func (x *ProbeDiskRequest) Reset() {
 	*x = ProbeDiskRequest{}
-	mi := &file_glia_v1_host_proto_msgTypes[2]
+	mi := &file_glia_v1_host_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +357,7 @@ func (x *ProbeDiskRequest) String() string {
 func (*ProbeDiskRequest) ProtoMessage() {}
 
 func (x *ProbeDiskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[2]
+	mi := &file_glia_v1_host_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +370,7 @@ func (x *ProbeDiskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeDiskRequest.ProtoReflect.Descriptor instead.
 func (*ProbeDiskRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{2}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ProbeDiskRequest) GetSerial() string {
@@ -309,7 +389,7 @@ type ProbeDiskResponse struct {
 
 func (x *ProbeDiskResponse) Reset() {
 	*x = ProbeDiskResponse{}
-	mi := &file_glia_v1_host_proto_msgTypes[3]
+	mi := &file_glia_v1_host_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +401,7 @@ func (x *ProbeDiskResponse) String() string {
 func (*ProbeDiskResponse) ProtoMessage() {}
 
 func (x *ProbeDiskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[3]
+	mi := &file_glia_v1_host_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,7 +414,7 @@ func (x *ProbeDiskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeDiskResponse.ProtoReflect.Descriptor instead.
 func (*ProbeDiskResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{3}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ProbeDiskResponse) GetDisk() *DiskStatus {
@@ -366,7 +446,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_glia_v1_host_proto_msgTypes[4]
+	mi := &file_glia_v1_host_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -378,7 +458,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[4]
+	mi := &file_glia_v1_host_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -391,7 +471,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{4}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Order) GetEpoch() uint64 {
@@ -499,7 +579,7 @@ type Filesystem struct {
 
 func (x *Filesystem) Reset() {
 	*x = Filesystem{}
-	mi := &file_glia_v1_host_proto_msgTypes[5]
+	mi := &file_glia_v1_host_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -511,7 +591,7 @@ func (x *Filesystem) String() string {
 func (*Filesystem) ProtoMessage() {}
 
 func (x *Filesystem) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[5]
+	mi := &file_glia_v1_host_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -524,7 +604,7 @@ func (x *Filesystem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filesystem.ProtoReflect.Descriptor instead.
 func (*Filesystem) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{5}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Filesystem) GetType() string {
@@ -571,7 +651,7 @@ type ExecuteRequest struct {
 
 func (x *ExecuteRequest) Reset() {
 	*x = ExecuteRequest{}
-	mi := &file_glia_v1_host_proto_msgTypes[6]
+	mi := &file_glia_v1_host_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -583,7 +663,7 @@ func (x *ExecuteRequest) String() string {
 func (*ExecuteRequest) ProtoMessage() {}
 
 func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[6]
+	mi := &file_glia_v1_host_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -596,7 +676,7 @@ func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteRequest.ProtoReflect.Descriptor instead.
 func (*ExecuteRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{6}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ExecuteRequest) GetOrder() *Order {
@@ -621,7 +701,7 @@ type ExecuteResponse struct {
 
 func (x *ExecuteResponse) Reset() {
 	*x = ExecuteResponse{}
-	mi := &file_glia_v1_host_proto_msgTypes[7]
+	mi := &file_glia_v1_host_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -633,7 +713,7 @@ func (x *ExecuteResponse) String() string {
 func (*ExecuteResponse) ProtoMessage() {}
 
 func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[7]
+	mi := &file_glia_v1_host_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -646,7 +726,7 @@ func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{7}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExecuteResponse) GetState() OrderState {
@@ -710,7 +790,7 @@ type Inspection struct {
 
 func (x *Inspection) Reset() {
 	*x = Inspection{}
-	mi := &file_glia_v1_host_proto_msgTypes[8]
+	mi := &file_glia_v1_host_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -722,7 +802,7 @@ func (x *Inspection) String() string {
 func (*Inspection) ProtoMessage() {}
 
 func (x *Inspection) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[8]
+	mi := &file_glia_v1_host_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -735,7 +815,7 @@ func (x *Inspection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inspection.ProtoReflect.Descriptor instead.
 func (*Inspection) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{8}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Inspection) GetDisk() *Disk {
@@ -763,7 +843,10 @@ var File_glia_v1_host_proto protoreflect.FileDescriptor
 
 const file_glia_v1_host_proto_rawDesc = "" +
 	"\n" +
-	"\x12glia/v1/host.proto\x12\aglia.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13glia/v1/types.proto\"\x12\n" +
+	"\x12glia/v1/host.proto\x12\aglia.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13glia/v1/types.proto\"$\n" +
+	"\fFenceRequest\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\"\x0f\n" +
+	"\rFenceResponse\"\x12\n" +
 	"\x10ListDisksRequest\"r\n" +
 	"\x11ListDisksResponse\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1e\n" +
@@ -843,11 +926,12 @@ const file_glia_v1_host_proto_rawDesc = "" +
 	"\x13ORDER_STATE_RUNNING\x10\x01\x12\x14\n" +
 	"\x10ORDER_STATE_DONE\x10\x02\x12\x16\n" +
 	"\x12ORDER_STATE_FAILED\x10\x03\x12\x17\n" +
-	"\x13ORDER_STATE_REFUSED\x10\x042\xd3\x01\n" +
+	"\x13ORDER_STATE_REFUSED\x10\x042\x8b\x02\n" +
 	"\vHostService\x12B\n" +
 	"\tListDisks\x12\x19.glia.v1.ListDisksRequest\x1a\x1a.glia.v1.ListDisksResponse\x12B\n" +
 	"\tProbeDisk\x12\x19.glia.v1.ProbeDiskRequest\x1a\x1a.glia.v1.ProbeDiskResponse\x12<\n" +
-	"\aExecute\x12\x17.glia.v1.ExecuteRequest\x1a\x18.glia.v1.ExecuteResponseB\x19Z\x17glia/api/glia/v1;gliav1b\x06proto3"
+	"\aExecute\x12\x17.glia.v1.ExecuteRequest\x1a\x18.glia.v1.ExecuteResponse\x126\n" +
+	"\x05Fence\x12\x15.glia.v1.FenceRequest\x1a\x16.glia.v1.FenceResponseB\x19Z\x17glia/api/glia/v1;gliav1b\x06proto3"
 
 var (
 	file_glia_v1_host_proto_rawDescOnce sync.Once
@@ -862,44 +946,48 @@ func file_glia_v1_host_proto_rawDescGZIP() []byte {
 }
 
 var file_glia_v1_host_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_glia_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_glia_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_glia_v1_host_proto_goTypes = []any{
 	(Verb)(0),                     // 0: glia.v1.Verb
 	(OrderState)(0),               // 1: glia.v1.OrderState
-	(*ListDisksRequest)(nil),      // 2: glia.v1.ListDisksRequest
-	(*ListDisksResponse)(nil),     // 3: glia.v1.ListDisksResponse
-	(*ProbeDiskRequest)(nil),      // 4: glia.v1.ProbeDiskRequest
-	(*ProbeDiskResponse)(nil),     // 5: glia.v1.ProbeDiskResponse
-	(*Order)(nil),                 // 6: glia.v1.Order
-	(*Filesystem)(nil),            // 7: glia.v1.Filesystem
-	(*ExecuteRequest)(nil),        // 8: glia.v1.ExecuteRequest
-	(*ExecuteResponse)(nil),       // 9: glia.v1.ExecuteResponse
-	(*Inspection)(nil),            // 10: glia.v1.Inspection
-	(*DiskStatus)(nil),            // 11: glia.v1.DiskStatus
-	(*Osd)(nil),                   // 12: glia.v1.Osd
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*Disk)(nil),                  // 14: glia.v1.Disk
+	(*FenceRequest)(nil),          // 2: glia.v1.FenceRequest
+	(*FenceResponse)(nil),         // 3: glia.v1.FenceResponse
+	(*ListDisksRequest)(nil),      // 4: glia.v1.ListDisksRequest
+	(*ListDisksResponse)(nil),     // 5: glia.v1.ListDisksResponse
+	(*ProbeDiskRequest)(nil),      // 6: glia.v1.ProbeDiskRequest
+	(*ProbeDiskResponse)(nil),     // 7: glia.v1.ProbeDiskResponse
+	(*Order)(nil),                 // 8: glia.v1.Order
+	(*Filesystem)(nil),            // 9: glia.v1.Filesystem
+	(*ExecuteRequest)(nil),        // 10: glia.v1.ExecuteRequest
+	(*ExecuteResponse)(nil),       // 11: glia.v1.ExecuteResponse
+	(*Inspection)(nil),            // 12: glia.v1.Inspection
+	(*DiskStatus)(nil),            // 13: glia.v1.DiskStatus
+	(*Osd)(nil),                   // 14: glia.v1.Osd
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*Disk)(nil),                  // 16: glia.v1.Disk
 }
 var file_glia_v1_host_proto_depIdxs = []int32{
-	11, // 0: glia.v1.ListDisksResponse.disks:type_name -> glia.v1.DiskStatus
-	11, // 1: glia.v1.ProbeDiskResponse.disk:type_name -> glia.v1.DiskStatus
+	13, // 0: glia.v1.ListDisksResponse.disks:type_name -> glia.v1.DiskStatus
+	13, // 1: glia.v1.ProbeDiskResponse.disk:type_name -> glia.v1.DiskStatus
 	0,  // 2: glia.v1.Order.verb:type_name -> glia.v1.Verb
-	7,  // 3: glia.v1.Order.filesystem:type_name -> glia.v1.Filesystem
-	12, // 4: glia.v1.Order.osds:type_name -> glia.v1.Osd
-	6,  // 5: glia.v1.ExecuteRequest.order:type_name -> glia.v1.Order
+	9,  // 3: glia.v1.Order.filesystem:type_name -> glia.v1.Filesystem
+	14, // 4: glia.v1.Order.osds:type_name -> glia.v1.Osd
+	8,  // 5: glia.v1.ExecuteRequest.order:type_name -> glia.v1.Order
 	1,  // 6: glia.v1.ExecuteResponse.state:type_name -> glia.v1.OrderState
-	10, // 7: glia.v1.ExecuteResponse.inspection:type_name -> glia.v1.Inspection
-	13, // 8: glia.v1.ExecuteResponse.started_at:type_name -> google.protobuf.Timestamp
-	13, // 9: glia.v1.ExecuteResponse.ended_at:type_name -> google.protobuf.Timestamp
-	14, // 10: glia.v1.Inspection.disk:type_name -> glia.v1.Disk
-	2,  // 11: glia.v1.HostService.ListDisks:input_type -> glia.v1.ListDisksRequest
-	4,  // 12: glia.v1.HostService.ProbeDisk:input_type -> glia.v1.ProbeDiskRequest
-	8,  // 13: glia.v1.HostService.Execute:input_type -> glia.v1.ExecuteRequest
-	3,  // 14: glia.v1.HostService.ListDisks:output_type -> glia.v1.ListDisksResponse
-	5,  // 15: glia.v1.HostService.ProbeDisk:output_type -> glia.v1.ProbeDiskResponse
-	9,  // 16: glia.v1.HostService.Execute:output_type -> glia.v1.ExecuteResponse
-	14, // [14:17] is the sub-list for method output_type
-	11, // [11:14] is the sub-list for method input_type
+	12, // 7: glia.v1.ExecuteResponse.inspection:type_name -> glia.v1.Inspection
+	15, // 8: glia.v1.ExecuteResponse.started_at:type_name -> google.protobuf.Timestamp
+	15, // 9: glia.v1.ExecuteResponse.ended_at:type_name -> google.protobuf.Timestamp
+	16, // 10: glia.v1.Inspection.disk:type_name -> glia.v1.Disk
+	4,  // 11: glia.v1.HostService.ListDisks:input_type -> glia.v1.ListDisksRequest
+	6,  // 12: glia.v1.HostService.ProbeDisk:input_type -> glia.v1.ProbeDiskRequest
+	10, // 13: glia.v1.HostService.Execute:input_type -> glia.v1.ExecuteRequest
+	2,  // 14: glia.v1.HostService.Fence:input_type -> glia.v1.FenceRequest
+	5,  // 15: glia.v1.HostService.ListDisks:output_type -> glia.v1.ListDisksResponse
+	7,  // 16: glia.v1.HostService.ProbeDisk:output_type -> glia.v1.ProbeDiskResponse
+	11, // 17: glia.v1.HostService.Execute:output_type -> glia.v1.ExecuteResponse
+	3,  // 18: glia.v1.HostService.Fence:output_type -> glia.v1.FenceResponse
+	15, // [15:19] is the sub-list for method output_type
+	11, // [11:15] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
 	11, // [11:11] is the sub-list for extension extendee
 	0,  // [0:11] is the sub-list for field type_name
@@ -917,7 +1005,7 @@ func file_glia_v1_host_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_glia_v1_host_proto_rawDesc), len(file_glia_v1_host_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

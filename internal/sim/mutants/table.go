@@ -63,7 +63,7 @@ var Mutants = []Mutant{
 	one("cancel skips the undoing", undoFile, "if c.Started && (anyBegun", "if !c.Started && (anyBegun"),
 	one("phase derived wrongly", eventFile, "	case c.Replacement != nil:\n		return PhaseRejoining", "	case c.Replacement != nil:\n		return PhaseSettling"),
 	one("store does not check the epoch", coreFile, "if newest != s.epoch {", "if newest < s.epoch {"),
-	one("epoch does not grow", sqliteFile, "SET epoch = epoch + 1 RETURNING", "SET epoch = epoch + 0 RETURNING"),
+	one("epoch does not grow", sqliteFile, "ELSE epoch + 1 END", "ELSE epoch + 0 END"),
 	one("hand does not check the epoch", simulateHand, "if o.GetEpoch() < h.epoch {", "if o.GetEpoch() == 0 {"),
 	one("hand forgets keys", simulateHand, "r.State == gliav1.OrderState_ORDER_STATE_DONE {", "r.State == gliav1.OrderState_ORDER_STATE_FAILED {"),
 }

@@ -209,6 +209,17 @@ func (n wire) Probe(ctx context.Context, host, serial string) (glia.DiskStatus, 
 	return n.p.w.fleet.Probe(ctx, host, serial)
 }
 
+func (n wire) Fence(ctx context.Context, host string, epoch uint64) error {
+	if err := n.reach(host); err != nil {
+		return err
+	}
+	err := n.p.w.fleet.Fence(ctx, host, epoch)
+	if err == nil {
+		n.p.w.epochs[host] = epoch
+	}
+	return err
+}
+
 func (n wire) Execute(ctx context.Context, host string, o *gliav1.Order) (r *gliav1.ExecuteResponse, err error) {
 	err = n.p.call(ctx, "order", func() error {
 		if err := n.reach(host); err != nil {

@@ -114,7 +114,7 @@ var template = sync.OnceValues(func() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := db.DB().ExecContext(ctx, `UPDATE epoch SET store = 'simulated', epoch = 0`); err != nil {
+	if _, err := db.DB().ExecContext(ctx, `UPDATE epoch SET store = 'simulated', epoch = 1`); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	if err := db.Close(); err != nil {

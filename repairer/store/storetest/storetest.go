@@ -31,6 +31,7 @@ type Backend struct {
 	Exec     func(query string) error // changes the database behind the store's back
 	Unlock   []string                 // lets the log be tampered with
 	Deposing string                   // what another repairer that takes over does
+	Ending   string                   // and what it does when it ends
 }
 
 // At is the time of the events of the tests.
@@ -60,9 +61,11 @@ func Run(t *testing.T, fresh func(*testing.T) Backend) {
 		"DeposedWriterIsRefused":    deposedIsRefused,
 		"MovedCaseIsRefused":        movedIsRefused,
 		"CasesSinceAnEvent":         casesSince,
+		"NewDatabaseIsAhead":        newIsAhead,
 		"LogIsAppendOnly":           appendOnly,
 		"Pauses":                    pauses,
 		"Values":                    values,
+		"ValuesOfManyAtOnce":        valuesAtOnce,
 		"ChangedTellsOfEveryWrite":  changedTells,
 		"AppendIsAllOrNothing":      allOrNothing,
 		"TakesAnyText":              anyText,
@@ -244,6 +247,35 @@ func casesSince(t *testing.T, b Backend) {
 	}
 }
 
+// newIsAhead: the hands have heard the epochs of the database whose place a new one takes.
+func newIsAhead(t *testing.T, b Backend) {
+	s := b.open(t)
+	first := s.Epoch()
+	if before := uint64(time.Now().Add(-time.Minute).Unix()); first < before {
+		t.Errorf("a new database begins with epoch %d; one that was made a minute ago with %d", first, before)
+	}
+	newest := func(want uint64) {
+		t.Helper()
+		if n, err := s.Newest(t.Context()); err != nil || n != want || s.Held() != nil {
+			t.Errorf("the newest epoch is %d, %v; want %d; held: %v", n, err, want, s.Held())
+		}
+	}
+	newest(first)
+	if err := b.Exec(b.Deposing); err != nil {
+		t.Fatal(err)
+	}
+	newest(first + 1)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Exec(b.Ending); err != nil {
+		t.Fatal(err)
+	}
+	if s = b.open(t); s.Epoch() != first+2 {
+		t.Errorf("an old database goes on with epoch %d after %d", s.Epoch(), first+1)
+	}
+}
+
 func appendOnly(t *testing.T, b Backend) {
 	s := b.open(t)
 	must[repairer.Case](t)(s.Open(t.Context(), Opened("S1")))
@@ -283,6 +315,52 @@ func values(t *testing.T, b Backend) {
 		}
 		if got, err := s.Get(t.Context(), "breaker"); err != nil || got != want {
 			t.Errorf("got %q, %v", got, err)
+		}
+	}
+}
+
+// valuesAtOnce: each writer knows the newest value of its own key, and all fight for one key more.
+func valuesAtOnce(t *testing.T, b Backend) {
+	s := b.open(t)
+	last := map[string]string{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for i, key := range []string{"breaker", "storm", "flap/N1S2", "it's \"%\" \\ ключ"} {
+		wg.Go(func() {
+			for n := range 10 {
+				value := fmt.Sprintf(`{"n":%d,"key":%q}`, n, key)
+				if err := s.Set(t.Context(), key, value, repairer.Event{At: At, Text: "why"}); err != nil {
+					t.Error(err)
+				}
+				if got, err := s.Get(t.Context(), key); err != nil || got != value {
+					t.Errorf("%s: %q, %v; want %q", key, got, err, value)
+				}
+				if err := s.Set(t.Context(), "shared", strings.Repeat(fmt.Sprint(i), 10_000), repairer.Event{At: At}); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				last[key] = value
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if got := must[string](t)(s.Get(t.Context(), "shared")); len(got) != 10_000 || strings.Trim(got, got[:1]) != "" {
+		t.Errorf("%d bytes, of several writers", len(got))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = b.open(t)
+	if err := b.Exec(b.Deposing); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range last {
+		if err := s.Set(t.Context(), key, "of a deposed one", repairer.Event{At: At}); !errors.Is(err, glia.ErrStaleEpoch) {
+			t.Errorf("a deposed repairer sets %s: %v", key, err)
+		}
+		if got, err := s.Get(t.Context(), key); err != nil || got != want {
+			t.Errorf("%s after a restart: %q, %v; want %q", key, got, err, want)
 		}
 	}
 }

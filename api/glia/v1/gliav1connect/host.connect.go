@@ -39,6 +39,8 @@ const (
 	HostServiceProbeDiskProcedure = "/glia.v1.HostService/ProbeDisk"
 	// HostServiceExecuteProcedure is the fully-qualified name of the HostService's Execute RPC.
 	HostServiceExecuteProcedure = "/glia.v1.HostService/Execute"
+	// HostServiceFenceProcedure is the fully-qualified name of the HostService's Fence RPC.
+	HostServiceFenceProcedure = "/glia.v1.HostService/Fence"
 )
 
 // HostServiceClient is a client for the glia.v1.HostService service.
@@ -50,6 +52,9 @@ type HostServiceClient interface {
 	// Execute hands one order to the hand. It is idempotent by the order's key: repeating an order
 	// that is running or done tells its state and does nothing.
 	Execute(context.Context, *connect.Request[v1.ExecuteRequest]) (*connect.Response[v1.ExecuteResponse], error)
+	// Fence makes the hand refuse every order of an older epoch from now on, without giving one. The
+	// repairer that has taken over says so before its first act.
+	Fence(context.Context, *connect.Request[v1.FenceRequest]) (*connect.Response[v1.FenceResponse], error)
 }
 
 // NewHostServiceClient constructs a client for the glia.v1.HostService service. By default, it uses
@@ -81,6 +86,12 @@ func NewHostServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(hostServiceMethods.ByName("Execute")),
 			connect.WithClientOptions(opts...),
 		),
+		fence: connect.NewClient[v1.FenceRequest, v1.FenceResponse](
+			httpClient,
+			baseURL+HostServiceFenceProcedure,
+			connect.WithSchema(hostServiceMethods.ByName("Fence")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -89,6 +100,7 @@ type hostServiceClient struct {
 	listDisks *connect.Client[v1.ListDisksRequest, v1.ListDisksResponse]
 	probeDisk *connect.Client[v1.ProbeDiskRequest, v1.ProbeDiskResponse]
 	execute   *connect.Client[v1.ExecuteRequest, v1.ExecuteResponse]
+	fence     *connect.Client[v1.FenceRequest, v1.FenceResponse]
 }
 
 // ListDisks calls glia.v1.HostService.ListDisks.
@@ -106,6 +118,11 @@ func (c *hostServiceClient) Execute(ctx context.Context, req *connect.Request[v1
 	return c.execute.CallUnary(ctx, req)
 }
 
+// Fence calls glia.v1.HostService.Fence.
+func (c *hostServiceClient) Fence(ctx context.Context, req *connect.Request[v1.FenceRequest]) (*connect.Response[v1.FenceResponse], error) {
+	return c.fence.CallUnary(ctx, req)
+}
+
 // HostServiceHandler is an implementation of the glia.v1.HostService service.
 type HostServiceHandler interface {
 	// ListDisks tells all disks of the host, those that went missing included.
@@ -115,6 +132,9 @@ type HostServiceHandler interface {
 	// Execute hands one order to the hand. It is idempotent by the order's key: repeating an order
 	// that is running or done tells its state and does nothing.
 	Execute(context.Context, *connect.Request[v1.ExecuteRequest]) (*connect.Response[v1.ExecuteResponse], error)
+	// Fence makes the hand refuse every order of an older epoch from now on, without giving one. The
+	// repairer that has taken over says so before its first act.
+	Fence(context.Context, *connect.Request[v1.FenceRequest]) (*connect.Response[v1.FenceResponse], error)
 }
 
 // NewHostServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -142,6 +162,12 @@ func NewHostServiceHandler(svc HostServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(hostServiceMethods.ByName("Execute")),
 		connect.WithHandlerOptions(opts...),
 	)
+	hostServiceFenceHandler := connect.NewUnaryHandler(
+		HostServiceFenceProcedure,
+		svc.Fence,
+		connect.WithSchema(hostServiceMethods.ByName("Fence")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/glia.v1.HostService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case HostServiceListDisksProcedure:
@@ -150,6 +176,8 @@ func NewHostServiceHandler(svc HostServiceHandler, opts ...connect.HandlerOption
 			hostServiceProbeDiskHandler.ServeHTTP(w, r)
 		case HostServiceExecuteProcedure:
 			hostServiceExecuteHandler.ServeHTTP(w, r)
+		case HostServiceFenceProcedure:
+			hostServiceFenceHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -169,4 +197,8 @@ func (UnimplementedHostServiceHandler) ProbeDisk(context.Context, *connect.Reque
 
 func (UnimplementedHostServiceHandler) Execute(context.Context, *connect.Request[v1.ExecuteRequest]) (*connect.Response[v1.ExecuteResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.HostService.Execute is not implemented"))
+}
+
+func (UnimplementedHostServiceHandler) Fence(context.Context, *connect.Request[v1.FenceRequest]) (*connect.Response[v1.FenceResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.HostService.Fence is not implemented"))
 }
