@@ -16,6 +16,7 @@ type Announcement struct {
 	DiskCount   int       `json:"disk_count"`
 	Worst       State     `json:"worst"` // the most pressing state of any disk
 	Bad         []BadDisk `json:"bad,omitempty"`
+	More        int       `json:"more,omitempty"` // bad disks beside those in Bad, which the registry had no room to name
 }
 
 // BadDisk is one entry of the digest: enough to know where to look, not enough to act on.
@@ -54,7 +55,7 @@ func NewAnnouncement(host, api string, disks []DiskStatus) Announcement {
 // SameDigest says whether two announcements tell the same, whatever their generation.
 func (a Announcement) SameDigest(b Announcement) bool {
 	return a.Host == b.Host && a.API == b.API && a.Fingerprint == b.Fingerprint &&
-		a.DiskCount == b.DiskCount && a.Worst == b.Worst && slices.Equal(a.Bad, b.Bad)
+		a.DiskCount == b.DiskCount && a.Worst == b.Worst && a.More == b.More && slices.Equal(a.Bad, b.Bad)
 }
 
 // MemberStatus is what the registry knows about the announcer itself.

@@ -100,6 +100,7 @@ func hostSummary(h glia.HostView) *gliav1.HostSummary {
 		for _, b := range a.Bad {
 			out.Bad = append(out.Bad, b.Device+":"+b.State.String())
 		}
+		out.More = int32(a.More)
 	}
 	return out
 }

@@ -113,6 +113,7 @@ func build(o Options) (*cobra.Command, *app) {
 		(&unparkCommand{app: a}).command(),
 		(&pauseCommand{app: a}).command(),
 		(&resumeCommand{app: a}).command(),
+		(&locateCommand{app: a}).command(),
 		ticketCommand(a),
 		rulesCommand(a),
 		auditCommand(a),

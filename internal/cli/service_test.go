@@ -267,6 +267,16 @@ func (s repairService) ResetBreaker(_ context.Context, r *connect.Request[gliav1
 	return answer(&gliav1.ResetBreakerResponse{Breaker: s.status.Breaker}), nil
 }
 
+func (s repairService) Locate(_ context.Context, r *connect.Request[gliav1.LocateRequest]) (*connect.Response[gliav1.LocateResponse], error) {
+	if r.Msg.GetDisk() == "9" {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("no locate light known for slot 9: the kernel knows no enclosure with it"))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ask("locate %s %s %t by %s", r.Msg.GetHost(), r.Msg.GetDisk(), r.Msg.GetOn(), r.Msg.GetPerson())
+	return answer(&gliav1.LocateResponse{Host: r.Msg.GetHost(), Place: "enc0 slot 3", Serial: "WD-F00D", On: r.Msg.GetOn()}), nil
+}
+
 func (s repairService) ListGraveyard(context.Context, *connect.Request[gliav1.ListGraveyardRequest]) (*connect.Response[gliav1.ListGraveyardResponse], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -80,12 +80,25 @@ type hostDoc struct {
 	Status    string     `json:"status"` // alive, left or gone
 	Worst     glia.State `json:"worst"`
 	DiskCount int        `json:"disk_count"`
-	Bad       []string   `json:"bad,omitempty"` // serial:state
+	Bad       []string   `json:"bad,omitempty"`  // serial:state
+	More      int        `json:"more,omitempty"` // bad disks beside them, whose names could not be read
 	Problem   string     `json:"problem,omitempty"`
 }
 
 func (h hostDoc) healthy() bool {
 	return h.Status == string(glia.MemberAlive) && h.Problem == "" && h.Worst == glia.StateHealthy
+}
+
+// badWords are the bad disks of the host: "sdk:failing sdq:suspect and 7 more".
+func (h hostDoc) badWords() string {
+	words := strings.Join(h.Bad, " ")
+	switch {
+	case h.More == 0:
+		return words
+	case words == "":
+		return fmt.Sprintf("%d, not named", h.More)
+	}
+	return fmt.Sprintf("%s and %d more", words, h.More)
 }
 
 func statusFrom(res *gliav1.GetStatusResponse, now time.Time) statusDoc {
@@ -99,7 +112,7 @@ func statusFrom(res *gliav1.GetStatusResponse, now time.Time) statusDoc {
 		Hosts: each(res.GetHosts(), func(h *gliav1.HostSummary) hostDoc {
 			return hostDoc{
 				Host: h.GetHost(), Status: h.GetStatus(), Worst: api.StateFromProto(h.GetWorst()),
-				DiskCount: int(h.GetDiskCount()), Bad: h.GetBad(), Problem: h.GetProblem(),
+				DiskCount: int(h.GetDiskCount()), Bad: h.GetBad(), More: int(h.GetMore()), Problem: h.GetProblem(),
 			}
 		}),
 		OpenCases: each(res.GetOpenCases(), caseListed),
@@ -212,7 +225,7 @@ func (d statusDoc) write(w io.Writer, now time.Time) {
 	var rows [][]string
 	for _, h := range d.Hosts {
 		if !h.healthy() {
-			rows = append(rows, []string{h.Host, h.Status, h.Worst.String(), fmt.Sprint(h.DiskCount), strings.Join(h.Bad, " "), h.Problem})
+			rows = append(rows, []string{h.Host, h.Status, h.Worst.String(), fmt.Sprint(h.DiskCount), h.badWords(), h.Problem})
 		}
 	}
 	if len(rows) > 0 {

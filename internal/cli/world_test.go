@@ -145,6 +145,8 @@ func (w *world) scene(name string) {
 	case "gone":
 		w.hosts = append(w.hosts, &gliav1.HostView{Announcement: &gliav1.Announcement{Host: "node-3"}, Status: "gone", Problem: "no answer for 4m"})
 		w.status.Hosts = append(w.status.Hosts, &gliav1.HostSummary{Host: "node-3", Status: "gone", DiskCount: 2, Problem: "no answer for 4m"})
+	case "cut":
+		w.status.Hosts[1].Bad, w.status.Hosts[1].More, w.status.Hosts[1].Problem = []string{"sdk:failing", "sdq:suspect"}, 7, "its nerve does not answer"
 	case "stale":
 		w.status.ViewAt = at(-121 * time.Second)
 	case "blind":

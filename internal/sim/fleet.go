@@ -276,6 +276,7 @@ func (f *Fleet) carryOut(h *Host, o *gliav1.Order, r *gliav1.ExecuteResponse) er
 		return nil
 	case gliav1.Verb_VERB_LOCATE:
 		f.lights = append(f.lights, fmt.Sprintf("%s %s on=%t", h.Name, o.GetPlace(), o.GetOn()))
+		r.Commands = []string{fmt.Sprintf("light of %s on=%t", o.GetPlace(), o.GetOn())}
 		return nil
 	}
 	var d *Disk

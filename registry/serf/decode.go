@@ -35,8 +35,8 @@ func DecodeDigest(host string, tags map[string]string) (glia.Member, bool) {
 		Generation:  d.generation(),
 		API:         d.api(),
 		Fingerprint: d.fingerprint(),
-		Bad:         d.bad(),
 	}
+	a.Bad, a.More = d.bad()
 	return glia.Member{Announcement: a, Problem: strings.Join(d.problems, "; ")}, true
 }
 
@@ -115,18 +115,17 @@ func (d *decoder) fingerprint() string {
 	return hex.EncodeToString(sum)
 }
 
-// bad reads the list of bad disks. The number of those that were cut is not kept: who wants the
-// whole list asks the nerve.
-func (d *decoder) bad() []glia.BadDisk {
+// bad reads the list of bad disks, and the number of those that were cut.
+func (d *decoder) bad() (out []glia.BadDisk, more int) {
 	v, ok := d.tags[tagBad]
 	if !ok {
-		return nil
+		return nil, 0
 	}
-	var out []glia.BadDisk
 	entries := strings.Split(v, ",")
 	for i, entry := range entries {
 		if cut, ok := strings.CutPrefix(entry, "+"); ok && i == len(entries)-1 {
-			if _, err := strconv.ParseUint(cut, 10, 31); err == nil {
+			if n, err := strconv.ParseUint(cut, 10, 31); err == nil && n <= mostCut {
+				more = int(n)
 				break
 			}
 		}
@@ -138,5 +137,5 @@ func (d *decoder) bad() []glia.BadDisk {
 		}
 		out = append(out, glia.BadDisk{Device: device, State: d.state(tagBad, state)})
 	}
-	return out
+	return out, more
 }

@@ -93,14 +93,17 @@ func EncodeDigest(a glia.Announcement, present map[string]string) (map[string]st
 		return nil, fmt.Errorf("digest of %s: needs %d bytes beside %d bytes of other tags (%s), and Serf allows %d in all; remove some of those tags or shorten the API's address",
 			a.Host, size-foreign, foreign, strings.Join(others, ", "), MaxTags)
 	}
-	addBad(tags, a.Bad)
+	addBad(tags, a.Bad, a.More)
 	return tags, nil
 }
 
+// mostCut is the largest number of cut disks that is written or believed: no host has so many.
+const mostCut = 1 << 20
+
 // addBad sets the list of bad disks, as long as it may be. When there is not even room for their
 // number it sets none: the state and the generation still make a watcher fetch the detail.
-func addBad(tags map[string]string, bad []glia.BadDisk) {
-	if len(bad) == 0 {
+func addBad(tags map[string]string, bad []glia.BadDisk, more int) {
+	if len(bad)+more == 0 {
 		return
 	}
 	var entries []string
@@ -109,8 +112,8 @@ func addBad(tags map[string]string, bad []glia.BadDisk) {
 	}
 	for n := len(entries); n >= 0; n-- {
 		list := entries[:n:n]
-		if cut := len(bad) - n; cut > 0 {
-			list = append(list, "+"+strconv.Itoa(cut))
+		if cut := len(bad) - n + more; cut > 0 {
+			list = append(list, "+"+strconv.Itoa(min(cut, mostCut)))
 		}
 		tags[tagBad] = strings.Join(list, ",")
 		if Size(tags) <= MaxTags {

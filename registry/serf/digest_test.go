@@ -108,8 +108,8 @@ func TestDigest_CutsTheListAtItsEnd(t *testing.T) {
 		t.Errorf("the list ends with %s, want %s", got, want)
 	}
 	m, _ := serf.DecodeDigest("node-1", tags)
-	if m.Problem != "" || !reflect.DeepEqual(m.Announcement.Bad, a.Bad[:len(entries)-1]) {
-		t.Errorf("decoded %v, problem %q", m.Announcement.Bad, m.Problem)
+	if m.Problem != "" || !reflect.DeepEqual(m.Announcement.Bad, a.Bad[:len(entries)-1]) || len(m.Announcement.Bad)+m.Announcement.More != 90 {
+		t.Errorf("decoded %v and %d more, problem %q", m.Announcement.Bad, m.Announcement.More, m.Problem)
 	}
 }
 
@@ -225,7 +225,11 @@ func roundTrip(t *rapid.T) {
 	if kept > len(a.Bad) {
 		t.Fatalf("%d bad disks became %d", len(a.Bad), kept)
 	}
-	if a.Bad = a.Bad[:kept]; !m.Announcement.SameDigest(a) || m.Announcement.Generation != a.Generation {
+	if m.Announcement.More != len(a.Bad)-kept && (kept > 0 || m.Announcement.More > 0) {
+		t.Fatalf("of %d bad disks %d came, and %d more", len(a.Bad), kept, m.Announcement.More)
+	}
+	a.Bad, a.More = a.Bad[:kept], m.Announcement.More
+	if !m.Announcement.SameDigest(a) || m.Announcement.Generation != a.Generation {
 		t.Fatalf("got  %+v\nwant %+v", m.Announcement, a)
 	}
 }
@@ -255,7 +259,7 @@ func FuzzDecodeDigest(f *testing.F) {
 		if tags, err := serf.EncodeDigest(m.Announcement, nil); m.Problem == "" && err == nil {
 			again, _ := serf.DecodeDigest(m.Announcement.Host, tags)
 			kept := m.Announcement
-			kept.Bad = kept.Bad[:len(again.Announcement.Bad)]
+			kept.Bad, kept.More = kept.Bad[:len(again.Announcement.Bad)], again.Announcement.More
 			if !again.Announcement.SameDigest(kept) {
 				t.Fatalf("read %+v, wrote and read %+v", kept, again.Announcement)
 			}

@@ -722,7 +722,8 @@ type HostSummary struct {
 	Worst         State                  `protobuf:"varint,3,opt,name=worst,proto3,enum=glia.v1.State" json:"worst,omitempty"`
 	DiskCount     int32                  `protobuf:"varint,4,opt,name=disk_count,json=diskCount,proto3" json:"disk_count,omitempty"`
 	Problem       string                 `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
-	Bad           []string               `protobuf:"bytes,6,rep,name=bad,proto3" json:"bad,omitempty"` // serial:state
+	Bad           []string               `protobuf:"bytes,6,rep,name=bad,proto3" json:"bad,omitempty"`    // serial:state
+	More          int32                  `protobuf:"varint,7,opt,name=more,proto3" json:"more,omitempty"` // bad disks beside them that are not named here
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -797,6 +798,13 @@ func (x *HostSummary) GetBad() []string {
 		return x.Bad
 	}
 	return nil
+}
+
+func (x *HostSummary) GetMore() int32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
 }
 
 type GetStatusRequest struct {
@@ -2947,6 +2955,142 @@ func (x *ExplainResponse) GetLines() []string {
 	return nil
 }
 
+type LocateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Disk          string                 `protobuf:"bytes,2,opt,name=disk,proto3" json:"disk,omitempty"` // serial, slot or place
+	On            bool                   `protobuf:"varint,3,opt,name=on,proto3" json:"on,omitempty"`
+	Person        string                 `protobuf:"bytes,4,opt,name=person,proto3" json:"person,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LocateRequest) Reset() {
+	*x = LocateRequest{}
+	mi := &file_glia_v1_repair_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LocateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LocateRequest) ProtoMessage() {}
+
+func (x *LocateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LocateRequest.ProtoReflect.Descriptor instead.
+func (*LocateRequest) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *LocateRequest) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *LocateRequest) GetDisk() string {
+	if x != nil {
+		return x.Disk
+	}
+	return ""
+}
+
+func (x *LocateRequest) GetOn() bool {
+	if x != nil {
+		return x.On
+	}
+	return false
+}
+
+func (x *LocateRequest) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+type LocateResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Place         string                 `protobuf:"bytes,2,opt,name=place,proto3" json:"place,omitempty"`
+	Serial        string                 `protobuf:"bytes,3,opt,name=serial,proto3" json:"serial,omitempty"`
+	On            bool                   `protobuf:"varint,4,opt,name=on,proto3" json:"on,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LocateResponse) Reset() {
+	*x = LocateResponse{}
+	mi := &file_glia_v1_repair_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LocateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LocateResponse) ProtoMessage() {}
+
+func (x *LocateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_repair_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LocateResponse.ProtoReflect.Descriptor instead.
+func (*LocateResponse) Descriptor() ([]byte, []int) {
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *LocateResponse) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *LocateResponse) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *LocateResponse) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *LocateResponse) GetOn() bool {
+	if x != nil {
+		return x.On
+	}
+	return false
+}
+
 type PauseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Scope         string                 `protobuf:"bytes,1,opt,name=scope,proto3" json:"scope,omitempty"`
@@ -2959,7 +3103,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[48]
+	mi := &file_glia_v1_repair_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2971,7 +3115,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[48]
+	mi := &file_glia_v1_repair_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2984,7 +3128,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{48}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PauseRequest) GetScope() string {
@@ -3024,7 +3168,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[49]
+	mi := &file_glia_v1_repair_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +3180,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[49]
+	mi := &file_glia_v1_repair_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +3193,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{49}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PauseResponse) GetPause() *PauseEntry {
@@ -3070,7 +3214,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[50]
+	mi := &file_glia_v1_repair_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3082,7 +3226,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[50]
+	mi := &file_glia_v1_repair_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3095,7 +3239,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{50}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ResumeRequest) GetScope() string {
@@ -3128,7 +3272,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[51]
+	mi := &file_glia_v1_repair_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3140,7 +3284,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[51]
+	mi := &file_glia_v1_repair_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3153,7 +3297,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{51}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ResumeResponse) GetEnded() []*PauseEntry {
@@ -3174,7 +3318,7 @@ type TicketComment struct {
 
 func (x *TicketComment) Reset() {
 	*x = TicketComment{}
-	mi := &file_glia_v1_repair_proto_msgTypes[52]
+	mi := &file_glia_v1_repair_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3186,7 +3330,7 @@ func (x *TicketComment) String() string {
 func (*TicketComment) ProtoMessage() {}
 
 func (x *TicketComment) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[52]
+	mi := &file_glia_v1_repair_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3199,7 +3343,7 @@ func (x *TicketComment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketComment.ProtoReflect.Descriptor instead.
 func (*TicketComment) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{52}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *TicketComment) GetAt() *timestamppb.Timestamp {
@@ -3240,7 +3384,7 @@ type Ticket struct {
 
 func (x *Ticket) Reset() {
 	*x = Ticket{}
-	mi := &file_glia_v1_repair_proto_msgTypes[53]
+	mi := &file_glia_v1_repair_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3252,7 +3396,7 @@ func (x *Ticket) String() string {
 func (*Ticket) ProtoMessage() {}
 
 func (x *Ticket) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[53]
+	mi := &file_glia_v1_repair_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3265,7 +3409,7 @@ func (x *Ticket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ticket.ProtoReflect.Descriptor instead.
 func (*Ticket) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{53}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Ticket) GetId() string {
@@ -3340,7 +3484,7 @@ type ListTicketsRequest struct {
 
 func (x *ListTicketsRequest) Reset() {
 	*x = ListTicketsRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[54]
+	mi := &file_glia_v1_repair_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3352,7 +3496,7 @@ func (x *ListTicketsRequest) String() string {
 func (*ListTicketsRequest) ProtoMessage() {}
 
 func (x *ListTicketsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[54]
+	mi := &file_glia_v1_repair_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3365,7 +3509,7 @@ func (x *ListTicketsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTicketsRequest.ProtoReflect.Descriptor instead.
 func (*ListTicketsRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{54}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListTicketsRequest) GetAll() bool {
@@ -3384,7 +3528,7 @@ type ListTicketsResponse struct {
 
 func (x *ListTicketsResponse) Reset() {
 	*x = ListTicketsResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[55]
+	mi := &file_glia_v1_repair_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3396,7 +3540,7 @@ func (x *ListTicketsResponse) String() string {
 func (*ListTicketsResponse) ProtoMessage() {}
 
 func (x *ListTicketsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[55]
+	mi := &file_glia_v1_repair_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3409,7 +3553,7 @@ func (x *ListTicketsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTicketsResponse.ProtoReflect.Descriptor instead.
 func (*ListTicketsResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{55}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListTicketsResponse) GetTickets() []*Ticket {
@@ -3428,7 +3572,7 @@ type GetTicketRequest struct {
 
 func (x *GetTicketRequest) Reset() {
 	*x = GetTicketRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[56]
+	mi := &file_glia_v1_repair_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3440,7 +3584,7 @@ func (x *GetTicketRequest) String() string {
 func (*GetTicketRequest) ProtoMessage() {}
 
 func (x *GetTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[56]
+	mi := &file_glia_v1_repair_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3453,7 +3597,7 @@ func (x *GetTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicketRequest.ProtoReflect.Descriptor instead.
 func (*GetTicketRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{56}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetTicketRequest) GetId() string {
@@ -3472,7 +3616,7 @@ type GetTicketResponse struct {
 
 func (x *GetTicketResponse) Reset() {
 	*x = GetTicketResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[57]
+	mi := &file_glia_v1_repair_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3484,7 +3628,7 @@ func (x *GetTicketResponse) String() string {
 func (*GetTicketResponse) ProtoMessage() {}
 
 func (x *GetTicketResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[57]
+	mi := &file_glia_v1_repair_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3497,7 +3641,7 @@ func (x *GetTicketResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicketResponse.ProtoReflect.Descriptor instead.
 func (*GetTicketResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{57}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *GetTicketResponse) GetTicket() *Ticket {
@@ -3519,7 +3663,7 @@ type ResolveTicketRequest struct {
 
 func (x *ResolveTicketRequest) Reset() {
 	*x = ResolveTicketRequest{}
-	mi := &file_glia_v1_repair_proto_msgTypes[58]
+	mi := &file_glia_v1_repair_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3531,7 +3675,7 @@ func (x *ResolveTicketRequest) String() string {
 func (*ResolveTicketRequest) ProtoMessage() {}
 
 func (x *ResolveTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[58]
+	mi := &file_glia_v1_repair_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3544,7 +3688,7 @@ func (x *ResolveTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveTicketRequest.ProtoReflect.Descriptor instead.
 func (*ResolveTicketRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{58}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ResolveTicketRequest) GetId() string {
@@ -3584,7 +3728,7 @@ type ResolveTicketResponse struct {
 
 func (x *ResolveTicketResponse) Reset() {
 	*x = ResolveTicketResponse{}
-	mi := &file_glia_v1_repair_proto_msgTypes[59]
+	mi := &file_glia_v1_repair_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3596,7 +3740,7 @@ func (x *ResolveTicketResponse) String() string {
 func (*ResolveTicketResponse) ProtoMessage() {}
 
 func (x *ResolveTicketResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_repair_proto_msgTypes[59]
+	mi := &file_glia_v1_repair_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3609,7 +3753,7 @@ func (x *ResolveTicketResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveTicketResponse.ProtoReflect.Descriptor instead.
 func (*ResolveTicketResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_repair_proto_rawDescGZIP(), []int{59}
+	return file_glia_v1_repair_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ResolveTicketResponse) GetTicket() *Ticket {
@@ -3691,7 +3835,7 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\x05owner\x18\x03 \x01(\tR\x05owner\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x120\n" +
 	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xaa\x01\n" +
+	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xbe\x01\n" +
 	"\vHostSummary\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12$\n" +
@@ -3699,7 +3843,8 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\n" +
 	"disk_count\x18\x04 \x01(\x05R\tdiskCount\x12\x18\n" +
 	"\aproblem\x18\x05 \x01(\tR\aproblem\x12\x10\n" +
-	"\x03bad\x18\x06 \x03(\tR\x03bad\"\x12\n" +
+	"\x03bad\x18\x06 \x03(\tR\x03bad\x12\x12\n" +
+	"\x04more\x18\a \x01(\x05R\x04more\"\x12\n" +
 	"\x10GetStatusRequest\"\xdd\x03\n" +
 	"\x11GetStatusResponse\x12\x12\n" +
 	"\x04mode\x18\x01 \x01(\tR\x04mode\x12\x14\n" +
@@ -3829,7 +3974,17 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\x04disk\x18\x01 \x01(\v2\x13.glia.v1.DiskStatusR\x04disk\x12!\n" +
 	"\x04case\x18\x02 \x01(\v2\r.glia.v1.CaseR\x04case\x12,\n" +
 	"\brefusals\x18\x03 \x03(\v2\x10.glia.v1.RefusalR\brefusals\x12\x14\n" +
-	"\x05lines\x18\x04 \x03(\tR\x05lines\"\x84\x01\n" +
+	"\x05lines\x18\x04 \x03(\tR\x05lines\"_\n" +
+	"\rLocateRequest\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x12\n" +
+	"\x04disk\x18\x02 \x01(\tR\x04disk\x12\x0e\n" +
+	"\x02on\x18\x03 \x01(\bR\x02on\x12\x16\n" +
+	"\x06person\x18\x04 \x01(\tR\x06person\"b\n" +
+	"\x0eLocateResponse\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x14\n" +
+	"\x05place\x18\x02 \x01(\tR\x05place\x12\x16\n" +
+	"\x06serial\x18\x03 \x01(\tR\x06serial\x12\x0e\n" +
+	"\x02on\x18\x04 \x01(\bR\x02on\"\x84\x01\n" +
 	"\fPauseRequest\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x16\n" +
@@ -3877,7 +4032,7 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\x06person\x18\x03 \x01(\tR\x06person\x12\x18\n" +
 	"\acomment\x18\x04 \x01(\tR\acomment\"@\n" +
 	"\x15ResolveTicketResponse\x12'\n" +
-	"\x06ticket\x18\x01 \x01(\v2\x0f.glia.v1.TicketR\x06ticket2\xb9\v\n" +
+	"\x06ticket\x18\x01 \x01(\v2\x0f.glia.v1.TicketR\x06ticket2\xf4\v\n" +
 	"\rRepairService\x12B\n" +
 	"\tGetStatus\x12\x19.glia.v1.GetStatusRequest\x1a\x1a.glia.v1.GetStatusResponse\x12B\n" +
 	"\tListCases\x12\x19.glia.v1.ListCasesRequest\x1a\x1a.glia.v1.ListCasesResponse\x12<\n" +
@@ -3899,7 +4054,8 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\n" +
 	"ScoreRules\x12\x1a.glia.v1.ScoreRulesRequest\x1a\x1b.glia.v1.ScoreRulesResponse\x12N\n" +
 	"\rListGraveyard\x12\x1d.glia.v1.ListGraveyardRequest\x1a\x1e.glia.v1.ListGraveyardResponse\x12H\n" +
-	"\vForgiveDisk\x12\x1b.glia.v1.ForgiveDiskRequest\x1a\x1c.glia.v1.ForgiveDiskResponse\x12H\n" +
+	"\vForgiveDisk\x12\x1b.glia.v1.ForgiveDiskRequest\x1a\x1c.glia.v1.ForgiveDiskResponse\x129\n" +
+	"\x06Locate\x12\x16.glia.v1.LocateRequest\x1a\x17.glia.v1.LocateResponse\x12H\n" +
 	"\vVerifyAudit\x12\x1b.glia.v1.VerifyAuditRequest\x1a\x1c.glia.v1.VerifyAuditResponse\x12J\n" +
 	"\vExportAudit\x12\x1b.glia.v1.ExportAuditRequest\x1a\x1c.glia.v1.ExportAuditResponse0\x01B\x19Z\x17glia/api/glia/v1;gliav1b\x06proto3"
 
@@ -3915,7 +4071,7 @@ func file_glia_v1_repair_proto_rawDescGZIP() []byte {
 	return file_glia_v1_repair_proto_rawDescData
 }
 
-var file_glia_v1_repair_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_glia_v1_repair_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_glia_v1_repair_proto_goTypes = []any{
 	(*Event)(nil),                    // 0: glia.v1.Event
 	(*Refusal)(nil),                  // 1: glia.v1.Refusal
@@ -3965,51 +4121,53 @@ var file_glia_v1_repair_proto_goTypes = []any{
 	(*UnparkResponse)(nil),           // 45: glia.v1.UnparkResponse
 	(*ExplainRequest)(nil),           // 46: glia.v1.ExplainRequest
 	(*ExplainResponse)(nil),          // 47: glia.v1.ExplainResponse
-	(*PauseRequest)(nil),             // 48: glia.v1.PauseRequest
-	(*PauseResponse)(nil),            // 49: glia.v1.PauseResponse
-	(*ResumeRequest)(nil),            // 50: glia.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 51: glia.v1.ResumeResponse
-	(*TicketComment)(nil),            // 52: glia.v1.TicketComment
-	(*Ticket)(nil),                   // 53: glia.v1.Ticket
-	(*ListTicketsRequest)(nil),       // 54: glia.v1.ListTicketsRequest
-	(*ListTicketsResponse)(nil),      // 55: glia.v1.ListTicketsResponse
-	(*GetTicketRequest)(nil),         // 56: glia.v1.GetTicketRequest
-	(*GetTicketResponse)(nil),        // 57: glia.v1.GetTicketResponse
-	(*ResolveTicketRequest)(nil),     // 58: glia.v1.ResolveTicketRequest
-	(*ResolveTicketResponse)(nil),    // 59: glia.v1.ResolveTicketResponse
-	(*timestamppb.Timestamp)(nil),    // 60: google.protobuf.Timestamp
-	(*Disk)(nil),                     // 61: glia.v1.Disk
-	(*Verdict)(nil),                  // 62: glia.v1.Verdict
-	(State)(0),                       // 63: glia.v1.State
-	(*DiskStatus)(nil),               // 64: glia.v1.DiskStatus
+	(*LocateRequest)(nil),            // 48: glia.v1.LocateRequest
+	(*LocateResponse)(nil),           // 49: glia.v1.LocateResponse
+	(*PauseRequest)(nil),             // 50: glia.v1.PauseRequest
+	(*PauseResponse)(nil),            // 51: glia.v1.PauseResponse
+	(*ResumeRequest)(nil),            // 52: glia.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 53: glia.v1.ResumeResponse
+	(*TicketComment)(nil),            // 54: glia.v1.TicketComment
+	(*Ticket)(nil),                   // 55: glia.v1.Ticket
+	(*ListTicketsRequest)(nil),       // 56: glia.v1.ListTicketsRequest
+	(*ListTicketsResponse)(nil),      // 57: glia.v1.ListTicketsResponse
+	(*GetTicketRequest)(nil),         // 58: glia.v1.GetTicketRequest
+	(*GetTicketResponse)(nil),        // 59: glia.v1.GetTicketResponse
+	(*ResolveTicketRequest)(nil),     // 60: glia.v1.ResolveTicketRequest
+	(*ResolveTicketResponse)(nil),    // 61: glia.v1.ResolveTicketResponse
+	(*timestamppb.Timestamp)(nil),    // 62: google.protobuf.Timestamp
+	(*Disk)(nil),                     // 63: glia.v1.Disk
+	(*Verdict)(nil),                  // 64: glia.v1.Verdict
+	(State)(0),                       // 65: glia.v1.State
+	(*DiskStatus)(nil),               // 66: glia.v1.DiskStatus
 }
 var file_glia_v1_repair_proto_depIdxs = []int32{
-	60, // 0: glia.v1.Event.at:type_name -> google.protobuf.Timestamp
-	60, // 1: glia.v1.Approval.at:type_name -> google.protobuf.Timestamp
-	61, // 2: glia.v1.Plan.disk:type_name -> glia.v1.Disk
+	62, // 0: glia.v1.Event.at:type_name -> google.protobuf.Timestamp
+	62, // 1: glia.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	63, // 2: glia.v1.Plan.disk:type_name -> glia.v1.Disk
 	3,  // 3: glia.v1.Plan.steps:type_name -> glia.v1.PlanStep
-	61, // 4: glia.v1.Case.disk:type_name -> glia.v1.Disk
-	62, // 5: glia.v1.Case.verdict:type_name -> glia.v1.Verdict
+	63, // 4: glia.v1.Case.disk:type_name -> glia.v1.Disk
+	64, // 5: glia.v1.Case.verdict:type_name -> glia.v1.Verdict
 	4,  // 6: glia.v1.Case.plan:type_name -> glia.v1.Plan
-	60, // 7: glia.v1.Case.opened_at:type_name -> google.protobuf.Timestamp
-	60, // 8: glia.v1.Case.updated_at:type_name -> google.protobuf.Timestamp
-	60, // 9: glia.v1.Case.closed_at:type_name -> google.protobuf.Timestamp
+	62, // 7: glia.v1.Case.opened_at:type_name -> google.protobuf.Timestamp
+	62, // 8: glia.v1.Case.updated_at:type_name -> google.protobuf.Timestamp
+	62, // 9: glia.v1.Case.closed_at:type_name -> google.protobuf.Timestamp
 	1,  // 10: glia.v1.Case.refusals:type_name -> glia.v1.Refusal
 	2,  // 11: glia.v1.Case.approvals:type_name -> glia.v1.Approval
-	60, // 12: glia.v1.PauseEntry.since:type_name -> google.protobuf.Timestamp
-	60, // 13: glia.v1.PauseEntry.until:type_name -> google.protobuf.Timestamp
-	63, // 14: glia.v1.HostSummary.worst:type_name -> glia.v1.State
-	60, // 15: glia.v1.GetStatusResponse.view_at:type_name -> google.protobuf.Timestamp
+	62, // 12: glia.v1.PauseEntry.since:type_name -> google.protobuf.Timestamp
+	62, // 13: glia.v1.PauseEntry.until:type_name -> google.protobuf.Timestamp
+	65, // 14: glia.v1.HostSummary.worst:type_name -> glia.v1.State
+	62, // 15: glia.v1.GetStatusResponse.view_at:type_name -> google.protobuf.Timestamp
 	7,  // 16: glia.v1.GetStatusResponse.hosts:type_name -> glia.v1.HostSummary
 	5,  // 17: glia.v1.GetStatusResponse.open_cases:type_name -> glia.v1.Case
 	6,  // 18: glia.v1.GetStatusResponse.pauses:type_name -> glia.v1.PauseEntry
 	16, // 19: glia.v1.GetStatusResponse.budgets:type_name -> glia.v1.Budget
 	17, // 20: glia.v1.GetStatusResponse.breaker:type_name -> glia.v1.Breaker
 	10, // 21: glia.v1.GetStatusResponse.undelivered:type_name -> glia.v1.Undelivered
-	60, // 22: glia.v1.Undelivered.oldest:type_name -> google.protobuf.Timestamp
-	60, // 23: glia.v1.Grave.at:type_name -> google.protobuf.Timestamp
+	62, // 22: glia.v1.Undelivered.oldest:type_name -> google.protobuf.Timestamp
+	62, // 23: glia.v1.Grave.at:type_name -> google.protobuf.Timestamp
 	12, // 24: glia.v1.ListGraveyardResponse.graves:type_name -> glia.v1.Grave
-	60, // 25: glia.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	62, // 25: glia.v1.Breaker.since:type_name -> google.protobuf.Timestamp
 	17, // 26: glia.v1.ResetBreakerResponse.breaker:type_name -> glia.v1.Breaker
 	5,  // 27: glia.v1.RecordOutcomeResponse.case:type_name -> glia.v1.Case
 	23, // 28: glia.v1.ScoreRulesResponse.rules:type_name -> glia.v1.RuleScore
@@ -4026,19 +4184,19 @@ var file_glia_v1_repair_proto_depIdxs = []int32{
 	5,  // 39: glia.v1.WithdrawApprovalResponse.case:type_name -> glia.v1.Case
 	5,  // 40: glia.v1.CancelResponse.case:type_name -> glia.v1.Case
 	5,  // 41: glia.v1.UnparkResponse.case:type_name -> glia.v1.Case
-	64, // 42: glia.v1.ExplainResponse.disk:type_name -> glia.v1.DiskStatus
+	66, // 42: glia.v1.ExplainResponse.disk:type_name -> glia.v1.DiskStatus
 	5,  // 43: glia.v1.ExplainResponse.case:type_name -> glia.v1.Case
 	1,  // 44: glia.v1.ExplainResponse.refusals:type_name -> glia.v1.Refusal
-	60, // 45: glia.v1.PauseRequest.until:type_name -> google.protobuf.Timestamp
+	62, // 45: glia.v1.PauseRequest.until:type_name -> google.protobuf.Timestamp
 	6,  // 46: glia.v1.PauseResponse.pause:type_name -> glia.v1.PauseEntry
 	6,  // 47: glia.v1.ResumeResponse.ended:type_name -> glia.v1.PauseEntry
-	60, // 48: glia.v1.TicketComment.at:type_name -> google.protobuf.Timestamp
-	60, // 49: glia.v1.Ticket.created_at:type_name -> google.protobuf.Timestamp
-	60, // 50: glia.v1.Ticket.updated_at:type_name -> google.protobuf.Timestamp
-	52, // 51: glia.v1.Ticket.comments:type_name -> glia.v1.TicketComment
-	53, // 52: glia.v1.ListTicketsResponse.tickets:type_name -> glia.v1.Ticket
-	53, // 53: glia.v1.GetTicketResponse.ticket:type_name -> glia.v1.Ticket
-	53, // 54: glia.v1.ResolveTicketResponse.ticket:type_name -> glia.v1.Ticket
+	62, // 48: glia.v1.TicketComment.at:type_name -> google.protobuf.Timestamp
+	62, // 49: glia.v1.Ticket.created_at:type_name -> google.protobuf.Timestamp
+	62, // 50: glia.v1.Ticket.updated_at:type_name -> google.protobuf.Timestamp
+	54, // 51: glia.v1.Ticket.comments:type_name -> glia.v1.TicketComment
+	55, // 52: glia.v1.ListTicketsResponse.tickets:type_name -> glia.v1.Ticket
+	55, // 53: glia.v1.GetTicketResponse.ticket:type_name -> glia.v1.Ticket
+	55, // 54: glia.v1.ResolveTicketResponse.ticket:type_name -> glia.v1.Ticket
 	8,  // 55: glia.v1.RepairService.GetStatus:input_type -> glia.v1.GetStatusRequest
 	29, // 56: glia.v1.RepairService.ListCases:input_type -> glia.v1.ListCasesRequest
 	31, // 57: glia.v1.RepairService.GetCase:input_type -> glia.v1.GetCaseRequest
@@ -4048,41 +4206,43 @@ var file_glia_v1_repair_proto_depIdxs = []int32{
 	42, // 61: glia.v1.RepairService.Cancel:input_type -> glia.v1.CancelRequest
 	44, // 62: glia.v1.RepairService.Unpark:input_type -> glia.v1.UnparkRequest
 	46, // 63: glia.v1.RepairService.Explain:input_type -> glia.v1.ExplainRequest
-	48, // 64: glia.v1.RepairService.Pause:input_type -> glia.v1.PauseRequest
-	50, // 65: glia.v1.RepairService.Resume:input_type -> glia.v1.ResumeRequest
-	54, // 66: glia.v1.RepairService.ListTickets:input_type -> glia.v1.ListTicketsRequest
-	56, // 67: glia.v1.RepairService.GetTicket:input_type -> glia.v1.GetTicketRequest
-	58, // 68: glia.v1.RepairService.ResolveTicket:input_type -> glia.v1.ResolveTicketRequest
+	50, // 64: glia.v1.RepairService.Pause:input_type -> glia.v1.PauseRequest
+	52, // 65: glia.v1.RepairService.Resume:input_type -> glia.v1.ResumeRequest
+	56, // 66: glia.v1.RepairService.ListTickets:input_type -> glia.v1.ListTicketsRequest
+	58, // 67: glia.v1.RepairService.GetTicket:input_type -> glia.v1.GetTicketRequest
+	60, // 68: glia.v1.RepairService.ResolveTicket:input_type -> glia.v1.ResolveTicketRequest
 	18, // 69: glia.v1.RepairService.ResetBreaker:input_type -> glia.v1.ResetBreakerRequest
 	20, // 70: glia.v1.RepairService.RecordOutcome:input_type -> glia.v1.RecordOutcomeRequest
 	22, // 71: glia.v1.RepairService.ScoreRules:input_type -> glia.v1.ScoreRulesRequest
 	11, // 72: glia.v1.RepairService.ListGraveyard:input_type -> glia.v1.ListGraveyardRequest
 	14, // 73: glia.v1.RepairService.ForgiveDisk:input_type -> glia.v1.ForgiveDiskRequest
-	25, // 74: glia.v1.RepairService.VerifyAudit:input_type -> glia.v1.VerifyAuditRequest
-	27, // 75: glia.v1.RepairService.ExportAudit:input_type -> glia.v1.ExportAuditRequest
-	9,  // 76: glia.v1.RepairService.GetStatus:output_type -> glia.v1.GetStatusResponse
-	30, // 77: glia.v1.RepairService.ListCases:output_type -> glia.v1.ListCasesResponse
-	32, // 78: glia.v1.RepairService.GetCase:output_type -> glia.v1.GetCaseResponse
-	34, // 79: glia.v1.RepairService.WatchCase:output_type -> glia.v1.WatchCaseResponse
-	36, // 80: glia.v1.RepairService.PlanRepair:output_type -> glia.v1.PlanRepairResponse
-	39, // 81: glia.v1.RepairService.Approve:output_type -> glia.v1.ApproveResponse
-	43, // 82: glia.v1.RepairService.Cancel:output_type -> glia.v1.CancelResponse
-	45, // 83: glia.v1.RepairService.Unpark:output_type -> glia.v1.UnparkResponse
-	47, // 84: glia.v1.RepairService.Explain:output_type -> glia.v1.ExplainResponse
-	49, // 85: glia.v1.RepairService.Pause:output_type -> glia.v1.PauseResponse
-	51, // 86: glia.v1.RepairService.Resume:output_type -> glia.v1.ResumeResponse
-	55, // 87: glia.v1.RepairService.ListTickets:output_type -> glia.v1.ListTicketsResponse
-	57, // 88: glia.v1.RepairService.GetTicket:output_type -> glia.v1.GetTicketResponse
-	59, // 89: glia.v1.RepairService.ResolveTicket:output_type -> glia.v1.ResolveTicketResponse
-	19, // 90: glia.v1.RepairService.ResetBreaker:output_type -> glia.v1.ResetBreakerResponse
-	21, // 91: glia.v1.RepairService.RecordOutcome:output_type -> glia.v1.RecordOutcomeResponse
-	24, // 92: glia.v1.RepairService.ScoreRules:output_type -> glia.v1.ScoreRulesResponse
-	13, // 93: glia.v1.RepairService.ListGraveyard:output_type -> glia.v1.ListGraveyardResponse
-	15, // 94: glia.v1.RepairService.ForgiveDisk:output_type -> glia.v1.ForgiveDiskResponse
-	26, // 95: glia.v1.RepairService.VerifyAudit:output_type -> glia.v1.VerifyAuditResponse
-	28, // 96: glia.v1.RepairService.ExportAudit:output_type -> glia.v1.ExportAuditResponse
-	76, // [76:97] is the sub-list for method output_type
-	55, // [55:76] is the sub-list for method input_type
+	48, // 74: glia.v1.RepairService.Locate:input_type -> glia.v1.LocateRequest
+	25, // 75: glia.v1.RepairService.VerifyAudit:input_type -> glia.v1.VerifyAuditRequest
+	27, // 76: glia.v1.RepairService.ExportAudit:input_type -> glia.v1.ExportAuditRequest
+	9,  // 77: glia.v1.RepairService.GetStatus:output_type -> glia.v1.GetStatusResponse
+	30, // 78: glia.v1.RepairService.ListCases:output_type -> glia.v1.ListCasesResponse
+	32, // 79: glia.v1.RepairService.GetCase:output_type -> glia.v1.GetCaseResponse
+	34, // 80: glia.v1.RepairService.WatchCase:output_type -> glia.v1.WatchCaseResponse
+	36, // 81: glia.v1.RepairService.PlanRepair:output_type -> glia.v1.PlanRepairResponse
+	39, // 82: glia.v1.RepairService.Approve:output_type -> glia.v1.ApproveResponse
+	43, // 83: glia.v1.RepairService.Cancel:output_type -> glia.v1.CancelResponse
+	45, // 84: glia.v1.RepairService.Unpark:output_type -> glia.v1.UnparkResponse
+	47, // 85: glia.v1.RepairService.Explain:output_type -> glia.v1.ExplainResponse
+	51, // 86: glia.v1.RepairService.Pause:output_type -> glia.v1.PauseResponse
+	53, // 87: glia.v1.RepairService.Resume:output_type -> glia.v1.ResumeResponse
+	57, // 88: glia.v1.RepairService.ListTickets:output_type -> glia.v1.ListTicketsResponse
+	59, // 89: glia.v1.RepairService.GetTicket:output_type -> glia.v1.GetTicketResponse
+	61, // 90: glia.v1.RepairService.ResolveTicket:output_type -> glia.v1.ResolveTicketResponse
+	19, // 91: glia.v1.RepairService.ResetBreaker:output_type -> glia.v1.ResetBreakerResponse
+	21, // 92: glia.v1.RepairService.RecordOutcome:output_type -> glia.v1.RecordOutcomeResponse
+	24, // 93: glia.v1.RepairService.ScoreRules:output_type -> glia.v1.ScoreRulesResponse
+	13, // 94: glia.v1.RepairService.ListGraveyard:output_type -> glia.v1.ListGraveyardResponse
+	15, // 95: glia.v1.RepairService.ForgiveDisk:output_type -> glia.v1.ForgiveDiskResponse
+	49, // 96: glia.v1.RepairService.Locate:output_type -> glia.v1.LocateResponse
+	26, // 97: glia.v1.RepairService.VerifyAudit:output_type -> glia.v1.VerifyAuditResponse
+	28, // 98: glia.v1.RepairService.ExportAudit:output_type -> glia.v1.ExportAuditResponse
+	77, // [77:99] is the sub-list for method output_type
+	55, // [55:77] is the sub-list for method input_type
 	55, // [55:55] is the sub-list for extension type_name
 	55, // [55:55] is the sub-list for extension extendee
 	0,  // [0:55] is the sub-list for field type_name
@@ -4100,7 +4260,7 @@ func file_glia_v1_repair_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_glia_v1_repair_proto_rawDesc), len(file_glia_v1_repair_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   60,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

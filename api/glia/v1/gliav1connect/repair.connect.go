@@ -79,6 +79,8 @@ const (
 	// RepairServiceForgiveDiskProcedure is the fully-qualified name of the RepairService's ForgiveDisk
 	// RPC.
 	RepairServiceForgiveDiskProcedure = "/glia.v1.RepairService/ForgiveDisk"
+	// RepairServiceLocateProcedure is the fully-qualified name of the RepairService's Locate RPC.
+	RepairServiceLocateProcedure = "/glia.v1.RepairService/Locate"
 	// RepairServiceVerifyAuditProcedure is the fully-qualified name of the RepairService's VerifyAudit
 	// RPC.
 	RepairServiceVerifyAuditProcedure = "/glia.v1.RepairService/VerifyAudit"
@@ -119,6 +121,8 @@ type RepairServiceClient interface {
 	ListGraveyard(context.Context, *connect.Request[v1.ListGraveyardRequest]) (*connect.Response[v1.ListGraveyardResponse], error)
 	// ForgiveDisk takes a serial out of the graveyard, because its vendor has repaired the disk.
 	ForgiveDisk(context.Context, *connect.Request[v1.ForgiveDiskRequest]) (*connect.Response[v1.ForgiveDiskResponse], error)
+	// Locate switches the locate light of a disk's place for a person.
+	Locate(context.Context, *connect.Request[v1.LocateRequest]) (*connect.Response[v1.LocateResponse], error)
 	// VerifyAudit checks the hash chain of the whole log.
 	VerifyAudit(context.Context, *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error)
 	// ExportAudit sends the whole log, oldest first.
@@ -250,6 +254,12 @@ func NewRepairServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(repairServiceMethods.ByName("ForgiveDisk")),
 			connect.WithClientOptions(opts...),
 		),
+		locate: connect.NewClient[v1.LocateRequest, v1.LocateResponse](
+			httpClient,
+			baseURL+RepairServiceLocateProcedure,
+			connect.WithSchema(repairServiceMethods.ByName("Locate")),
+			connect.WithClientOptions(opts...),
+		),
 		verifyAudit: connect.NewClient[v1.VerifyAuditRequest, v1.VerifyAuditResponse](
 			httpClient,
 			baseURL+RepairServiceVerifyAuditProcedure,
@@ -286,6 +296,7 @@ type repairServiceClient struct {
 	scoreRules    *connect.Client[v1.ScoreRulesRequest, v1.ScoreRulesResponse]
 	listGraveyard *connect.Client[v1.ListGraveyardRequest, v1.ListGraveyardResponse]
 	forgiveDisk   *connect.Client[v1.ForgiveDiskRequest, v1.ForgiveDiskResponse]
+	locate        *connect.Client[v1.LocateRequest, v1.LocateResponse]
 	verifyAudit   *connect.Client[v1.VerifyAuditRequest, v1.VerifyAuditResponse]
 	exportAudit   *connect.Client[v1.ExportAuditRequest, v1.ExportAuditResponse]
 }
@@ -385,6 +396,11 @@ func (c *repairServiceClient) ForgiveDisk(ctx context.Context, req *connect.Requ
 	return c.forgiveDisk.CallUnary(ctx, req)
 }
 
+// Locate calls glia.v1.RepairService.Locate.
+func (c *repairServiceClient) Locate(ctx context.Context, req *connect.Request[v1.LocateRequest]) (*connect.Response[v1.LocateResponse], error) {
+	return c.locate.CallUnary(ctx, req)
+}
+
 // VerifyAudit calls glia.v1.RepairService.VerifyAudit.
 func (c *repairServiceClient) VerifyAudit(ctx context.Context, req *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error) {
 	return c.verifyAudit.CallUnary(ctx, req)
@@ -427,6 +443,8 @@ type RepairServiceHandler interface {
 	ListGraveyard(context.Context, *connect.Request[v1.ListGraveyardRequest]) (*connect.Response[v1.ListGraveyardResponse], error)
 	// ForgiveDisk takes a serial out of the graveyard, because its vendor has repaired the disk.
 	ForgiveDisk(context.Context, *connect.Request[v1.ForgiveDiskRequest]) (*connect.Response[v1.ForgiveDiskResponse], error)
+	// Locate switches the locate light of a disk's place for a person.
+	Locate(context.Context, *connect.Request[v1.LocateRequest]) (*connect.Response[v1.LocateResponse], error)
 	// VerifyAudit checks the hash chain of the whole log.
 	VerifyAudit(context.Context, *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error)
 	// ExportAudit sends the whole log, oldest first.
@@ -554,6 +572,12 @@ func NewRepairServiceHandler(svc RepairServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(repairServiceMethods.ByName("ForgiveDisk")),
 		connect.WithHandlerOptions(opts...),
 	)
+	repairServiceLocateHandler := connect.NewUnaryHandler(
+		RepairServiceLocateProcedure,
+		svc.Locate,
+		connect.WithSchema(repairServiceMethods.ByName("Locate")),
+		connect.WithHandlerOptions(opts...),
+	)
 	repairServiceVerifyAuditHandler := connect.NewUnaryHandler(
 		RepairServiceVerifyAuditProcedure,
 		svc.VerifyAudit,
@@ -606,6 +630,8 @@ func NewRepairServiceHandler(svc RepairServiceHandler, opts ...connect.HandlerOp
 			repairServiceListGraveyardHandler.ServeHTTP(w, r)
 		case RepairServiceForgiveDiskProcedure:
 			repairServiceForgiveDiskHandler.ServeHTTP(w, r)
+		case RepairServiceLocateProcedure:
+			repairServiceLocateHandler.ServeHTTP(w, r)
 		case RepairServiceVerifyAuditProcedure:
 			repairServiceVerifyAuditHandler.ServeHTTP(w, r)
 		case RepairServiceExportAuditProcedure:
@@ -693,6 +719,10 @@ func (UnimplementedRepairServiceHandler) ListGraveyard(context.Context, *connect
 
 func (UnimplementedRepairServiceHandler) ForgiveDisk(context.Context, *connect.Request[v1.ForgiveDiskRequest]) (*connect.Response[v1.ForgiveDiskResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.RepairService.ForgiveDisk is not implemented"))
+}
+
+func (UnimplementedRepairServiceHandler) Locate(context.Context, *connect.Request[v1.LocateRequest]) (*connect.Response[v1.LocateResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.RepairService.Locate is not implemented"))
 }
 
 func (UnimplementedRepairServiceHandler) VerifyAudit(context.Context, *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error) {
