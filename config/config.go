@@ -36,10 +36,15 @@ func LoadSynapse(path string) (Synapse, error) {
 	return s, nil
 }
 
-// LoadRepairer is LoadNerve for the configuration of repairer.
-func LoadRepairer(path string) (Repairer, error) {
+// LoadRepairer is LoadNerve for the configuration of repairer. The rules are those that a [[rule]] may
+// name; without any, every name is taken.
+func LoadRepairer(path string, rules ...string) (Repairer, error) {
 	r := DefaultRepairer()
-	if err := load(path, &r); err != nil {
+	var also []func(*check)
+	if len(rules) > 0 {
+		also = append(also, r.knownRules(rules))
+	}
+	if err := load(path, &r, also...); err != nil {
 		return Repairer{}, err
 	}
 	return r, nil
@@ -80,7 +85,7 @@ type schema interface {
 	Resolve(hostname string) // fills in what is derived from other values
 }
 
-func load(path string, into schema) error {
+func load(path string, into schema, also ...func(*check)) error {
 	files, err := readFiles(path)
 	if err != nil {
 		return err
@@ -88,6 +93,9 @@ func load(path string, into schema) error {
 	c := parse(into, files...)
 	if !c.unreadable {
 		into.checkFiles(c)
+		for _, f := range also {
+			f(c)
+		}
 	}
 	if err := c.err(); err != nil {
 		return err

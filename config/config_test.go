@@ -73,7 +73,7 @@ func TestExamples_ShowEveryDefault(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, key := range schemaKeys(reflect.TypeOf(want), nil) {
-			if !md.IsDefined(key...) && (!slices.Contains([]string{"pool", "domain", "window"}, key[0]) || !strings.Contains(full, "\n"+key[len(key)-1]+" = ")) {
+			if !md.IsDefined(key...) && (!slices.Contains([]string{"pool", "domain", "window", "rule"}, key[0]) || !strings.Contains(full, "\n"+key[len(key)-1]+" = ")) {
 				t.Errorf("%s does not show %s", name, strings.Join(key, "."))
 			}
 		}
@@ -233,6 +233,11 @@ func TestParse_RefusesEachBadValue(t *testing.T) {
 		{"repairer", "[[pool]]\nname = \"a\"\nhosts = [\"[\"]", "f.toml:3:10: pool.hosts: \"[\" is not a pattern"},
 		{"repairer", "pool = [{name = \"a\", hosts = [\"*\"], drivr = \"x\"}]", `f.toml:1:37: pool.drivr: unknown key; did you mean "driver"?`},
 		{"repairer", "[[pool]]\nname = \"a\"\nhosts = [\"*\"]\ndriver = \"ceph\"", `"ceph" is not "filesystem"`},
+		{"repairer", "[[rule]]\nname = \"a\"", "f.toml:1:3: rule.mode: is missing: want observe"},
+		{"repairer", "[[rule]]\nname = \"a\"\nmode = \"auto\"\npools = [\"x\"]", `there is no pool with the name "x"`},
+		{"repairer", "[[rule]]\nname = \"a\"\nmode = \"auto\"\n[[rule]]\nmode = \"auto\"\nname = \"a\"\npools = [\"default\"]", "f.toml:6:1: rule.name: another [[rule]] before gives a its mode"},
+		{"repairer", "approvals = 0", "f.toml:1:1: approvals: 0 is not possible: want 1 to 9"},
+		{"repairer", "[[pool]]\nname = \"a\"\nhosts = [\"*\"]\ndestroy_approvals = 10", "f.toml:4:1: pool.destroy_approvals: 10 is not possible: want 0 to 9"},
 		{"repairer", "[pool]\nname = \"a\"", "f.toml:1:2: pool: want a list of tables, got a table"},
 		{"repairer", "[repair]\n[log]\nmode = \"auto\"", "f.toml:3:1: log.mode: unknown key; it belongs before the first [table]"},
 	} {
@@ -277,8 +282,8 @@ mode = "propose"
 	want.Repair.Settle = config.Duration(90 * time.Second)
 	want.Repair.Attempts = 9
 	want.Pools = []config.Pool{
-		{Name: "a", Hosts: []string{"a-*", "b"}, Mode: config.ModeAuto, Driver: config.DriverFilesystem},
-		{Name: "rest", Hosts: []string{"*-1"}, Mode: config.ModePropose, Driver: config.DriverFilesystem},
+		{Name: "a", Hosts: []string{"a-*", "b"}, Mode: config.ModeAuto, Driver: config.DriverFilesystem, Approvals: 1},
+		{Name: "rest", Hosts: []string{"*-1"}, Mode: config.ModePropose, Driver: config.DriverFilesystem, Approvals: 1},
 	}
 	if !reflect.DeepEqual(r, want) {
 		t.Errorf("got %+v\nwant %+v", r, want)
@@ -390,5 +395,22 @@ func write(t *testing.T, name, text string) {
 	}
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestLoadRepairer_TellsOfUnknownRules(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "repairer.toml")
+	write(t, path, "[[rule]]\nname = \"ata-pendng\"\nmode = \"propose\"\n[[rule]]\nname = \"read-errors\"\nmode = \"auto\"\n[[rule]]\nmode = \"auto\"\nname = \"cosmic-rays\"\n")
+	_, err := config.LoadRepairer(path, "read-errors", "ata-pending")
+	want := path + ":2:1: rule.name: there is no rule with the name \"ata-pendng\"; did you mean \"ata-pending\"?\n" +
+		path + ":9:1: rule.name: there is no rule with the name \"cosmic-rays\"; the rules are read-errors, ata-pending"
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+	write(t, path, "approvals = 2\n[[pool]]\nname = \"a\"\nhosts = [\"a\"]\n[[pool]]\nname = \"b\"\nhosts = [\"b\"]\napprovals = 1\n[[rule]]\nname = \"read-errors\"\nmode = \"auto\"\n")
+	r, err := config.LoadRepairer(path, "read-errors")
+	if err != nil || r.PoolOf("a").Approvals != 2 || r.PoolOf("b").Approvals != 1 || r.PoolOf("c").Approvals != 2 || r.Rules[0].Mode != config.ModeAuto {
+		t.Errorf("%+v, %v", r, err)
 	}
 }

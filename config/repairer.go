@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net/url"
 	"path"
 	"slices"
@@ -13,6 +14,9 @@ type Repairer struct {
 	Database string `toml:"database"` // SQLite file, absolute; or postgres:// URL without a password
 	Synapse  string `toml:"synapse"`  // http:// or https:// URL; https if and only if [tls] is set
 	Mode     Mode   `toml:"mode"`     // of hosts in no pool, and of pools that set none
+
+	Approvals        int `toml:"approvals"`         // persons, 1 to 9; of hosts in no pool, and of pools that set none
+	DestroyApprovals int `toml:"destroy_approvals"` // 0 to 9; the same
 
 	DatabasePasswordFile string `toml:"database_password_file"` // of a PostgreSQL that wants one; not readable by everyone
 
@@ -28,6 +32,7 @@ type Repairer struct {
 	Pools   []Pool   `toml:"pool"`
 	Domains []Domain `toml:"domain"`
 	Windows []Window `toml:"window"`
+	Rules   []Rule   `toml:"rule"`
 }
 
 // Repair is the section [repair].
@@ -52,6 +57,10 @@ type Pool struct {
 	Hosts  []string `toml:"hosts"` // patterns of host names, see path.Match
 	Mode   Mode     `toml:"mode"`  // Resolve sets it to Repairer.Mode when empty
 	Driver Driver   `toml:"driver"`
+
+	// Resolve sets them to those of Repairer when 0.
+	Approvals        int `toml:"approvals"`
+	DestroyApprovals int `toml:"destroy_approvals"`
 }
 
 func (p *Pool) setDefaults() { p.Driver = DriverFilesystem }
@@ -64,10 +73,10 @@ func DefaultRepairer() Repairer {
 	return Repairer{
 		Database: "/var/lib/glia/repairer/glia.db",
 		Synapse:  "http://127.0.0.1:7412",
-		Mode:     ModeObserve,
-		Lease:    Lease{TTL: seconds(10), Renew: seconds(2)},
-		Log:      defaultLog(),
-		API:      API{Listen: "127.0.0.1:7413"},
+		Mode:     ModeObserve, Approvals: 1,
+		Lease: Lease{TTL: seconds(10), Renew: seconds(2)},
+		Log:   defaultLog(),
+		API:   API{Listen: "127.0.0.1:7413"},
 		Repair: Repair{
 			Verdicts: []glia.State{glia.StateFailing, glia.StateFailed},
 			Tick:     seconds(1), OrderTimeout: minutes(10),
@@ -80,8 +89,8 @@ func DefaultRepairer() Repairer {
 	}
 }
 
-// Resolve fills in what was left empty and is derived: API.Advertise from API.Listen and the mode of
-// each pool from Mode. The host's name is not used.
+// Resolve fills in what was left empty and is derived: API.Advertise from API.Listen, and mode and
+// approvals of each pool from those of the repairer. The host's name is not used.
 func (r *Repairer) Resolve(string) {
 	r.API.resolve()
 	r.Pools = slices.Clone(r.Pools)
@@ -89,6 +98,8 @@ func (r *Repairer) Resolve(string) {
 		if r.Pools[i].Mode == "" {
 			r.Pools[i].Mode = r.Mode
 		}
+		r.Pools[i].Approvals = cmp.Or(r.Pools[i].Approvals, r.Approvals)
+		r.Pools[i].DestroyApprovals = cmp.Or(r.Pools[i].DestroyApprovals, r.DestroyApprovals)
 	}
 }
 
@@ -102,7 +113,7 @@ func (r Repairer) PoolOf(host string) Pool {
 			}
 		}
 	}
-	return Pool{Name: DefaultPool, Mode: r.Mode, Driver: DriverFilesystem}
+	return Pool{Name: DefaultPool, Mode: r.Mode, Driver: DriverFilesystem, Approvals: r.Approvals, DestroyApprovals: r.DestroyApprovals}
 }
 
 func (r *Repairer) validate(c *check) {
@@ -117,6 +128,9 @@ func (r *Repairer) validate(c *check) {
 	r.Gates.validate(c)
 	r.validateDomains(c)
 	r.validateWindows(c)
+	r.validateRules(c)
+	c.within("approvals", r.Approvals, maxApprovals)
+	c.upTo("destroy_approvals", r.DestroyApprovals, maxApprovals)
 
 	seen := map[string]bool{DefaultPool: true}
 	for i, p := range r.Pools {
@@ -134,6 +148,8 @@ func (r *Repairer) validate(c *check) {
 		for j, g := range p.Hosts {
 			c.glob(element(at+".hosts", j), g)
 		}
+		c.upTo(at+".approvals", p.Approvals, maxApprovals)
+		c.upTo(at+".destroy_approvals", p.DestroyApprovals, maxApprovals)
 	}
 }
 

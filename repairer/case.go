@@ -55,13 +55,6 @@ type StepState struct {
 	At       time.Time `json:"at"`                 // of the last event of the step
 }
 
-// Approval is a person's consent to one plan.
-type Approval struct {
-	Hash   string    `json:"hash"`
-	Person string    `json:"person"`
-	At     time.Time `json:"at"`
-}
-
 // Rejection is a disk that was found in the place and not taken.
 type Rejection struct {
 	Serial   string   `json:"serial"` // empty: the place is empty
@@ -91,12 +84,12 @@ type Case struct {
 	ClosedAt time.Time    `json:"closed_at"`
 	Seq      uint64       `json:"seq"` // of the newest event
 
-	Confirmed bool      `json:"confirmed,omitempty"`
-	Plan      *Plan     `json:"plan,omitempty"`
-	Refusals  []Refusal `json:"refusals,omitempty"` // what holds it back now
-	Approval  *Approval `json:"approval,omitempty"`
-	Started   bool      `json:"started,omitempty"` // the gates let it pass; it counts against the budgets
-	StartedAt time.Time `json:"started_at,omitzero"`
+	Confirmed bool       `json:"confirmed,omitempty"`
+	Plan      *Plan      `json:"plan,omitempty"`
+	Refusals  []Refusal  `json:"refusals,omitempty"`  // what holds it back now
+	Approvals []Approval `json:"approvals,omitempty"` // of the plan; see approvals
+	Started   bool       `json:"started,omitempty"`   // the gates let it pass; it counts against the budgets
+	StartedAt time.Time  `json:"started_at,omitzero"`
 
 	Steps       map[string]StepState `json:"steps,omitempty"`
 	Ticket      string               `json:"ticket,omitempty"`

@@ -108,7 +108,7 @@ func TestGates_Cohort(t *testing.T) {
 		if got := fmt.Sprint(gatesOf(t, c, f)); got != "[cohort]" {
 			t.Errorf("%s: %s refuse", kind, got)
 		}
-		c.Approval = &repairer.Approval{Hash: c.Plan.Hash()}
+		c.Approvals = []repairer.Approval{{Hash: c.Plan.Hash()}}
 		if got := gatesOf(t, c, f); got != nil {
 			t.Errorf("%s: %v refuse after an approval", kind, got)
 		}

@@ -12,6 +12,12 @@ func caseToProto(c Case) *gliav1.Case {
 		OpenedAt: api.TimeToProto(c.OpenedAt), UpdatedAt: api.TimeToProto(c.At), ClosedAt: api.TimeToProto(c.ClosedAt), Refusals: refusalsToProto(c.Refusals),
 	}
 	out.Outcome = string(c.Outcome)
+	for _, a := range approvals(c) {
+		out.Approvals = append(out.Approvals, &gliav1.Approval{Person: a.Person, Identity: a.Identity, At: api.TimeToProto(a.At)})
+	}
+	if c.Plan != nil && c.Plan.Mode == ModePropose && !c.Started && !c.Phase.Ended() {
+		out.ApprovalsMissing = int32(missing(c)) //nolint:gosec // at most what the configuration says
+	}
 	if c.Replacement != nil {
 		out.Replacement = c.Replacement.Serial()
 	}
@@ -22,7 +28,8 @@ func planToProto(p *Plan) *gliav1.Plan {
 	if p == nil {
 		return nil
 	}
-	out := &gliav1.Plan{Hash: p.Hash(), Driver: p.Driver, Mode: string(p.Mode), Disk: api.DiskToProto(p.Disk), Warnings: p.Warnings, Obstacle: p.Obstacle}
+	out := &gliav1.Plan{Hash: p.Hash(), Driver: p.Driver, Mode: string(p.Mode), Disk: api.DiskToProto(p.Disk), Warnings: p.Warnings, Obstacle: p.Obstacle,
+		ModeWhy: p.ModeWhy, Approvals: int32(max(1, p.Approvals))} //nolint:gosec // as the configuration says
 	for _, s := range p.Steps {
 		if s.Stage != StageRestore { // what cancelling would do is not what the plan does
 			out.Steps = append(out.Steps, &gliav1.PlanStep{Name: s.Name, Owner: s.Owner, Text: s.Text, Commands: s.Commands, Reversible: s.Reversible})

@@ -8,16 +8,6 @@ import (
 	"glia"
 )
 
-// ModeFor finds the mode and driver of a host: those of the first pool that names it.
-func ModeFor(pools []Pool, host string, def Mode) (mode Mode, driver string) {
-	for _, p := range pools {
-		if slices.ContainsFunc(p.Hosts, func(glob string) bool { return matches(glob, host) }) {
-			return p.Mode, p.Driver
-		}
-	}
-	return def, ""
-}
-
 // poolName is the name of the first pool that names the host, or default.
 func poolName(pools []Pool, host string) string {
 	for _, p := range pools {

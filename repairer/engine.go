@@ -27,6 +27,9 @@ type Pool struct {
 	Hosts  []string // patterns as of path.Match; the first pool that names a host wins
 	Mode   Mode
 	Driver string
+
+	Approvals        int // persons whom an approval takes; 0 counts as 1
+	DestroyApprovals int // the same for a plan that destroys, which then needs one in mode auto, too; 0: as Approvals
 }
 
 // Options are what an engine is made of. Needed are all fields up to Drivers, and all times but CoolDown
@@ -39,6 +42,7 @@ type Options struct {
 	Drivers map[string]Driver // by name; the one named "" is for hosts of no pool
 	Mode    Mode              // of hosts of no pool
 	Pools   []Pool
+	Rules   []RuleMode // modes by the rules that have spoken
 	Limits  Limits
 
 	Domains  []Domain
@@ -49,7 +53,12 @@ type Options struct {
 	Windows  []Window
 	StopFile string // while it exists nothing is done; empty: there is none
 	// Hook is the site's veto, asked right before a case starts; empty text agrees. It may be nil.
-	Hook func(context.Context, Plan) string
+	Hook        func(context.Context, Plan) string
+	HookCommand []string // what Hook runs, for people
+
+	// Of hosts of no pool; see Pool.
+	Approvals        int
+	DestroyApprovals int
 
 	States     []glia.State  // verdicts that open a case
 	Tick       time.Duration // between two looks at everything
@@ -325,11 +334,12 @@ func (e *Engine) open(ctx context.Context, d glia.DiskStatus, now time.Time) (bl
 	case last.Phase == PhaseCancelled && now.Before(last.ClosedAt.Add(e.CoolDown)):
 		return fmt.Sprintf("its case %s was cancelled by %s; a new one is opened after %s", last.ID, last.Cancel, last.ClosedAt.Add(e.CoolDown).UTC().Format(time.RFC3339)), nil
 	}
-	mode, driver := e.modeFor(d.Disk.Location.Host)
+	pool := e.poolOf(d.Disk.Location.Host)
+	mode, _ := ModeOf(pool, e.Rules, d.Verdict)
 	_, err = e.Store.Open(ctx, Event{
 		At: now, Kind: KindOpened,
 		Text: fmt.Sprintf("%s is %s", d.Disk, d.Verdict.Summary()),
-		Data: Data{Disk: &d.Disk, Verdict: &d.Verdict, Mode: mode, Driver: driver},
+		Data: Data{Disk: &d.Disk, Verdict: &d.Verdict, Mode: mode, Driver: pool.Driver},
 	})
 	switch {
 	case errors.Is(err, ErrAlreadyOpen):
@@ -339,11 +349,6 @@ func (e *Engine) open(ctx context.Context, d glia.DiskStatus, now time.Time) (bl
 	}
 	e.Log.Info("case opened", "serial", d.Disk.Serial(), "host", d.Disk.Location.Host, "verdict", d.Verdict.State)
 	return "", nil
-}
-
-// modeFor finds the mode and driver of a host, with the defaults for hosts of no pool.
-func (e *Engine) modeFor(host string) (Mode, string) {
-	return ModeFor(e.Pools, host, e.Mode)
 }
 
 func (e *Engine) setFindings(f []string) {

@@ -20,6 +20,7 @@ const (
 	KindPlanned    Kind = "planned"
 	KindHeld       Kind = "held" // the refusals changed; none means that it is held no more
 	KindApproved   Kind = "approved"
+	KindWithdrawn  Kind = "withdrawn" // an approval, by who gave it
 	KindStarted    Kind = "started"
 	KindBegun      Kind = "begun"
 	KindDone       Kind = "done"
@@ -77,12 +78,13 @@ type Data struct {
 
 	Facts map[string]string `json:"facts,omitempty"` // what a driver must know later
 
-	// Of events that belong to no case.
-	Person string `json:"person,omitempty"` // who has changed it; empty: the repairer itself
+	Person string `json:"person,omitempty"` // who did it; empty: the repairer itself
 	Reason string `json:"reason,omitempty"`
-	Key    string `json:"key,omitempty"` // of the value that was set; set by the store
-	Value  string `json:"value,omitempty"`
-	Pause  *Pause `json:"pause,omitempty"`
+
+	// Of events that belong to no case.
+	Key   string `json:"key,omitempty"` // of the value that was set; set by the store
+	Value string `json:"value,omitempty"`
+	Pause *Pause `json:"pause,omitempty"`
 }
 
 // Apply is the case after the event. It is pure, and the only way in which a case changes.
@@ -118,11 +120,13 @@ func (c *Case) apply(e Event) {
 	case KindConfirmed:
 		c.Confirmed, c.Disk, c.Verdict = true, *d.Disk, *d.Verdict
 	case KindPlanned:
-		c.Plan, c.Mode = d.Plan, d.Plan.Mode
+		c.planned(d.Plan)
 	case KindHeld:
 		c.Refusals = d.Refusals
 	case KindApproved:
-		c.Approval = d.Approval
+		c.consent(*d.Approval)
+	case KindWithdrawn:
+		c.withdraw(*d.Approval)
 	case KindStarted:
 		c.Started, c.StartedAt, c.Refusals = true, e.At, nil
 	case KindBegun:

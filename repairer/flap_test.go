@@ -37,7 +37,7 @@ func TestGates_Flap(t *testing.T) {
 		c, f := good()
 		f.Flap, f.Past = repairer.FlapLimits{Block: time.Hour, HostCases: 3}, tc.past
 		if tc.approved {
-			c.Approval = &repairer.Approval{Hash: c.Plan.Hash()}
+			c.Approvals = []repairer.Approval{{Hash: c.Plan.Hash()}}
 		}
 		if got := gatesOf(t, c, f); slices.Contains(got, "flap") != tc.refuses || len(got) > 1 {
 			t.Errorf("%s: %v refuse", tc.name, got)

@@ -220,28 +220,6 @@ func gateWitnesses(c Case, _ Facts) *Refusal {
 	return &Refusal{Gate: GateWitnesses, Value: seen, Limit: "two classes of evidence, or an approval", Until: "another kind of evidence agrees, or " + approveHint(c)}
 }
 
-func gateMode(c Case, _ Facts) *Refusal {
-	switch {
-	case c.Plan == nil || c.Plan.Mode == ModeAuto || approved(c) && c.Plan.Mode == ModePropose:
-		return nil
-	case c.Plan.Mode == ModePropose:
-		return &Refusal{Gate: GateApproval, Value: "plan " + c.Plan.Hash() + " is not approved", Limit: "an approval of this very plan", Until: approveHint(c)}
-	}
-	return &Refusal{Gate: GateMode, Value: "mode is observe: the plan is shown and not carried out", Limit: "propose or auto", Until: "the mode of this pool is changed"}
-}
-
-// approved says whether a person has consented to the plan as it stands now.
-func approved(c Case) bool {
-	return c.Approval != nil && c.Plan != nil && c.Approval.Hash == c.Plan.Hash()
-}
-
-func approveHint(c Case) string {
-	if c.Plan == nil || c.ID == "" {
-		return "a case is open and its plan is approved"
-	}
-	return fmt.Sprintf("glia approve %s --hash %s", c.ID, c.Plan.Hash())
-}
-
 // steady is a verdict in words that do not change from probe to probe while the verdict stays.
 func steady(v glia.Verdict) string {
 	switch {

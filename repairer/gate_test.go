@@ -49,7 +49,7 @@ func TestGates_Refuse(t *testing.T) {
 		{"a stop file", []string{"stop-file"}, func(_ *repairer.Case, f *repairer.Facts) { f.Stop = "/etc/glia/STOP exists" }},
 		{"a tripped breaker", []string{"breaker"}, func(_ *repairer.Case, f *repairer.Facts) { f.Breaker = repairer.Breaker{Tripped: true} }},
 		{"a tripped breaker and an approval", []string{"breaker"}, func(c *repairer.Case, f *repairer.Facts) {
-			f.Breaker, c.Approval = repairer.Breaker{Tripped: true}, &repairer.Approval{Hash: c.Plan.Hash()}
+			f.Breaker, c.Approvals = repairer.Breaker{Tripped: true}, []repairer.Approval{{Hash: c.Plan.Hash()}}
 		}},
 		{"a storm", []string{"storm"}, func(_ *repairer.Case, f *repairer.Facts) {
 			f.Storms = repairer.Storms{"fleet": {Phase: repairer.StormBlowing}}
@@ -87,11 +87,11 @@ func TestGates_Refuse(t *testing.T) {
 		}},
 		{"one witness and an approval", nil, func(c *repairer.Case, _ *repairer.Facts) {
 			c.Verdict.Reasons = c.Verdict.Reasons[:1]
-			c.Approval = &repairer.Approval{Hash: c.Plan.Hash()}
+			c.Approvals = []repairer.Approval{{Hash: c.Plan.Hash()}}
 		}},
 		{"one witness and an approval of another plan", []string{"witnesses"}, func(c *repairer.Case, _ *repairer.Facts) {
 			c.Verdict.Reasons = c.Verdict.Reasons[:1]
-			c.Approval = &repairer.Approval{Hash: c.Plan.Hash()}
+			c.Approvals = []repairer.Approval{{Hash: c.Plan.Hash()}}
 			p := *c.Plan
 			p.Disk.Identity.Size = 2000
 			c.Plan = &p
@@ -106,12 +106,12 @@ func TestGates_Refuse(t *testing.T) {
 		{"mode observe", []string{"mode"}, func(c *repairer.Case, _ *repairer.Facts) { c.Plan.Mode = repairer.ModeObserve }},
 		{"mode observe, approved", []string{"mode"}, func(c *repairer.Case, _ *repairer.Facts) {
 			c.Plan.Mode = repairer.ModeObserve
-			c.Approval = &repairer.Approval{Hash: c.Plan.Hash()}
+			c.Approvals = []repairer.Approval{{Hash: c.Plan.Hash()}}
 		}},
 		{"mode propose", []string{"approval"}, func(c *repairer.Case, _ *repairer.Facts) { c.Plan.Mode = repairer.ModePropose }},
 		{"mode propose, approved", nil, func(c *repairer.Case, _ *repairer.Facts) {
 			c.Plan.Mode = repairer.ModePropose
-			c.Approval = &repairer.Approval{Hash: c.Plan.Hash()}
+			c.Approvals = []repairer.Approval{{Hash: c.Plan.Hash()}}
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -39,11 +39,32 @@ func CommandHook(argv []string) func(context.Context, Plan) string {
 	return func(ctx context.Context, p Plan) string { return runHook(ctx, argv, p, hookTime) }
 }
 
-func runHook(ctx context.Context, argv []string, p Plan, limit time.Duration) string {
-	in, err := json.Marshal(struct {
+// hookInput is what the hook reads: the plan and its hash.
+func hookInput(p Plan) ([]byte, error) {
+	return json.Marshal(struct {
 		Hash string `json:"hash"`
 		Plan
 	}{p.Hash(), p})
+}
+
+// hookWords says what the hook will be asked about a case that has not started, and what it said last.
+// It does not ask.
+func (e *Engine) hookWords(c Case) string {
+	if e.Hook == nil {
+		return ""
+	}
+	e.vetoes.mu.Lock()
+	last := e.vetoes.last[c.ID]
+	e.vetoes.mu.Unlock()
+	words := "The site's hook " + strings.Join(e.HookCommand, " ") + " is asked last, when all gates agree; it was not asked now."
+	if c.Plan != nil && last.Veto != "" && last.hash == c.Plan.Hash() {
+		words += " At " + last.at.UTC().Format(time.RFC3339) + " it refused: " + last.Veto + "."
+	}
+	return words
+}
+
+func runHook(ctx context.Context, argv []string, p Plan, limit time.Duration) string {
+	in, err := hookInput(p)
 	if err != nil {
 		return "the plan can not be written: " + err.Error()
 	}

@@ -64,20 +64,22 @@ type PlanStep struct {
 
 // Plan is the exact way in which a case will go, with everything that it binds.
 type Plan struct {
-	Driver   string     `json:"driver"`
-	Mode     Mode       `json:"mode"`
-	Disk     glia.Disk  `json:"disk"`
-	Steps    []PlanStep `json:"steps"`
-	Warnings []string   `json:"warnings,omitempty"`
-	Obstacle string     `json:"obstacle,omitempty"` // why no repair is possible; empty otherwise
-	Units    int        `json:"units,omitempty"`    // storage units that are out of use meanwhile; 0 counts as 1
+	Driver    string     `json:"driver"`
+	Mode      Mode       `json:"mode"`
+	ModeWhy   string     `json:"mode_why,omitempty"` // what the mode comes from
+	Disk      glia.Disk  `json:"disk"`
+	Steps     []PlanStep `json:"steps"`
+	Warnings  []string   `json:"warnings,omitempty"`
+	Approvals int        `json:"approvals,omitempty"` // persons whom an approval of it takes; 0 counts as 1
+	Obstacle  string     `json:"obstacle,omitempty"`  // why no repair is possible; empty otherwise
+	Units     int        `json:"units,omitempty"`     // storage units that are out of use meanwhile; 0 counts as 1
 }
 
 // Hash names the plan and all that it binds, 12 hex digits of a SHA-256. Kernel names are not bound,
-// because they may change without any meaning, nor is the controller, whose firmware may; nor is the mode, which says who may start the plan,
-// not what it does.
+// because they may change without any meaning, nor is the controller, whose firmware may; nor are the mode
+// and the number of approvals, which say who may start the plan, not what it does.
 func (p Plan) Hash() string {
-	p.Mode = ""
+	p.Mode, p.ModeWhy, p.Approvals = "", "", 0
 	p.Disk.Location.Device, p.Disk.Location.Controller = "", glia.Controller{}
 	p.Disk.Mounts = append([]glia.Mount(nil), p.Disk.Mounts...)
 	for i := range p.Disk.Mounts {

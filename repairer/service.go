@@ -180,21 +180,31 @@ func (s *Service) PlanRepair(ctx context.Context, r *connect.Request[gliav1.Plan
 		return nil, fail(err)
 	}
 	if c.ID == "" || c.Phase.Ended() {
-		mode, driver := s.engine.modeFor(d.Disk.Location.Host)
-		c = Case{Disk: d.Disk, Mode: mode, Driver: driver, Phase: PhaseOpened}
+		c = Case{Disk: d.Disk, Phase: PhaseOpened}
 	}
 	if !c.Started {
-		plan, err := s.engine.plan(d.Disk)
+		plan, err := s.engine.plan(d.Disk, d.Verdict)
 		if err != nil {
 			return nil, fail(err)
 		}
-		c.Disk, c.Verdict, c.Plan = d.Disk, d.Verdict, &plan
+		c.Disk, c.Verdict, c.Plan, c.Mode = d.Disk, d.Verdict, &plan, plan.Mode
 	}
 	refusals, err := s.refusals(ctx, c)
 	if err != nil {
 		return nil, fail(err)
 	}
-	return connect.NewResponse(&gliav1.PlanRepairResponse{Plan: planToProto(c.Plan), Refusals: refusalsToProto(refusals)}), nil
+	out := &gliav1.PlanRepairResponse{Plan: planToProto(c.Plan), Refusals: refusalsToProto(refusals)}
+	if c.ID != "" {
+		out.Case = s.show(c)
+	}
+	if e := s.engine; e.Hook != nil && !c.Started {
+		in, err := hookInput(*c.Plan)
+		if err != nil {
+			return nil, fail(fmt.Errorf("write the plan for the hook: %w", err))
+		}
+		out.Hook = &gliav1.Hook{Command: e.HookCommand, Input: string(in)}
+	}
+	return connect.NewResponse(out), nil
 }
 
 // refusals are what holds a case back at this moment.
@@ -238,36 +248,6 @@ func (s *Service) find(ctx context.Context, serial string) (glia.DiskStatus, Cas
 		return glia.DiskStatus{}, c, viewErr
 	}
 	return glia.DiskStatus{}, c, fmt.Errorf("disk %s: %w on any host; see glia disks", serial, glia.ErrNotFound)
-}
-
-// Approve lets a plan go on.
-func (s *Service) Approve(ctx context.Context, r *connect.Request[gliav1.ApproveRequest]) (*connect.Response[gliav1.ApproveResponse], error) {
-	return settled(ctx, func() (*connect.Response[gliav1.ApproveResponse], error) { return s.approve(ctx, r) })
-}
-
-func (s *Service) approve(ctx context.Context, r *connect.Request[gliav1.ApproveRequest]) (*connect.Response[gliav1.ApproveResponse], error) {
-	m := r.Msg
-	c, err := s.engine.Store.Case(ctx, m.GetCaseId())
-	switch {
-	case err != nil:
-		return nil, fail(err)
-	case m.GetPerson() == "":
-		return nil, invalid("an approval needs the name of the person")
-	case c.Started || c.Phase.Ended():
-		return nil, refuse("case %s is %s; there is nothing left to approve", c.ID, c.Phase)
-	case c.Plan == nil:
-		return nil, refuse("case %s has no plan yet: %s", c.ID, c.WaitingFor())
-	case m.GetPlanHash() != c.Plan.Hash():
-		return nil, refuse("the plan of case %s has the hash %s, not %s: read glia plan %s again", c.ID, c.Plan.Hash(), m.GetPlanHash(), c.Serial())
-	case c.Plan.Mode == ModeObserve:
-		return nil, refuse("the mode of %s is observe, in which nothing is carried out: set mode to propose or auto first", c.Host())
-	}
-	c, err = s.engine.record(ctx, c, KindApproved, "", "plan "+c.Plan.Hash()+" approved by "+m.GetPerson(), Data{Approval: &Approval{Hash: c.Plan.Hash(), Person: m.GetPerson(), At: s.engine.Now()}})
-	if err != nil {
-		return nil, fail(err)
-	}
-	s.engine.Wake()
-	return connect.NewResponse(&gliav1.ApproveResponse{Case: s.show(c)}), nil
 }
 
 // Cancel starts the undoing of a case.
@@ -355,6 +335,15 @@ func (s *Service) Explain(ctx context.Context, r *connect.Request[gliav1.Explain
 	}
 	out.Refusals = refusalsToProto(refusals)
 	out.Lines = explain(d, c, s.engine.States, s.engine.Now())
+	if !c.Phase.Ended() && !c.Started && c.Plan != nil {
+		out.Lines = append(out.Lines, "The mode is "+modeWords(c.Plan)+".")
+		if words := approvalWords(c); words != "" {
+			out.Lines = append(out.Lines, "Plan "+c.Plan.Hash()+" is "+words+".")
+		}
+		if words := s.engine.hookWords(c); words != "" {
+			out.Lines = append(out.Lines, words)
+		}
+	}
 	if p := out.GetCase().GetProgress(); p != "" {
 		out.Lines = append(out.Lines, "Progress: "+p+".")
 	}

@@ -104,7 +104,7 @@ func (e *Engine) start(ctx context.Context, c Case, answer Answer) error {
 	}
 	why := "all gates agree"
 	if approved(c) {
-		why = "approved by " + c.Approval.Person
+		why = "approved by " + approvers(approvals(c))
 	}
 	_, err = e.record(ctx, c, KindStarted, "", "started plan "+c.Plan.Hash()+": "+why, Data{})
 	return err
@@ -129,28 +129,36 @@ func (e *Engine) review(ctx context.Context, c Case, look func(ctx context.Conte
 		_, err := e.record(ctx, c, KindConfirmed, StepConfirm, "confirmed: "+v.Summary(), Data{Disk: &d.Disk, Verdict: &v})
 		return false, c, err
 	}
-	plan, err := e.plan(c.Disk)
+	plan, err := e.plan(c.Disk, v)
 	if err != nil {
 		return false, c, e.hold(ctx, c, []Refusal{{Gate: GatePlan, Value: brief(err), Limit: "a plan", Until: "the configuration of the repairer names a driver"}})
 	}
-	if c.Plan == nil || c.Plan.Hash() != plan.Hash() || c.Plan.Mode != plan.Mode {
-		_, err := e.record(ctx, c, KindPlanned, "", "planned, hash "+plan.Hash(), Data{Plan: &plan})
+	if c.Plan == nil || c.Plan.Hash() != plan.Hash() || c.Plan.Mode != plan.Mode || c.Plan.ModeWhy != plan.ModeWhy || c.Plan.Approvals != plan.Approvals {
+		_, err := e.record(ctx, c, KindPlanned, "", plannedText(c, plan), Data{Plan: &plan})
 		return false, c, err
 	}
 	c.Verdict = v
 	return true, c, nil
 }
 
-// plan makes the plan for a disk as it is now.
-func (e *Engine) plan(d glia.Disk) (Plan, error) {
-	mode, name := e.modeFor(d.Location.Host)
+// plannedText tells of a new plan, and of approvals that lapse with it.
+func plannedText(c Case, p Plan) string {
+	text := "planned, hash " + p.Hash() + ", mode " + modeWords(&p)
+	if have := approvals(c); len(have) > 0 && c.Plan.Hash() != p.Hash() {
+		text += "; a fact has changed, and the approval of " + approvers(have) + " has lapsed"
+	}
+	return text
+}
+
+// plan makes the plan for a disk as it is now, with the mode that its verdict leads to.
+func (e *Engine) plan(d glia.Disk, v glia.Verdict) (Plan, error) {
+	pool := e.poolOf(d.Location.Host)
+	name := pool.Driver
 	driver, ok := e.Drivers[name]
 	if !ok {
 		return Plan{}, fmt.Errorf("no storage driver %q for host %s", name, d.Location.Host)
 	}
-	p := driver.Plan(d)
-	p.Mode = mode
-	return p, nil
+	return permit(driver.Plan(d), pool, e.Rules, v), nil
 }
 
 // factsChanged says whether the disk is no more what the case was confirmed for.

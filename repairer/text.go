@@ -33,6 +33,9 @@ func ticketBody(c Case) string {
 	if c.Light != "" {
 		fmt.Fprintf(&b, "Light:     %s\n", c.Light)
 	}
+	if words := approvalWords(c); words != "" {
+		fmt.Fprintf(&b, "Plan:      %s, %s\n", c.Plan.Hash(), words)
+	}
 	b.WriteString("\nWhy it is replaced:\n")
 	for _, r := range c.Verdict.Reasons {
 		fmt.Fprintf(&b, "- %s: %s", r.State, r.Words)

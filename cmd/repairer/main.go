@@ -15,7 +15,7 @@ func main() {
 	os.Exit(daemon.Main(daemon.Program[config.Repairer]{
 		Name: "repairer",
 		Path: "/etc/glia/repairer.toml",
-		Load: config.LoadRepairer,
+		Load: program.LoadRepairer,
 		Log:  func(c config.Repairer) config.Log { return c.Log },
 		Run: func(ctx context.Context, p *daemon.Process[config.Repairer]) error {
 			p.OnReload(func(config.Repairer) {

@@ -53,7 +53,7 @@ type actDoc struct {
 
 func (d actDoc) write(w io.Writer, _ time.Time) {
 	fmt.Fprintln(w, clean(d.Done))
-	facts(w, [2]string{"phase", d.Case.Phase}, [2]string{"waiting for", d.Case.WaitingFor}, [2]string{"alarm", d.Case.Alarm})
+	facts(w, [2]string{"approved", d.Case.approvalWords()}, [2]string{"phase", d.Case.Phase}, [2]string{"waiting for", d.Case.WaitingFor}, [2]string{"alarm", d.Case.Alarm})
 }
 
 type approveCommand struct {
@@ -67,7 +67,11 @@ func (c *approveCommand) command() *cobra.Command {
 		Use:   "approve CASE --hash HASH",
 		Short: "Let a case carry out exactly the plan that you read",
 		Long: `Let a case carry out exactly the plan that you read. The hash stands for every disk, device and
-command in the plan: if anything in it has changed since, the approval is refused.`,
+command in the plan: if anything in it has changed since, the approval is refused.
+
+Where the repairer wants two persons, each approves under a name and a certificate (without TLS: a
+user of the system) of their own. All approvals lapse when anything in the plan changes. glia
+withdraw takes one back.`,
 		Args:              argument("CASE"),
 		ValidArgsFunction: c.completeCases(false),
 		RunE:              func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args[0]) },
@@ -90,7 +94,7 @@ func (c *approveCommand) run(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	res, err := call(ctx, s, rc.Approve, &gliav1.ApproveRequest{CaseId: id, PlanHash: hash, Person: who})
+	res, err := call(ctx, s, rc.Approve, &gliav1.ApproveRequest{CaseId: id, PlanHash: hash, Person: who, OsUser: osUser(c.env)})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"glia"
@@ -12,25 +13,27 @@ import (
 
 // repairCase is one repair of one disk.
 type repairCase struct {
-	ID          string    `json:"id"`
-	Phase       string    `json:"phase"`
-	Mode        string    `json:"mode"`
-	Serial      string    `json:"serial"`
-	Host        string    `json:"host"`
-	Place       string    `json:"place"`
-	WaitingFor  string    `json:"waiting_for,omitempty"` // what holds it back; absent while it moves
-	Alarm       string    `json:"alarm,omitempty"`       // what a person must look at now
-	Ticket      string    `json:"ticket,omitempty"`
-	Replacement string    `json:"replacement,omitempty"` // serial of the new disk
-	OpenedAt    time.Time `json:"opened_at,omitzero"`
-	UpdatedAt   time.Time `json:"updated_at,omitzero"`
-	ClosedAt    time.Time `json:"closed_at,omitzero"`
-	PlanHash    string    `json:"plan_hash,omitempty"`
-	Verdict     *verdict  `json:"verdict,omitempty"` // what the case rests on, as it was then
-	Plan        *plan     `json:"plan,omitempty"`    // only where one case is shown
-	Refusals    []refusal `json:"refusals"`
-	Progress    string    `json:"progress,omitempty"` // how far the present step has come, with figures
-	Outcome     string    `json:"outcome,omitempty"`  // bad, false-alarm or wrong-disk, as somebody told
+	ID          string     `json:"id"`
+	Phase       string     `json:"phase"`
+	Mode        string     `json:"mode"`
+	Serial      string     `json:"serial"`
+	Host        string     `json:"host"`
+	Place       string     `json:"place"`
+	WaitingFor  string     `json:"waiting_for,omitempty"` // what holds it back; absent while it moves
+	Alarm       string     `json:"alarm,omitempty"`       // what a person must look at now
+	Ticket      string     `json:"ticket,omitempty"`
+	Replacement string     `json:"replacement,omitempty"` // serial of the new disk
+	OpenedAt    time.Time  `json:"opened_at,omitzero"`
+	UpdatedAt   time.Time  `json:"updated_at,omitzero"`
+	ClosedAt    time.Time  `json:"closed_at,omitzero"`
+	PlanHash    string     `json:"plan_hash,omitempty"`
+	Verdict     *verdict   `json:"verdict,omitempty"` // what the case rests on, as it was then
+	Plan        *plan      `json:"plan,omitempty"`    // only where one case is shown
+	Refusals    []refusal  `json:"refusals"`
+	Approvals   []approval `json:"approvals,omitempty"`         // of the plan as it stands now
+	Missing     int        `json:"approvals_missing,omitempty"` // more persons that must approve it
+	Progress    string     `json:"progress,omitempty"`          // how far the present step has come, with figures
+	Outcome     string     `json:"outcome,omitempty"`           // bad, false-alarm or wrong-disk, as somebody told
 }
 
 // ended says that nothing more will happen in the case.
@@ -40,13 +43,22 @@ func (c repairCase) ended() bool {
 
 // plan is what a case will do, step by step. The hash changes with anything in it.
 type plan struct {
-	Hash     string     `json:"hash"`
-	Driver   string     `json:"driver"`
-	Mode     string     `json:"mode"`
-	Disk     glia.Disk  `json:"disk"`
-	Steps    []planStep `json:"steps"`
-	Warnings []string   `json:"warnings,omitempty"`
-	Obstacle string     `json:"obstacle,omitempty"` // why no repair is possible
+	Hash      string     `json:"hash"`
+	Driver    string     `json:"driver"`
+	Mode      string     `json:"mode"`
+	ModeWhy   string     `json:"mode_why,omitempty"`  // what the mode comes from
+	Approvals int        `json:"approvals,omitempty"` // persons whom an approval takes
+	Disk      glia.Disk  `json:"disk"`
+	Steps     []planStep `json:"steps"`
+	Warnings  []string   `json:"warnings,omitempty"`
+	Obstacle  string     `json:"obstacle,omitempty"` // why no repair is possible
+}
+
+// approval is a person's consent to a plan.
+type approval struct {
+	Person   string    `json:"person"`
+	Identity string    `json:"identity,omitempty"` // what proves it: a certificate, or the user of the system
+	At       time.Time `json:"at,omitzero"`
 }
 
 type planStep struct {
@@ -83,6 +95,10 @@ func caseFrom(c *gliav1.Case) repairCase {
 		Replacement: c.GetReplacement(), OpenedAt: api.TimeFromProto(c.GetOpenedAt()), UpdatedAt: api.TimeFromProto(c.GetUpdatedAt()),
 		ClosedAt: api.TimeFromProto(c.GetClosedAt()), Refusals: refusalsFrom(c.GetRefusals()), Outcome: c.GetOutcome(), Progress: c.GetProgress(),
 	}
+	for _, a := range c.GetApprovals() {
+		out.Approvals = append(out.Approvals, approval{Person: a.GetPerson(), Identity: a.GetIdentity(), At: api.TimeFromProto(a.GetAt())})
+	}
+	out.Missing = int(c.GetApprovalsMissing())
 	if c.GetVerdict() != nil {
 		v := verdict(api.VerdictFromProto(c.GetVerdict()))
 		out.Verdict = &v
@@ -103,7 +119,7 @@ func caseListed(c *gliav1.Case) repairCase {
 
 func planFrom(p *gliav1.Plan) plan {
 	return plan{
-		Hash: p.GetHash(), Driver: p.GetDriver(), Mode: p.GetMode(), Disk: api.DiskFromProto(p.GetDisk()),
+		Hash: p.GetHash(), Driver: p.GetDriver(), Mode: p.GetMode(), ModeWhy: p.GetModeWhy(), Approvals: int(p.GetApprovals()), Disk: api.DiskFromProto(p.GetDisk()),
 		Steps: each(p.GetSteps(), func(s *gliav1.PlanStep) planStep {
 			return planStep{Name: s.GetName(), Owner: s.GetOwner(), Text: s.GetText(), Commands: s.GetCommands(), Reversible: s.GetReversible()}
 		}),
@@ -135,13 +151,37 @@ func (c repairCase) header(w io.Writer, now time.Time) {
 		[2]string{"replacement", c.Replacement},
 		[2]string{"ticket", c.Ticket},
 		[2]string{"outcome", c.Outcome},
-		[2]string{"mode", c.Mode},
+		[2]string{"mode", c.modeWords()},
 		[2]string{"opened", opened},
 	)
 	if c.Verdict != nil {
 		facts(w, [2]string{"verdict", c.Verdict.summary()})
 	}
-	facts(w, [2]string{"plan", c.PlanHash})
+	facts(w, [2]string{"plan", c.PlanHash}, [2]string{"approved", c.approvalWords()})
+}
+
+// approvalWords says who has approved the plan, and how many are missing; empty when nobody has.
+func (c repairCase) approvalWords() string {
+	var names []string
+	for _, a := range c.Approvals {
+		names = append(names, a.Person)
+	}
+	words := "by " + strings.Join(names, ", ")
+	switch {
+	case len(names) == 0:
+		return ""
+	case c.Missing > 0:
+		return words + "; " + plural(c.Missing, "more person") + " must"
+	}
+	return words
+}
+
+// modeWords is the mode with what it comes from, where the plan is known.
+func (c repairCase) modeWords() string {
+	if c.Plan != nil && c.Plan.Mode == c.Mode {
+		return modeWords(*c.Plan)
+	}
+	return c.Mode
 }
 
 func caseDisk(c repairCase) string {

@@ -109,6 +109,7 @@ func build(o Options) (*cobra.Command, *app) {
 		(&casesCommand{app: a}).command(),
 		(&caseCommand{app: a}).command(),
 		(&approveCommand{app: a}).command(),
+		(&withdrawCommand{app: a}).command(),
 		(&cancelCommand{app: a}).command(),
 		(&unparkCommand{app: a}).command(),
 		(&pauseCommand{app: a}).command(),

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +31,14 @@ whether it can be undone. Nothing is executed and no case is opened.`,
 			if err != nil {
 				return err
 			}
-			return c.print(planDoc{Serial: args[0], Plan: planFrom(res.GetPlan()), Refusals: refusalsFrom(res.GetRefusals())})
+			d := planDoc{Serial: args[0], Plan: planFrom(res.GetPlan()), Refusals: refusalsFrom(res.GetRefusals())}
+			if h := res.GetHook(); h != nil {
+				d.Hook = &hookDoc{Command: h.GetCommand(), Input: json.RawMessage(h.GetInput())}
+			}
+			if x := caseFrom(res.GetCase()); x.PlanHash == d.Plan.Hash {
+				d.Approved = x.approvalWords()
+			}
+			return c.print(d)
 		},
 	}
 }
@@ -39,6 +48,14 @@ type planDoc struct {
 	Serial   string    `json:"serial"`
 	Plan     plan      `json:"plan"`
 	Refusals []refusal `json:"refusals"` // the gates that would hold it back now
+	Hook     *hookDoc  `json:"hook,omitempty"`
+	Approved string    `json:"approved,omitempty"` // by whom, and how many are missing; absent when nobody has
+}
+
+// hookDoc is the site's hook, which a dry run does not ask.
+type hookDoc struct {
+	Command []string        `json:"command"`
+	Input   json.RawMessage `json:"input"` // what it would get on its standard input
 }
 
 func (d planDoc) write(w io.Writer, _ time.Time) {
@@ -51,7 +68,8 @@ func (d planDoc) write(w io.Writer, _ time.Time) {
 		[2]string{"disk", name},
 		[2]string{"plan", p.Hash},
 		[2]string{"driver", p.Driver},
-		[2]string{"mode", p.Mode},
+		[2]string{"mode", modeWords(p)},
+		[2]string{"approvals", d.approvals()},
 		[2]string{"IMPOSSIBLE", p.Obstacle},
 	)
 	for _, x := range p.Warnings {
@@ -65,7 +83,32 @@ func (d planDoc) write(w io.Writer, _ time.Time) {
 		fmt.Fprintln(w, "\nheld back now by:")
 		writeRefusals(w, d.Refusals)
 	}
+	if d.Hook != nil {
+		fmt.Fprintln(w, "\nyour hook is asked last, when all gates agree; it was not asked now:")
+		block(w, "  $ ", strings.Join(d.Hook.Command, " "))
+		fmt.Fprintln(w, "  It would get this plan as JSON on standard input: glia plan -o json.")
+	}
 	fmt.Fprintln(w, "\nThis is only shown: nothing was executed.")
+}
+
+// modeWords is the mode with what it comes from.
+func modeWords(p plan) string {
+	if p.ModeWhy == "" {
+		return p.Mode
+	}
+	return p.Mode + ": " + p.ModeWhy
+}
+
+// approvals says how many persons must approve, and who has; empty when it takes no more than one and
+// nobody has.
+func (d planDoc) approvals() string {
+	switch {
+	case d.Plan.Approvals < 2:
+		return d.Approved
+	case d.Approved == "":
+		return plural(d.Plan.Approvals, "person") + " must approve this plan"
+	}
+	return plural(d.Plan.Approvals, "person") + " must approve this plan: " + d.Approved
 }
 
 // writeSteps prints the steps of a plan with their commands, and how far each is if that is known.

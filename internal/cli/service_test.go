@@ -120,7 +120,7 @@ func (s repairService) PlanRepair(_ context.Context, r *connect.Request[gliav1.P
 	defer s.mu.Unlock()
 	switch r.Msg.GetSerial() {
 	case "WD-F00D":
-		return answer(&gliav1.PlanRepairResponse{Plan: s.cases["C-7"].Plan, Refusals: s.cases["C-7"].Refusals}), nil
+		return answer(&gliav1.PlanRepairResponse{Plan: s.cases["C-7"].Plan, Refusals: s.cases["C-7"].Refusals, Case: s.cases["C-7"], Hook: s.hook}), nil
 	case "S3EV":
 		return answer(&gliav1.PlanRepairResponse{Plan: &gliav1.Plan{Driver: "filesystem", Disk: s.hosts[1].Disks[0].Disk, Obstacle: "the disk is protected: it carries /"}}), nil
 	}
@@ -297,4 +297,15 @@ func (s repairService) ForgiveDisk(_ context.Context, r *connect.Request[gliav1.
 	}
 	s.ask("forgive %s by %s: %s", r.Msg.GetSerial(), r.Msg.GetPerson(), r.Msg.GetReason())
 	return answer(&gliav1.ForgiveDiskResponse{}), nil
+}
+
+func (s repairService) WithdrawApproval(_ context.Context, r *connect.Request[gliav1.WithdrawApprovalRequest]) (*connect.Response[gliav1.WithdrawApprovalResponse], error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.find(r.Msg.GetCaseId())
+	if err != nil {
+		return nil, err
+	}
+	s.ask("withdraw %s by %s: %s", c.Id, r.Msg.GetPerson(), r.Msg.GetReason())
+	return answer(&gliav1.WithdrawApprovalResponse{Case: c}), nil
 }

@@ -24,6 +24,7 @@ type world struct {
 	events   map[string][]*gliav1.Event
 	tickets  []*gliav1.Ticket
 	pauses   []*gliav1.PauseEntry
+	hook     *gliav1.Hook
 	watchers int
 	asked    string
 }
@@ -157,6 +158,11 @@ func (w *world) scene(name string) {
 		w.status.Findings = append(w.status.Findings, "C-7: "+w.cases["C-7"].Alarm)
 	case "finding":
 		w.status.Findings = []string{"5 disks of node-2 fail together: suspect its controller"}
+	case "two": // persons; one has approved
+		c := w.cases["C-7"]
+		c.Plan.Approvals, c.Plan.ModeWhy, c.ApprovalsMissing = 2, "rule ata-pending", 1
+		c.Approvals = []*gliav1.Approval{{Person: "bob", Identity: "user bob", At: at(-5 * time.Minute)}}
+		w.hook = &gliav1.Hook{Command: []string{"/usr/local/sbin/veto", "--strict"}, Input: `{"hash":"c0ffee123456"}`}
 	case "tripped":
 		w.status.Breaker = &gliav1.Breaker{Tripped: true, Why: "21 cases started within 24h0m0s, the limit is 20", Since: at(-time.Hour)}
 	case "storm":

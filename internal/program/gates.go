@@ -18,7 +18,7 @@ func gates(c config.Repairer, o repairer.Options) repairer.Options {
 	o.Breakers = repairer.BreakerLimits{Window: time.Duration(g.BreakerWindow), Openings: g.BreakerOpenings, Starts: g.BreakerStarts, FalseAlarms: g.BreakerFalseAlarms}
 	o.Cohorts = repairer.CohortLimits{Least: g.CohortDisks, Chance: g.CohortChance}
 	o.Flap = repairer.FlapLimits{Block: time.Duration(g.FlapBlock), HostCases: g.FlapHostCases}
-	o.StopFile, o.Hook = g.StopFile, repairer.CommandHook(g.Hook)
+	o.StopFile, o.Hook, o.HookCommand = g.StopFile, repairer.CommandHook(g.Hook), g.Hook
 	for _, d := range c.Domains {
 		o.Domains = append(o.Domains, repairer.Domain{Name: d.Name, Hosts: d.Hosts})
 	}

@@ -8,6 +8,7 @@ import (
 
 	"glia/api/glia/v1/gliav1connect"
 	"glia/config"
+	"glia/nerve/judge"
 	"glia/repairer"
 	"glia/repairer/storage/filesystem"
 	"glia/repairer/store"
@@ -64,7 +65,7 @@ func lead(ctx context.Context, c config.Repairer, st database, parts RepairerPar
 	fs := filesystem.New(nerves)
 	engine = repairer.New(gates(c, repairer.Options{
 		Store: around[repairer.Store](parts.Store, st), Feed: feed, Hosts: nerves, Tracker: around[repairer.Tracker](parts.Tracker, tickets), Drivers: map[string]repairer.Driver{"": fs, filesystem.Name: fs},
-		Mode: repairer.Mode(c.Mode), Pools: pools(c.Pools),
+		Mode: repairer.Mode(c.Mode), Pools: pools(c.Pools), Rules: ruleModes(c.Rules), Approvals: c.Approvals, DestroyApprovals: c.DestroyApprovals,
 		States: c.Repair.Verdicts, Tick: time.Duration(c.Repair.Tick), Overdue: time.Duration(c.Repair.OrderTimeout), CoolDown: time.Duration(c.Repair.CoolDown), RemindAfter: durations(c.Repair.RemindAfter), EscalateAfter: time.Duration(c.Repair.EscalateAfter), Settle: time.Duration(c.Repair.Settle), MaxViewAge: time.Duration(c.Repair.MaxViewAge),
 		RetryMin: time.Duration(c.Repair.RetryMin), RetryMax: time.Duration(c.Repair.RetryMax), Attempts: c.Repair.Attempts, Now: time.Now, Log: log,
 	}))
@@ -72,7 +73,7 @@ func lead(ctx context.Context, c config.Repairer, st database, parts RepairerPar
 	log.Info("repairing", "database", c.Database, "epoch", st.Epoch(), "mode", c.Mode, "synapse", c.Synapse)
 	path, handler := gliav1connect.NewRepairServiceHandler(repairer.NewService(engine, tickets))
 	ready()
-	return s.serve(ctx, path, handler, engine.Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
+	return s.serve(ctx, path, repairer.Identified(handler), engine.Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
 		s.watch("fleet", func() error { _, err := feed.View(); return err }))
 }
 
@@ -86,9 +87,26 @@ func around[T any](wrap func(T) T, part T) T {
 func pools(in []config.Pool) []repairer.Pool {
 	var out []repairer.Pool
 	for _, p := range in {
-		out = append(out, repairer.Pool{Name: p.Name, Hosts: p.Hosts, Mode: repairer.Mode(p.Mode), Driver: string(p.Driver)})
+		out = append(out, repairer.Pool{Name: p.Name, Hosts: p.Hosts, Mode: repairer.Mode(p.Mode), Driver: string(p.Driver), Approvals: p.Approvals, DestroyApprovals: p.DestroyApprovals})
 	}
 	return out
+}
+
+func ruleModes(in []config.Rule) []repairer.RuleMode {
+	var out []repairer.RuleMode
+	for _, r := range in {
+		out = append(out, repairer.RuleMode{Rule: r.Name, Mode: repairer.Mode(r.Mode), Pools: r.Pools})
+	}
+	return out
+}
+
+// LoadRepairer loads the configuration, and knows the rules that it may name.
+func LoadRepairer(path string) (config.Repairer, error) {
+	var names []string
+	for _, r := range judge.Default().Rules {
+		names = append(names, r.Name)
+	}
+	return config.LoadRepairer(path, names...)
 }
 
 func durations(in []config.Duration) []time.Duration {

@@ -4032,7 +4032,7 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"\x06person\x18\x03 \x01(\tR\x06person\x12\x18\n" +
 	"\acomment\x18\x04 \x01(\tR\acomment\"@\n" +
 	"\x15ResolveTicketResponse\x12'\n" +
-	"\x06ticket\x18\x01 \x01(\v2\x0f.glia.v1.TicketR\x06ticket2\xf4\v\n" +
+	"\x06ticket\x18\x01 \x01(\v2\x0f.glia.v1.TicketR\x06ticket2\xcd\f\n" +
 	"\rRepairService\x12B\n" +
 	"\tGetStatus\x12\x19.glia.v1.GetStatusRequest\x1a\x1a.glia.v1.GetStatusResponse\x12B\n" +
 	"\tListCases\x12\x19.glia.v1.ListCasesRequest\x1a\x1a.glia.v1.ListCasesResponse\x12<\n" +
@@ -4055,7 +4055,8 @@ const file_glia_v1_repair_proto_rawDesc = "" +
 	"ScoreRules\x12\x1a.glia.v1.ScoreRulesRequest\x1a\x1b.glia.v1.ScoreRulesResponse\x12N\n" +
 	"\rListGraveyard\x12\x1d.glia.v1.ListGraveyardRequest\x1a\x1e.glia.v1.ListGraveyardResponse\x12H\n" +
 	"\vForgiveDisk\x12\x1b.glia.v1.ForgiveDiskRequest\x1a\x1c.glia.v1.ForgiveDiskResponse\x129\n" +
-	"\x06Locate\x12\x16.glia.v1.LocateRequest\x1a\x17.glia.v1.LocateResponse\x12H\n" +
+	"\x06Locate\x12\x16.glia.v1.LocateRequest\x1a\x17.glia.v1.LocateResponse\x12W\n" +
+	"\x10WithdrawApproval\x12 .glia.v1.WithdrawApprovalRequest\x1a!.glia.v1.WithdrawApprovalResponse\x12H\n" +
 	"\vVerifyAudit\x12\x1b.glia.v1.VerifyAuditRequest\x1a\x1c.glia.v1.VerifyAuditResponse\x12J\n" +
 	"\vExportAudit\x12\x1b.glia.v1.ExportAuditRequest\x1a\x1c.glia.v1.ExportAuditResponse0\x01B\x19Z\x17glia/api/glia/v1;gliav1b\x06proto3"
 
@@ -4217,32 +4218,34 @@ var file_glia_v1_repair_proto_depIdxs = []int32{
 	11, // 72: glia.v1.RepairService.ListGraveyard:input_type -> glia.v1.ListGraveyardRequest
 	14, // 73: glia.v1.RepairService.ForgiveDisk:input_type -> glia.v1.ForgiveDiskRequest
 	48, // 74: glia.v1.RepairService.Locate:input_type -> glia.v1.LocateRequest
-	25, // 75: glia.v1.RepairService.VerifyAudit:input_type -> glia.v1.VerifyAuditRequest
-	27, // 76: glia.v1.RepairService.ExportAudit:input_type -> glia.v1.ExportAuditRequest
-	9,  // 77: glia.v1.RepairService.GetStatus:output_type -> glia.v1.GetStatusResponse
-	30, // 78: glia.v1.RepairService.ListCases:output_type -> glia.v1.ListCasesResponse
-	32, // 79: glia.v1.RepairService.GetCase:output_type -> glia.v1.GetCaseResponse
-	34, // 80: glia.v1.RepairService.WatchCase:output_type -> glia.v1.WatchCaseResponse
-	36, // 81: glia.v1.RepairService.PlanRepair:output_type -> glia.v1.PlanRepairResponse
-	39, // 82: glia.v1.RepairService.Approve:output_type -> glia.v1.ApproveResponse
-	43, // 83: glia.v1.RepairService.Cancel:output_type -> glia.v1.CancelResponse
-	45, // 84: glia.v1.RepairService.Unpark:output_type -> glia.v1.UnparkResponse
-	47, // 85: glia.v1.RepairService.Explain:output_type -> glia.v1.ExplainResponse
-	51, // 86: glia.v1.RepairService.Pause:output_type -> glia.v1.PauseResponse
-	53, // 87: glia.v1.RepairService.Resume:output_type -> glia.v1.ResumeResponse
-	57, // 88: glia.v1.RepairService.ListTickets:output_type -> glia.v1.ListTicketsResponse
-	59, // 89: glia.v1.RepairService.GetTicket:output_type -> glia.v1.GetTicketResponse
-	61, // 90: glia.v1.RepairService.ResolveTicket:output_type -> glia.v1.ResolveTicketResponse
-	19, // 91: glia.v1.RepairService.ResetBreaker:output_type -> glia.v1.ResetBreakerResponse
-	21, // 92: glia.v1.RepairService.RecordOutcome:output_type -> glia.v1.RecordOutcomeResponse
-	24, // 93: glia.v1.RepairService.ScoreRules:output_type -> glia.v1.ScoreRulesResponse
-	13, // 94: glia.v1.RepairService.ListGraveyard:output_type -> glia.v1.ListGraveyardResponse
-	15, // 95: glia.v1.RepairService.ForgiveDisk:output_type -> glia.v1.ForgiveDiskResponse
-	49, // 96: glia.v1.RepairService.Locate:output_type -> glia.v1.LocateResponse
-	26, // 97: glia.v1.RepairService.VerifyAudit:output_type -> glia.v1.VerifyAuditResponse
-	28, // 98: glia.v1.RepairService.ExportAudit:output_type -> glia.v1.ExportAuditResponse
-	77, // [77:99] is the sub-list for method output_type
-	55, // [55:77] is the sub-list for method input_type
+	40, // 75: glia.v1.RepairService.WithdrawApproval:input_type -> glia.v1.WithdrawApprovalRequest
+	25, // 76: glia.v1.RepairService.VerifyAudit:input_type -> glia.v1.VerifyAuditRequest
+	27, // 77: glia.v1.RepairService.ExportAudit:input_type -> glia.v1.ExportAuditRequest
+	9,  // 78: glia.v1.RepairService.GetStatus:output_type -> glia.v1.GetStatusResponse
+	30, // 79: glia.v1.RepairService.ListCases:output_type -> glia.v1.ListCasesResponse
+	32, // 80: glia.v1.RepairService.GetCase:output_type -> glia.v1.GetCaseResponse
+	34, // 81: glia.v1.RepairService.WatchCase:output_type -> glia.v1.WatchCaseResponse
+	36, // 82: glia.v1.RepairService.PlanRepair:output_type -> glia.v1.PlanRepairResponse
+	39, // 83: glia.v1.RepairService.Approve:output_type -> glia.v1.ApproveResponse
+	43, // 84: glia.v1.RepairService.Cancel:output_type -> glia.v1.CancelResponse
+	45, // 85: glia.v1.RepairService.Unpark:output_type -> glia.v1.UnparkResponse
+	47, // 86: glia.v1.RepairService.Explain:output_type -> glia.v1.ExplainResponse
+	51, // 87: glia.v1.RepairService.Pause:output_type -> glia.v1.PauseResponse
+	53, // 88: glia.v1.RepairService.Resume:output_type -> glia.v1.ResumeResponse
+	57, // 89: glia.v1.RepairService.ListTickets:output_type -> glia.v1.ListTicketsResponse
+	59, // 90: glia.v1.RepairService.GetTicket:output_type -> glia.v1.GetTicketResponse
+	61, // 91: glia.v1.RepairService.ResolveTicket:output_type -> glia.v1.ResolveTicketResponse
+	19, // 92: glia.v1.RepairService.ResetBreaker:output_type -> glia.v1.ResetBreakerResponse
+	21, // 93: glia.v1.RepairService.RecordOutcome:output_type -> glia.v1.RecordOutcomeResponse
+	24, // 94: glia.v1.RepairService.ScoreRules:output_type -> glia.v1.ScoreRulesResponse
+	13, // 95: glia.v1.RepairService.ListGraveyard:output_type -> glia.v1.ListGraveyardResponse
+	15, // 96: glia.v1.RepairService.ForgiveDisk:output_type -> glia.v1.ForgiveDiskResponse
+	49, // 97: glia.v1.RepairService.Locate:output_type -> glia.v1.LocateResponse
+	41, // 98: glia.v1.RepairService.WithdrawApproval:output_type -> glia.v1.WithdrawApprovalResponse
+	26, // 99: glia.v1.RepairService.VerifyAudit:output_type -> glia.v1.VerifyAuditResponse
+	28, // 100: glia.v1.RepairService.ExportAudit:output_type -> glia.v1.ExportAuditResponse
+	78, // [78:101] is the sub-list for method output_type
+	55, // [55:78] is the sub-list for method input_type
 	55, // [55:55] is the sub-list for extension type_name
 	55, // [55:55] is the sub-list for extension extendee
 	0,  // [0:55] is the sub-list for field type_name

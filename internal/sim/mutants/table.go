@@ -6,6 +6,7 @@ const (
 	engineFile   = "repairer/engine.go"
 	eventFile    = "repairer/event.go"
 	gateFile     = "repairer/gate.go"
+	approvalFile = "repairer/approval.go"
 	budgetFile   = "repairer/budget.go"
 	stepFile     = "repairer/step.go"
 	replaceFile  = "repairer/replace.go"
@@ -32,7 +33,10 @@ var Mutants = []Mutant{
 	one("budgets not asked", gateFile, "return append(out, gateBudgets(c, f)...)", "return out"),
 	one("budget off by one", budgetFile, "b.Used+more <= b.Limit:", "b.Used+more <= b.Limit+1:"),
 	one("one witness is enough", gateFile, "len(c.Verdict.Witnesses()) >= 2", "len(c.Verdict.Witnesses()) >= 1"),
-	one("approval hash not compared", gateFile, "c.Approval.Hash == c.Plan.Hash()", "c.Plan.Hash() != \"\""),
+	{Name: "approval hash not compared", Edits: []Edit{
+		{approvalFile, "if a.Hash == hash && !", "if hash != \"\" && !"},
+		{approvalFile, "		c.Approvals = nil\n", ""},
+	}},
 	one("pause ignored by what is under way", stepFile, "if r := halted(c, l.facts); r != nil {", "if r := halted(c, l.facts); r != nil && c.Seq == 0 {"),
 	one("unknown treated as failed when opening", decideFile, "case !slices.Contains(states, v.State):", "case !slices.Contains(states, v.State) && v.State != glia.StateUnknown:"),
 	{Name: "unknown treated as failed when starting", Edits: []Edit{

@@ -81,6 +81,9 @@ const (
 	RepairServiceForgiveDiskProcedure = "/glia.v1.RepairService/ForgiveDisk"
 	// RepairServiceLocateProcedure is the fully-qualified name of the RepairService's Locate RPC.
 	RepairServiceLocateProcedure = "/glia.v1.RepairService/Locate"
+	// RepairServiceWithdrawApprovalProcedure is the fully-qualified name of the RepairService's
+	// WithdrawApproval RPC.
+	RepairServiceWithdrawApprovalProcedure = "/glia.v1.RepairService/WithdrawApproval"
 	// RepairServiceVerifyAuditProcedure is the fully-qualified name of the RepairService's VerifyAudit
 	// RPC.
 	RepairServiceVerifyAuditProcedure = "/glia.v1.RepairService/VerifyAudit"
@@ -123,6 +126,8 @@ type RepairServiceClient interface {
 	ForgiveDisk(context.Context, *connect.Request[v1.ForgiveDiskRequest]) (*connect.Response[v1.ForgiveDiskResponse], error)
 	// Locate switches the locate light of a disk's place for a person.
 	Locate(context.Context, *connect.Request[v1.LocateRequest]) (*connect.Response[v1.LocateResponse], error)
+	// WithdrawApproval takes back what a person has approved, as long as the case has not started.
+	WithdrawApproval(context.Context, *connect.Request[v1.WithdrawApprovalRequest]) (*connect.Response[v1.WithdrawApprovalResponse], error)
 	// VerifyAudit checks the hash chain of the whole log.
 	VerifyAudit(context.Context, *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error)
 	// ExportAudit sends the whole log, oldest first.
@@ -260,6 +265,12 @@ func NewRepairServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(repairServiceMethods.ByName("Locate")),
 			connect.WithClientOptions(opts...),
 		),
+		withdrawApproval: connect.NewClient[v1.WithdrawApprovalRequest, v1.WithdrawApprovalResponse](
+			httpClient,
+			baseURL+RepairServiceWithdrawApprovalProcedure,
+			connect.WithSchema(repairServiceMethods.ByName("WithdrawApproval")),
+			connect.WithClientOptions(opts...),
+		),
 		verifyAudit: connect.NewClient[v1.VerifyAuditRequest, v1.VerifyAuditResponse](
 			httpClient,
 			baseURL+RepairServiceVerifyAuditProcedure,
@@ -277,28 +288,29 @@ func NewRepairServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 
 // repairServiceClient implements RepairServiceClient.
 type repairServiceClient struct {
-	getStatus     *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
-	listCases     *connect.Client[v1.ListCasesRequest, v1.ListCasesResponse]
-	getCase       *connect.Client[v1.GetCaseRequest, v1.GetCaseResponse]
-	watchCase     *connect.Client[v1.WatchCaseRequest, v1.WatchCaseResponse]
-	planRepair    *connect.Client[v1.PlanRepairRequest, v1.PlanRepairResponse]
-	approve       *connect.Client[v1.ApproveRequest, v1.ApproveResponse]
-	cancel        *connect.Client[v1.CancelRequest, v1.CancelResponse]
-	unpark        *connect.Client[v1.UnparkRequest, v1.UnparkResponse]
-	explain       *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
-	pause         *connect.Client[v1.PauseRequest, v1.PauseResponse]
-	resume        *connect.Client[v1.ResumeRequest, v1.ResumeResponse]
-	listTickets   *connect.Client[v1.ListTicketsRequest, v1.ListTicketsResponse]
-	getTicket     *connect.Client[v1.GetTicketRequest, v1.GetTicketResponse]
-	resolveTicket *connect.Client[v1.ResolveTicketRequest, v1.ResolveTicketResponse]
-	resetBreaker  *connect.Client[v1.ResetBreakerRequest, v1.ResetBreakerResponse]
-	recordOutcome *connect.Client[v1.RecordOutcomeRequest, v1.RecordOutcomeResponse]
-	scoreRules    *connect.Client[v1.ScoreRulesRequest, v1.ScoreRulesResponse]
-	listGraveyard *connect.Client[v1.ListGraveyardRequest, v1.ListGraveyardResponse]
-	forgiveDisk   *connect.Client[v1.ForgiveDiskRequest, v1.ForgiveDiskResponse]
-	locate        *connect.Client[v1.LocateRequest, v1.LocateResponse]
-	verifyAudit   *connect.Client[v1.VerifyAuditRequest, v1.VerifyAuditResponse]
-	exportAudit   *connect.Client[v1.ExportAuditRequest, v1.ExportAuditResponse]
+	getStatus        *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
+	listCases        *connect.Client[v1.ListCasesRequest, v1.ListCasesResponse]
+	getCase          *connect.Client[v1.GetCaseRequest, v1.GetCaseResponse]
+	watchCase        *connect.Client[v1.WatchCaseRequest, v1.WatchCaseResponse]
+	planRepair       *connect.Client[v1.PlanRepairRequest, v1.PlanRepairResponse]
+	approve          *connect.Client[v1.ApproveRequest, v1.ApproveResponse]
+	cancel           *connect.Client[v1.CancelRequest, v1.CancelResponse]
+	unpark           *connect.Client[v1.UnparkRequest, v1.UnparkResponse]
+	explain          *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
+	pause            *connect.Client[v1.PauseRequest, v1.PauseResponse]
+	resume           *connect.Client[v1.ResumeRequest, v1.ResumeResponse]
+	listTickets      *connect.Client[v1.ListTicketsRequest, v1.ListTicketsResponse]
+	getTicket        *connect.Client[v1.GetTicketRequest, v1.GetTicketResponse]
+	resolveTicket    *connect.Client[v1.ResolveTicketRequest, v1.ResolveTicketResponse]
+	resetBreaker     *connect.Client[v1.ResetBreakerRequest, v1.ResetBreakerResponse]
+	recordOutcome    *connect.Client[v1.RecordOutcomeRequest, v1.RecordOutcomeResponse]
+	scoreRules       *connect.Client[v1.ScoreRulesRequest, v1.ScoreRulesResponse]
+	listGraveyard    *connect.Client[v1.ListGraveyardRequest, v1.ListGraveyardResponse]
+	forgiveDisk      *connect.Client[v1.ForgiveDiskRequest, v1.ForgiveDiskResponse]
+	locate           *connect.Client[v1.LocateRequest, v1.LocateResponse]
+	withdrawApproval *connect.Client[v1.WithdrawApprovalRequest, v1.WithdrawApprovalResponse]
+	verifyAudit      *connect.Client[v1.VerifyAuditRequest, v1.VerifyAuditResponse]
+	exportAudit      *connect.Client[v1.ExportAuditRequest, v1.ExportAuditResponse]
 }
 
 // GetStatus calls glia.v1.RepairService.GetStatus.
@@ -401,6 +413,11 @@ func (c *repairServiceClient) Locate(ctx context.Context, req *connect.Request[v
 	return c.locate.CallUnary(ctx, req)
 }
 
+// WithdrawApproval calls glia.v1.RepairService.WithdrawApproval.
+func (c *repairServiceClient) WithdrawApproval(ctx context.Context, req *connect.Request[v1.WithdrawApprovalRequest]) (*connect.Response[v1.WithdrawApprovalResponse], error) {
+	return c.withdrawApproval.CallUnary(ctx, req)
+}
+
 // VerifyAudit calls glia.v1.RepairService.VerifyAudit.
 func (c *repairServiceClient) VerifyAudit(ctx context.Context, req *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error) {
 	return c.verifyAudit.CallUnary(ctx, req)
@@ -445,6 +462,8 @@ type RepairServiceHandler interface {
 	ForgiveDisk(context.Context, *connect.Request[v1.ForgiveDiskRequest]) (*connect.Response[v1.ForgiveDiskResponse], error)
 	// Locate switches the locate light of a disk's place for a person.
 	Locate(context.Context, *connect.Request[v1.LocateRequest]) (*connect.Response[v1.LocateResponse], error)
+	// WithdrawApproval takes back what a person has approved, as long as the case has not started.
+	WithdrawApproval(context.Context, *connect.Request[v1.WithdrawApprovalRequest]) (*connect.Response[v1.WithdrawApprovalResponse], error)
 	// VerifyAudit checks the hash chain of the whole log.
 	VerifyAudit(context.Context, *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error)
 	// ExportAudit sends the whole log, oldest first.
@@ -578,6 +597,12 @@ func NewRepairServiceHandler(svc RepairServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(repairServiceMethods.ByName("Locate")),
 		connect.WithHandlerOptions(opts...),
 	)
+	repairServiceWithdrawApprovalHandler := connect.NewUnaryHandler(
+		RepairServiceWithdrawApprovalProcedure,
+		svc.WithdrawApproval,
+		connect.WithSchema(repairServiceMethods.ByName("WithdrawApproval")),
+		connect.WithHandlerOptions(opts...),
+	)
 	repairServiceVerifyAuditHandler := connect.NewUnaryHandler(
 		RepairServiceVerifyAuditProcedure,
 		svc.VerifyAudit,
@@ -632,6 +657,8 @@ func NewRepairServiceHandler(svc RepairServiceHandler, opts ...connect.HandlerOp
 			repairServiceForgiveDiskHandler.ServeHTTP(w, r)
 		case RepairServiceLocateProcedure:
 			repairServiceLocateHandler.ServeHTTP(w, r)
+		case RepairServiceWithdrawApprovalProcedure:
+			repairServiceWithdrawApprovalHandler.ServeHTTP(w, r)
 		case RepairServiceVerifyAuditProcedure:
 			repairServiceVerifyAuditHandler.ServeHTTP(w, r)
 		case RepairServiceExportAuditProcedure:
@@ -723,6 +750,10 @@ func (UnimplementedRepairServiceHandler) ForgiveDisk(context.Context, *connect.R
 
 func (UnimplementedRepairServiceHandler) Locate(context.Context, *connect.Request[v1.LocateRequest]) (*connect.Response[v1.LocateResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.RepairService.Locate is not implemented"))
+}
+
+func (UnimplementedRepairServiceHandler) WithdrawApproval(context.Context, *connect.Request[v1.WithdrawApprovalRequest]) (*connect.Response[v1.WithdrawApprovalResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.RepairService.WithdrawApproval is not implemented"))
 }
 
 func (UnimplementedRepairServiceHandler) VerifyAudit(context.Context, *connect.Request[v1.VerifyAuditRequest]) (*connect.Response[v1.VerifyAuditResponse], error) {
