@@ -8,11 +8,15 @@ type Nerve struct {
 	Host     string `toml:"host"`      // Resolve sets it to the name of the host when empty
 	StateDir string `toml:"state_dir"` // verdicts and orders live here; absolute
 
+	Registries []Registry `toml:"registries"` // that it is announced to
+
 	Log       Log       `toml:"log"`
 	API       API       `toml:"api"`
 	TLS       TLS       `toml:"tls"`
 	Debug     Debug     `toml:"debug"`
 	Serf      Serf      `toml:"serf"`
+	ZooKeeper ZooKeeper `toml:"zookeeper"`
+	Consul    Consul    `toml:"consul"`
 	Probe     Probe     `toml:"probe"`
 	Judge     Judge     `toml:"judge"`
 	Inventory Inventory `toml:"inventory"`
@@ -60,10 +64,10 @@ func DefaultNerve() Nerve {
 	serf := defaultSerf()
 	serf.RPC = "127.0.0.1:7373"
 	return Nerve{
-		StateDir: "/var/lib/glia/nerve",
-		Log:      defaultLog(),
-		API:      API{Listen: "127.0.0.1:7411"},
-		Serf:     serf,
+		StateDir: "/var/lib/glia/nerve", Registries: []Registry{RegistrySerf},
+		Log:  defaultLog(),
+		API:  API{Listen: "127.0.0.1:7411"},
+		Serf: serf, ZooKeeper: defaultZooKeeper(), Consul: defaultConsul(),
 		Probe: Probe{
 			Interval: seconds(60), Deadline: seconds(30), Expiry: minutes(10),
 			Read: true, ReadSamples: 16, Smart: true,
@@ -91,7 +95,7 @@ func (n *Nerve) validate(c *check) {
 	n.API.validate(c, n.TLS, "order repairs")
 	n.TLS.validate(c)
 	n.Debug.validate(c)
-	n.Serf.validate(c)
+	n.backends().validate(c)
 	n.Probe.validate(c)
 	c.within("judge.fall", n.Judge.Fall, 0)
 	c.within("judge.rise", n.Judge.Rise, 0)
@@ -101,8 +105,10 @@ func (n *Nerve) validate(c *check) {
 
 func (n *Nerve) checkFiles(c *check) {
 	n.TLS.checkFiles(c)
-	n.Serf.checkFiles(c)
+	n.backends().checkFiles(c)
 }
+
+func (n *Nerve) backends() backends { return backends{n.Registries, n.Serf, n.ZooKeeper, n.Consul} }
 
 func (p Probe) validate(c *check) {
 	c.positive("probe.interval", p.Interval)

@@ -4,11 +4,18 @@ package config
 type Synapse struct {
 	Host string `toml:"host"` // Resolve sets it to the name of the host when empty
 
+	Registries []Registry `toml:"registries"` // that are watched, in order of preference
+	Watch      Watch      `toml:"watch"`      // how, when they are several
+
 	Log   Log   `toml:"log"`
 	API   API   `toml:"api"`
 	TLS   TLS   `toml:"tls"`
 	Debug Debug `toml:"debug"`
 	Serf  Serf  `toml:"serf"`
+
+	ZooKeeper ZooKeeper `toml:"zookeeper"`
+	Consul    Consul    `toml:"consul"`
+
 	Fleet Fleet `toml:"fleet"`
 }
 
@@ -24,9 +31,10 @@ func DefaultSynapse() Synapse {
 	serf := defaultSerf()
 	serf.Bind = "127.0.0.1:7947" // a nerve on the same host has Serf's own port
 	return Synapse{
-		Log:   defaultLog(),
-		API:   API{Listen: "127.0.0.1:7412"},
-		Serf:  serf,
+		Registries: []Registry{RegistrySerf}, Watch: WatchUnion,
+		Log:  defaultLog(),
+		API:  API{Listen: "127.0.0.1:7412"},
+		Serf: serf, ZooKeeper: defaultZooKeeper(), Consul: defaultConsul(),
 		Fleet: Fleet{Resync: seconds(30), FetchTimeout: seconds(5), MaxAge: minutes(2)},
 	}
 }
@@ -47,14 +55,16 @@ func (s *Synapse) validate(c *check) {
 	s.API.validate(c, s.TLS, "read the state of the fleet")
 	s.TLS.validate(c)
 	s.Debug.validate(c)
-	s.Serf.validate(c)
+	s.backends().validate(c)
 	s.Fleet.validate(c)
 }
 
 func (s *Synapse) checkFiles(c *check) {
 	s.TLS.checkFiles(c)
-	s.Serf.checkFiles(c)
+	s.backends().checkFiles(c)
 }
+
+func (s *Synapse) backends() backends { return backends{s.Registries, s.Serf, s.ZooKeeper, s.Consul} }
 
 func (f Fleet) validate(c *check) {
 	c.positive("fleet.resync", f.Resync)

@@ -36,7 +36,8 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
-	s, err := newShell(c.API, c.TLS, c.Debug, log, "inventory", "serf")
+	where := registriesConfig{c.Registries, config.WatchUnion, c.Serf, c.ZooKeeper, c.Consul, filepath.Join(c.StateDir, "serf.snapshot"), "nerve"}
+	s, err := newShell(c.API, c.TLS, c.Debug, log, where.names("inventory")...)
 	if err != nil {
 		return err
 	}
@@ -65,17 +66,17 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		defer func() { _ = h.Close(context.Background()) }()
 		parts.Hand = h
 	}
-	agent, err := startSerf(c.Serf, filepath.Join(c.StateDir, "serf.snapshot"), map[string]string{"role": "nerve"}, log)
+	reg, err := openRegistries(where, log)
 	if err != nil {
 		return err
 	}
-	defer leave(agent, log)
+	defer reg.leave()
 
 	rules := judge.Default()
 	rules.Fall, rules.Rise = c.Judge.Fall, c.Judge.Rise
 	o := nerve.Options{
 		Host: c.Host, Kernel: kernelRelease(), API: s.advertise(c.API), StateFile: filepath.Join(c.StateDir, "disks.json"),
-		Inventory: parts.Inventory, Prober: parts.Prober, Hand: parts.Hand, Announcer: agent, Labels: nerve.SuperblockLabels, Events: parts.Events, Rules: rules,
+		Inventory: parts.Inventory, Prober: parts.Prober, Hand: parts.Hand, Announcer: reg, Labels: nerve.SuperblockLabels, Events: parts.Events, Rules: rules,
 		Interval: time.Duration(c.Probe.Interval), Deadline: time.Duration(c.Probe.Deadline), Expiry: time.Duration(c.Probe.Expiry), Log: log, Registry: s.reg,
 	}
 	if s.tls != nil {
@@ -90,12 +91,12 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 	if parts.Started != nil {
 		parts.Started()
 	}
-	return s.serve(ctx, path, handler, n.Run, s.watch("serf", agent.Ready), s.watch("inventory", func() error {
+	return s.serve(ctx, path, handler, append(reg.checks(s), n.Run, s.watch("inventory", func() error {
 		if p := n.Problem(); p != "" {
 			return fmt.Errorf("%s", p)
 		}
 		return nil
-	}))
+	}))...)
 }
 
 // kernelRelease is what uname -r prints; empty when the kernel does not say.

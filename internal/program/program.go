@@ -131,14 +131,5 @@ func loopback(addr string) bool {
 	return err == nil && ip != nil && ip.IsLoopback()
 }
 
-// goodbye bounds how long leaving the cluster may take.
+// goodbye bounds how long leaving the registries may take.
 const goodbye = 5 * time.Second
-
-// leave says goodbye to the cluster, so that the others see the host as left and not as gone.
-func leave(a *serf.Agent, log *slog.Logger) {
-	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
-	defer cancel()
-	if err := a.Close(ctx); err != nil {
-		log.Warn("the serf cluster was left without goodbye", "error", err)
-	}
-}

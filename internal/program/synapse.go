@@ -12,22 +12,23 @@ import (
 
 // Synapse runs a synapse until the context ends; started is called once it serves, and may be nil.
 func Synapse(ctx context.Context, c config.Synapse, started func(), log *slog.Logger) error {
-	s, err := newShell(c.API, c.TLS, c.Debug, log, "fleet", "serf")
+	where := registriesConfig{c.Registries, c.Watch, c.Serf, c.ZooKeeper, c.Consul, "", "synapse"}
+	s, err := newShell(c.API, c.TLS, c.Debug, log, where.names("fleet")...)
 	if err != nil {
 		return err
 	}
-	agent, err := startSerf(c.Serf, "", map[string]string{"role": "synapse"}, log)
+	reg, err := openRegistries(where, log)
 	if err != nil {
 		return err
 	}
-	defer leave(agent, log)
+	defer reg.leave()
 	fleet := synapse.New(synapse.Options{
-		Watcher: agent, HTTP: s.client(), Scheme: s.scheme(), Resync: time.Duration(c.Fleet.Resync), FetchTimeout: time.Duration(c.Fleet.FetchTimeout),
+		Watcher: reg, HTTP: s.client(), Scheme: s.scheme(), Resync: time.Duration(c.Fleet.Resync), FetchTimeout: time.Duration(c.Fleet.FetchTimeout),
 		MaxAge: time.Duration(c.Fleet.MaxAge), Log: log, Registerer: s.reg,
 	})
 	path, handler := gliav1connect.NewFleetServiceHandler(synapse.NewService(fleet))
 	if started != nil {
 		started()
 	}
-	return s.serve(ctx, path, handler, fleet.Run, s.watch("serf", agent.Ready), s.watch("fleet", fleet.Ready))
+	return s.serve(ctx, path, handler, append(reg.checks(s), fleet.Run, s.watch("fleet", fleet.Ready))...)
 }

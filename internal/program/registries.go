@@ -1,0 +1,187 @@
+package program
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"glia/config"
+	"glia/registry/consul"
+	"glia/registry/several"
+	"glia/registry/zookeeper"
+)
+
+// registries are those that a program uses, as one.
+type registries struct {
+	several.Backend
+	parts []part
+	log   *slog.Logger
+}
+
+// part is one of them.
+type part struct {
+	several.Named
+	ready func() error
+	leave func(context.Context) error
+}
+
+// registriesConfig is what nerve and synapse say about them.
+type registriesConfig struct {
+	use       []config.Registry
+	watch     config.Watch
+	serf      config.Serf
+	zookeeper config.ZooKeeper
+	consul    config.Consul
+
+	snapshot string // of Serf
+	role     string
+}
+
+// names are those of the readiness checks.
+func (c registriesConfig) names(more ...string) []string {
+	for _, u := range c.use {
+		more = append(more, string(u))
+	}
+	return more
+}
+
+// openRegistries opens them, and waits for none. Each one connects in the background.
+func openRegistries(c registriesConfig, log *slog.Logger) (_ *registries, err error) {
+	r := &registries{log: log}
+	defer func() {
+		if err != nil {
+			r.leave()
+		}
+	}()
+	for _, u := range c.use {
+		var p part
+		switch u {
+		case config.RegistrySerf:
+			a, err := startSerf(c.serf, c.snapshot, map[string]string{"role": c.role}, log)
+			if err != nil {
+				return nil, err
+			}
+			p = part{several.Named{Name: string(u), Backend: a}, a.Ready, a.Close}
+		case config.RegistryZooKeeper:
+			o, err := zookeeperOptions(c.zookeeper, log)
+			if err != nil {
+				return nil, err
+			}
+			z, err := zookeeper.Open(o)
+			if err != nil {
+				return nil, err
+			}
+			p = part{several.Named{Name: string(u), Backend: z}, z.Ready, z.Close}
+		case config.RegistryConsul:
+			o, err := consulOptions(c.consul, log)
+			if err != nil {
+				return nil, err
+			}
+			k, err := consul.Open(o)
+			if err != nil {
+				return nil, err
+			}
+			p = part{several.Named{Name: string(u), Backend: k}, k.Ready, k.Close}
+		}
+		r.parts = append(r.parts, p)
+	}
+	var all []several.Named
+	for _, p := range r.parts {
+		all = append(all, p.Named)
+	}
+	r.Backend = several.New(several.Mode(c.watch), all...)
+	if len(r.parts) == 1 {
+		r.Backend = r.parts[0].Backend
+	}
+	return r, nil
+}
+
+// checks are the readiness checks.
+func (r *registries) checks(s *shell) (out []func(context.Context) error) {
+	for _, p := range r.parts {
+		out = append(out, s.watch(p.Name, p.ready))
+	}
+	return out
+}
+
+// leave says goodbye, so that the host is seen as left and not as gone.
+func (r *registries) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, p := range r.parts {
+		all.Go(func() {
+			if err := p.leave(ctx); err != nil {
+				r.log.Warn("registry was left without goodbye", "registry", p.Name, "error", err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func zookeeperOptions(c config.ZooKeeper, log *slog.Logger) (zookeeper.Options, error) {
+	o := zookeeper.Options{Servers: c.Servers, Path: c.Path, SessionTimeout: time.Duration(c.SessionTimeout), User: c.User, Log: log}
+	var err error
+	if o.Password, err = secret(c.PasswordFile); err == nil {
+		o.TLS, err = clientTLS(c.CA, c.Cert, c.Key)
+	}
+	if err == nil && o.TLS == nil && o.User != "" {
+		log.Warn("the password for zookeeper can be read on the way; set zookeeper.ca")
+	}
+	if err != nil {
+		return o, fmt.Errorf("zookeeper: %w", err)
+	}
+	return o, nil
+}
+
+func consulOptions(c config.Consul, log *slog.Logger) (consul.Options, error) {
+	o := consul.Options{Address: c.Address, Datacenter: c.Datacenter, Path: c.Path, TTL: time.Duration(c.TTL), Log: log}
+	var err error
+	if o.Token, err = secret(c.TokenFile); err == nil {
+		o.TLS, err = clientTLS(c.CA, c.Cert, c.Key)
+	}
+	if err == nil && o.TLS == nil && o.Token != "" && !strings.HasPrefix(c.Address, "unix://") && !loopback(c.Address) {
+		log.Warn("the token for consul can be read on the way; set consul.ca")
+	}
+	if err != nil {
+		return o, fmt.Errorf("consul: %w", err)
+	}
+	return o, nil
+}
+
+// secret is what the file says, without the end of its line; nothing without a file.
+func secret(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(file)
+	return strings.TrimSpace(string(b)), err
+}
+
+// clientTLS is nil without an authority. Our certificate is read for each connection, so that a renewed one is used.
+func clientTLS(ca, cert, key string) (*tls.Config, error) {
+	if ca == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(ca)
+	if err != nil {
+		return nil, err
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
+	if !c.RootCAs.AppendCertsFromPEM(b) {
+		return nil, fmt.Errorf("%s has no PEM certificate in it", ca)
+	}
+	if cert != "" {
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(cert, key)
+			return &pair, err
+		}
+	}
+	return c, nil
+}

@@ -1,0 +1,109 @@
+package program_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+
+	"connectrpc.com/connect"
+
+	"glia"
+	gliav1 "glia/api/glia/v1"
+	"glia/api/glia/v1/gliav1connect"
+	"glia/config"
+	"glia/internal/program"
+	"glia/internal/testbed"
+)
+
+type noDisks struct{}
+
+func (noDisks) Scan(context.Context) ([]glia.Disk, error)        { return nil, nil }
+func (noDisks) Probe(context.Context, glia.Disk) []glia.Evidence { return nil }
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// run runs a program until stop is called or the test ends.
+func run(t *testing.T, program func(ctx context.Context, started func()) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended, started := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := program(ctx, sync.OnceFunc(func() { close(started) })); err != nil {
+			t.Error(err)
+		}
+	}()
+	stop = sync.OnceFunc(func() { cancel(); <-ended })
+	t.Cleanup(stop)
+	select {
+	case <-started:
+	case <-ended:
+		t.FailNow()
+	}
+	return stop
+}
+
+// untilSeen watches a synapse until it shows the only host with that status.
+func untilSeen(t *testing.T, addr string, status glia.MemberStatus) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	stream, err := gliav1connect.NewFleetServiceClient(http.DefaultClient, "http://"+addr).WatchFleet(ctx, connect.NewRequest(&gliav1.WatchFleetRequest{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stream.Close() }()
+	for stream.Receive() {
+		if h := stream.Msg().GetView().GetHosts(); len(h) == 1 && h[0].GetAnnouncement().GetHost() == "node-1" && h[0].GetStatus() == string(status) {
+			return
+		}
+	}
+	t.Fatalf("node-1 is not %s: %v", status, stream.Err())
+}
+
+func TestPrograms_OverEachRegistryAndAllOfThem(t *testing.T) {
+	t.Parallel()
+	zk, consul := testbed.ZooKeeper(t), testbed.Consul(t, "")
+	all := []config.Registry{config.RegistrySerf, config.RegistryZooKeeper, config.RegistryConsul}
+	log := slog.New(slog.DiscardHandler)
+
+	n := config.DefaultNerve()
+	n.Host, n.StateDir, n.Hand.Enabled, n.API.Listen = "node-1", t.TempDir(), false, freeAddr(t)
+	n.Registries, n.Serf.Bind, n.Serf.RPC = all, freeAddr(t), ""
+	n.ZooKeeper.Servers, n.Consul.Address = []string{zk.Addr}, consul.Addr
+	n.Resolve("")
+	stop := run(t, func(ctx context.Context, started func()) error {
+		return program.Nerve(ctx, n, program.NerveParts{Inventory: noDisks{}, Prober: noDisks{}, Started: started}, log)
+	})
+
+	var watchers []string
+	for _, use := range [][]config.Registry{all[:1], all[1:2], all[2:], all} {
+		for _, watch := range []config.Watch{config.WatchUnion, config.WatchPrefer} {
+			s := config.DefaultSynapse()
+			s.Host, s.API.Listen, s.Registries, s.Watch = "watcher-"+string(use[0])+string(watch)+string(rune('0'+len(use))), freeAddr(t), use, watch
+			s.Serf.Bind, s.Serf.Join = freeAddr(t), []string{n.Serf.Bind}
+			s.ZooKeeper, s.Consul = n.ZooKeeper, n.Consul
+			s.Resolve("")
+			run(t, func(ctx context.Context, started func()) error { return program.Synapse(ctx, s, started, log) })
+			watchers = append(watchers, s.API.Listen)
+		}
+	}
+	for _, addr := range watchers {
+		untilSeen(t, addr, glia.MemberAlive)
+	}
+	stop()
+	for _, addr := range watchers {
+		untilSeen(t, addr, glia.MemberLeft)
+	}
+}
