@@ -6,6 +6,14 @@
 // before it; and that one repairer at a time writes, under an epoch that is higher than all before it.
 // A deposed one gets glia.ErrStaleEpoch for whatever it writes.
 //
+// Who has been deposed stops by its own clock a tenth of the lease before another can lead. It asks that
+// clock before every act, and calls that are under way end with the lease. The new leader tells its epoch to
+// the hand of every host with a started case before its first act. What remains, at most one for each case, is
+// an act that had passed the question when its process was stopped, or that was on the network, for longer
+// than that tenth. A hand that has heard the newer epoch refuses it. It takes place at a hand that the new
+// leader could not reach, and at trackers and storage clusters, which know no epochs. It stands in the log as
+// begun, so the new leader goes on with that very step, under the same key.
+//
 // When the database is full or away, calls fail, nothing is half written, and they work again once it is
 // back. An error of a commit whose answer was lost says nothing of its outcome: read before trying again.
 package store
