@@ -10,6 +10,7 @@ import (
 	"glia"
 	"glia/api"
 	gliav1 "glia/api/glia/v1"
+	"glia/nerve/disk/selftest"
 )
 
 // unheard is how long the outcome of an act waits for somebody to ask. After it, the order is looked
@@ -23,6 +24,8 @@ type step struct {
 	// run acts, and proves that the act had its effect. It is idempotent together with the checks
 	// that come before it.
 	run func(ctx context.Context) (output string, err error)
+
+	counts []selftest.Count // of the disk before a burn-in; they stay in the journal
 
 	inspection *gliav1.Inspection // the answer to inspect, which has no run
 }
@@ -167,7 +170,7 @@ func (h *Hand) act(ctx context.Context, f *flight) (*gliav1.ExecuteResponse, err
 	if cause := context.Cause(ctx); cause != nil {
 		return h.refuse(o, cause), nil
 	}
-	e := entry{At: h.opts.Now(), Event: begun, Key: o.Key, Epoch: o.Epoch, subject: f.subject, Commands: st.commands}
+	e := entry{At: h.opts.Now(), Event: begun, Key: o.Key, Epoch: o.Epoch, subject: f.subject, Commands: st.commands, Counts: st.counts}
 	if err := h.journal.Append(e); err != nil {
 		return h.refuse(o, fmt.Errorf("the act can not be recorded: %w", err)), nil
 	}

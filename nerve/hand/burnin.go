@@ -27,7 +27,9 @@ const burnInUnfit = "can not be used: "
 // There is one exception: if the journal says that this very order was begun, then sectors at exactly
 // these places with exactly the content that it writes are its own work, which a crash cut short.
 //
-// Whether the burn-in has cost the disk spare sectors is not looked at; the next probe tells.
+// Before that the disk runs its own short self-test, where it offers one, and after it the sectors that the
+// disk has given up are compared with those from before: a burn-in must not cost any. A disk that tells nothing
+// about itself is burned in all the same, and the outcome says so.
 func (h *Hand) burnIn(ctx context.Context, o *gliav1.Order) (step, error) {
 	disks, err := h.disks(ctx)
 	if err != nil {
@@ -49,7 +51,7 @@ func (h *Hand) burnInOf(ctx context.Context, disks []glia.Disk, o *gliav1.Order)
 		return step{}, fmt.Errorf("disk %s: %s", d.Serial(), inWords(findings))
 	}
 	p := prove(ctx, d)
-	_, resumed := h.journal.Lookup(o.GetKey())
+	former, resumed := h.journal.Lookup(o.GetKey())
 	if len(p.obstacles)+len(p.signatures) > 0 || !p.blank() && !resumed {
 		return step{}, fmt.Errorf("%w: %s: %s", glia.ErrNotBlank, d, inWords(p.findings()))
 	}
@@ -63,14 +65,21 @@ func (h *Hand) burnInOf(ctx context.Context, disks []glia.Disk, o *gliav1.Order)
 	if err := h.still(ctx, d, o, p.number); err != nil {
 		return step{}, err
 	}
+	x := h.examine(d, former)
 	n := len(t.places) * burnInBlock >> 20
 	return step{
-		commands: []string{fmt.Sprintf("(nerve itself) write %d MiB to %d places of %s, read them back, make them zero again", n, len(t.places), d.DevicePath())},
+		counts:   x.before,
+		commands: []string{x.plan(), fmt.Sprintf("(nerve itself) write %d MiB to %d places of %s, read them back, make them zero again", n, len(t.places), d.DevicePath())},
 		run: func(ctx context.Context) (string, error) {
-			if err := t.run(ctx, d); err != nil {
-				return "", err
+			tested, err := x.selfTest(ctx)
+			if err != nil {
+				return tested, err
 			}
-			return fmt.Sprintf("%d MiB in %d places were written and read back without a fault; the disk is blank again", n, len(t.places)), nil
+			if err := t.run(ctx, d); err != nil {
+				return tested, err
+			}
+			compared, err := x.compare()
+			return fmt.Sprintf("%s; %d MiB in %d places were written and read back without a fault; %s; the disk is blank again", tested, n, len(t.places), compared), err
 		},
 	}, nil
 }

@@ -28,6 +28,7 @@ import (
 
 	"glia"
 	gliav1 "glia/api/glia/v1"
+	"glia/nerve/disk/selftest"
 )
 
 const (
@@ -66,6 +67,9 @@ type Options struct {
 
 	Sys    string // where sysfs is; empty: /sys
 	BurnIn int64  // bytes that a burn-in writes at most, from 1 MiB; 0: 64 MiB
+
+	// SelfTest opens the disk that the kernel calls by a name, to ask it about itself; nil: selftest.Open.
+	SelfTest func(device string) (selftest.Device, error)
 
 	HookTimeout  time.Duration // 0: one hour
 	MountTimeout time.Duration // of mount and unmount; 0: one minute
@@ -106,6 +110,9 @@ func New(opts Options) (*Hand, error) {
 	}
 	if opts.Sys == "" {
 		opts.Sys = "/sys"
+	}
+	if opts.SelfTest == nil {
+		opts.SelfTest = selftest.Open
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now

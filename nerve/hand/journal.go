@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"glia/nerve/disk/selftest"
 )
 
 // keepFinished is how long the outcome of an act is kept: longer than any case stays open.
@@ -33,6 +35,8 @@ type entry struct {
 	Commands []string `json:"commands,omitempty"`
 	Output   string   `json:"output,omitempty"`
 	Reason   string   `json:"reason,omitempty"` // why it failed
+
+	Counts []selftest.Count `json:"counts,omitempty"` // of the disk before a burn-in
 }
 
 // record is what the journal says of one key: its last begun, and its end if there is one.
