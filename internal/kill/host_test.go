@@ -42,6 +42,8 @@ type host struct {
 	epoch    uint64
 	done     map[string]*gliav1.ExecuteResponse
 	orders   []order
+	dark     bool         // the locate lights can not be switched
+	bad      string       // serial of a new disk that does not pass its burn-in
 	rejoined time.Time    // when the new disk was; until one list of disks was told after it
 	swap     func() error // to do once an inspection was answered; nil after it
 }
@@ -215,6 +217,9 @@ func (h *host) Execute(_ context.Context, r *connect.Request[gliav1.ExecuteReque
 	if err != nil {
 		return nil, err
 	}
+	if o.GetVerb() == gliav1.Verb_VERB_BURN_IN && o.GetSerial() == h.bad {
+		return connect.NewResponse(&gliav1.ExecuteResponse{State: gliav1.OrderState_ORDER_STATE_FAILED, Reason: "burn-in: it reads back something else"}), nil
+	}
 	answer := &gliav1.ExecuteResponse{State: gliav1.OrderState_ORDER_STATE_DONE}
 	if err := h.carryOut(o, disks, answer); err != nil {
 		return connect.NewResponse(&gliav1.ExecuteResponse{State: gliav1.OrderState_ORDER_STATE_REFUSED, Reason: err.Error()}), nil
@@ -234,6 +239,9 @@ func (h *host) Execute(_ context.Context, r *connect.Request[gliav1.ExecuteReque
 
 func (h *host) carryOut(o *gliav1.Order, disks []glia.DiskStatus, answer *gliav1.ExecuteResponse) error {
 	if o.GetVerb() == gliav1.Verb_VERB_LOCATE { // the light is the place's, whatever is in it
+		if h.dark {
+			return errors.New("there is no such light")
+		}
 		return h.did(fmt.Sprintf("locate %s %t", o.GetPlace(), o.GetOn()))
 	}
 	for _, s := range disks {

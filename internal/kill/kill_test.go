@@ -92,7 +92,7 @@ func trialAt(calls []string, points ...point) trial {
 }
 
 // try carries out the trials, several at a time, and compares each with the repair that met no kill.
-func try(t *testing.T, want result, trials []trial) {
+func try(t *testing.T, of story, want result, trials []trial) {
 	t.Helper()
 	dir := t.TempDir()
 	var g errgroup.Group
@@ -106,6 +106,7 @@ func try(t *testing.T, want result, trials []trial) {
 				t.Error(err)
 				return nil
 			}
+			w.tell(of)
 			got, err := w.carry(ctx, tr.lives...)
 			switch {
 			case err != nil:
@@ -122,7 +123,7 @@ func try(t *testing.T, want result, trials []trial) {
 }
 
 // undisturbed is the repair without a kill, and its calls.
-func undisturbed(t *testing.T) (result, []string) {
+func undisturbed(t *testing.T, of story) (result, []string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -130,6 +131,7 @@ func undisturbed(t *testing.T) (result, []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.tell(of)
 	r, err := w.carry(ctx)
 	if err != nil {
 		t.Fatalf("the repair without a kill: %v\n%s", err, w.log())
@@ -138,7 +140,7 @@ func undisturbed(t *testing.T) (result, []string) {
 }
 
 func TestRepairer_KilledAnywhereComesToTheSameEnd(t *testing.T) {
-	want, calls := undisturbed(t)
+	want, calls := undisturbed(t, swapped)
 	t.Logf("a repair has %d calls that change something; it leads to\n%s", len(calls), want)
 
 	if at := os.Getenv(envAt); at != "" {
@@ -150,7 +152,7 @@ func TestRepairer_KilledAnywhereComesToTheSameEnd(t *testing.T) {
 			}
 			points = append(points, p)
 		}
-		try(t, want, []trial{trialAt(calls, points...)})
+		try(t, swapped, want, []trial{trialAt(calls, points...)})
 		return
 	}
 	var trials []trial
@@ -176,5 +178,27 @@ func TestRepairer_KilledAnywhereComesToTheSameEnd(t *testing.T) {
 		}
 		trials = append(trials, trial{fmt.Sprintf("killed from outside after %v", lives), lives, "make test-kill"})
 	}
-	try(t, want, trials)
+	try(t, swapped, want, trials)
+}
+
+// The ways that are not straight: each is killed at all its points, or at a sample.
+func TestRepairer_KilledOnASideway(t *testing.T) {
+	for _, of := range []story{cancelled, worn} {
+		t.Run(string(of), func(t *testing.T) {
+			want, calls := undisturbed(t, of)
+			t.Logf("it has %d calls that change something; it leads to\n%s", len(calls), want)
+			var trials []trial
+			for call := range calls {
+				trials = append(trials, trialAt(calls, point{call + 1, false}), trialAt(calls, point{call + 1, true}))
+			}
+			for i := range trials {
+				trials[i].replay = "make test-kill"
+			}
+			if os.Getenv(envAll) == "" {
+				rand.New(rand.NewPCG(3, 3)).Shuffle(len(trials), func(i, j int) { trials[i], trials[j] = trials[j], trials[i] })
+				trials = trials[:6]
+			}
+			try(t, of, want, trials)
+		})
+	}
 }

@@ -51,10 +51,64 @@ func (s seen) told(text string) bool {
 type technician struct {
 	h     *host
 	moves int // done
+	story story
+}
+
+// story is what happens around a repair.
+type story string
+
+const (
+	swapped   story = ""
+	cancelled story = "cancelled" // by a person, when the ticket is filed; and the light can not be switched
+	worn      story = "burn-in"   // the first new disk does not pass its burn-in
+)
+
+// tell makes the host and the technician those of a story.
+func (w *world) tell(s story) {
+	w.tech.story, w.host.dark = s, s == cancelled
+	if s == worn {
+		w.host.bad = "BAD1"
+	}
+}
+
+// cancel cancels the case, once.
+func (p *technician) cancel(ctx context.Context, s seen, client gliav1connect.RepairServiceClient) error {
+	if s.c.GetPhase() != "awaiting replacement" || s.happened("cancel") {
+		return nil
+	}
+	_, err := client.Cancel(ctx, connect.NewRequest(&gliav1.CancelRequest{CaseId: s.c.GetId(), Person: "tech", Reason: "no spare"}))
+	if code := connect.CodeOf(err); code == connect.CodeUnavailable || code == connect.CodeDeadlineExceeded || code == connect.CodeCanceled {
+		return nil // the repairer is down
+	}
+	return err
+}
+
+// replace swaps the disk, and once more after the first new one was not taken.
+func (p *technician) replace(s seen) error {
+	p.h.mu.Lock()
+	defer p.h.mu.Unlock()
+	switch {
+	case p.moves == 0 && s.ticket != nil:
+		p.moves++
+		return p.h.pull(badSlot, badDisk)
+	case p.moves == 1 && s.happened("removed"):
+		p.moves++
+		return p.insert(p.h.bad, "")
+	case p.moves == 2 && s.told("not taken"):
+		p.moves++
+		return errors.Join(p.h.pull(badSlot, p.h.bad), p.insert(newDisk, ""))
+	}
+	return nil
 }
 
 // work makes the next move, if it is time for it.
 func (p *technician) work(ctx context.Context, s seen, client gliav1connect.RepairServiceClient) error {
+	switch p.story {
+	case cancelled:
+		return p.cancel(ctx, s, client)
+	case worn:
+		return p.replace(s)
+	}
 	due := false
 	var move func() error
 	switch p.moves {

@@ -231,7 +231,7 @@ func (c *crew) neverTwo(st *store.Postgres) {
 
 func TestRepairers_TakeTurns(t *testing.T) {
 	t.Parallel()
-	want, _ := undisturbed(t)
+	want, _ := undisturbed(t, swapped)
 	var all sync.WaitGroup // at once, however few processors there are: they wait for leases to end
 	defer all.Wait()
 	for name, disturb := range map[string]func(t *testing.T){

@@ -214,7 +214,7 @@ func (w *world) live(ctx context.Context, l life, poll <-chan time.Time) (closed
 		if err == nil {
 			last = fmt.Sprintf("it is %s, waiting for %q", s.c.GetPhase(), s.c.GetWaitingFor())
 			err = w.tech.work(asked, s, w.client)
-			closed = s.c.GetPhase() == "closed"
+			closed = s.c.GetPhase() == "closed" || s.c.GetPhase() == "cancelled"
 		} else {
 			err = nil // it is starting, or was just killed
 		}
@@ -286,13 +286,17 @@ func (h *host) result(ctx context.Context, st ledger) (r result, err error) {
 	}
 	steps, err := doneSteps(events)
 	var b strings.Builder
-	fmt.Fprintf(&b, "cases %d, the first one %s, replacement %s\n", len(cases), c.Phase, c.Replacement.Serial())
+	there := badDisk
+	if c.Replacement != nil {
+		there = c.Replacement.Serial()
+	}
+	fmt.Fprintf(&b, "cases %d, the first one %s\n", len(cases), c.Phase)
 	fmt.Fprintf(&b, "steps done %s\n", strings.Join(steps, " "))
 	fmt.Fprintf(&b, "tickets %d, the first one %s\n", len(tickets), t.Status)
 	for _, comment := range t.Comments {
 		fmt.Fprintf(&b, "comment %s: %s\n", comment.Author, comment.Text)
 	}
-	fmt.Fprintf(&b, "the host did %s\nin the place %s, mounted on %s\n", strings.Join(strings.Split(strings.TrimSpace(h.acts()), "\n"), ", "), newDisk, h.get(badSlot, newDisk, "mounted"))
+	fmt.Fprintf(&b, "the host did %s\nin the place %s, mounted on %s\n", strings.Join(strings.Split(strings.TrimSpace(h.acts()), "\n"), ", "), there, h.get(badSlot, there, "mounted"))
 	return result(b.String()), err
 }
 
