@@ -65,8 +65,10 @@ type Rejection struct {
 
 // Notice is what the log has said and the ticket must be told. Its number keeps it from being told twice.
 type Notice struct {
-	Seq  uint64 `json:"seq"` // of the event that said it
-	Text string `json:"text"`
+	Seq    uint64    `json:"seq"` // of the event that said it
+	Text   string    `json:"text"`
+	At     time.Time `json:"at,omitzero"`
+	Reopen bool      `json:"reopen,omitempty"` // the ticket is given back to its person with that
 }
 
 // Case is one repair of one disk. It is the fold of its events by Apply and holds nothing else, so

@@ -94,6 +94,7 @@ type Engine struct {
 	memory memory
 	graves graveyard
 	vetoes vetoes
+	outbox outbox
 	fences fences
 
 	mu       sync.Mutex

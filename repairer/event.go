@@ -70,7 +70,8 @@ type Data struct {
 	Present   []string      `json:"present,omitempty"`
 	Rejection *Rejection    `json:"rejection,omitempty"`
 	Serial    string        `json:"serial,omitempty"`
-	Tell      string        `json:"tell,omitempty"` // what the ticket must be told of the event; of any kind
+	Tell      string        `json:"tell,omitempty"`   // what the ticket must be told of the event; of any kind
+	Reopen    bool          `json:"reopen,omitempty"` // the ticket is given back to its person with that
 	Commands  []string      `json:"commands,omitempty"`
 	Output    string        `json:"output,omitempty"`
 	Phase     Phase         `json:"phase,omitempty"` // of the end
@@ -103,7 +104,7 @@ func Apply(c Case, e Event) (Case, error) {
 	}
 	c.apply(e)
 	if e.Data.Tell != "" {
-		c.Untold = append(slices.Clone(c.Untold), Notice{Seq: e.Seq, Text: e.Data.Tell})
+		c.Untold = append(slices.Clone(c.Untold), Notice{Seq: e.Seq, At: e.At, Text: e.Data.Tell, Reopen: e.Data.Reopen})
 	}
 	c.At, c.Seq = e.At, e.Seq
 	c.Phase = phaseOf(c)

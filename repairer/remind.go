@@ -47,14 +47,11 @@ func Due(c Case, after []time.Duration, escalate time.Duration, now time.Time) [
 	return due
 }
 
-// remind writes what is due to the ticket, each stage once, also over a restart. A tracker that does not
-// answer holds nothing up: it is tried again later. It tells whether it has written to the log.
+// remind puts what is due into the outbox, each stage once, also over a restart. It tells whether it has
+// written to the log.
 func (e *Engine) remind(ctx context.Context, c Case) (bool, error) {
 	for _, r := range Due(c, e.RemindAfter, e.EscalateAfter, e.Now()) {
 		s := c.Step(r.Step)
-		if s.Attempts > 0 && e.Now().Before(s.At.Add(Backoff(s.Attempts, e.RetryMin, e.RetryMax, c.Key(r.Step)))) {
-			continue
-		}
 		t, err := e.Tracker.Ticket(ctx, c.Ticket)
 		if err == nil && t.Status != TicketOpen {
 			return false, nil // the person has answered; what was found in the place is told elsewhere
@@ -65,11 +62,7 @@ func (e *Engine) remind(ctx context.Context, c Case) (bool, error) {
 			}
 		}
 		text := reminderText(c, r)
-		if err := e.Tracker.Comment(ctx, c.Key(r.Step), c.Ticket, text); err != nil {
-			_, err := e.record(ctx, c, KindFailed, r.Step, brief(err), Data{})
-			return true, err
-		}
-		_, err = e.record(ctx, c, KindDone, r.Step, text, Data{})
+		_, err = e.record(ctx, c, KindDone, r.Step, text, Data{Tell: text})
 		return true, err
 	}
 	return false, nil

@@ -32,7 +32,11 @@ func (e *Engine) release(ctx context.Context, c Case) error {
 
 // file creates the ticket, or finds the one that a crashed attempt has created.
 func (e *Engine) file(ctx context.Context, c Case) (Data, error) {
-	id, err := e.Tracker.File(ctx, c.Key(StepTicket), Ticket{Case: c.ID, Title: ticketTitle(c), Body: ticketBody(c)})
+	var id string
+	err := e.track(ctx, c, func(ctx context.Context) (err error) {
+		id, err = e.Tracker.File(ctx, c.Key(StepTicket), Ticket{Case: c.ID, Title: ticketTitle(c), Body: ticketBody(c)})
+		return err
+	})
 	if err != nil {
 		return Data{}, fmt.Errorf("file the ticket for %s: %w", c.Serial(), err)
 	}
@@ -41,9 +45,6 @@ func (e *Engine) file(ctx context.Context, c Case) (Data, error) {
 
 // awaitReplacement watches the host until another disk has taken the place of the old one.
 func (e *Engine) awaitReplacement(ctx context.Context, c Case) error {
-	if len(c.Untold) > 0 {
-		return e.tell(ctx, c)
-	}
 	if told, err := e.remind(ctx, c); err != nil || told {
 		return err
 	}
@@ -72,6 +73,9 @@ func (e *Engine) awaitReplacement(ctx context.Context, c Case) error {
 	t, err := e.Tracker.Ticket(ctx, c.Ticket)
 	if err != nil && !errors.Is(err, glia.ErrNotFound) {
 		e.Log.Debug("ticket can not be read", "case", c.ID, "ticket", c.Ticket, "error", err)
+	}
+	if reopening(c) {
+		t.Status = TicketOpen
 	}
 	if t.Status == TicketResolved && t.Resolution != "done" {
 		_, err := e.record(ctx, c, KindParked, "", fmt.Sprintf("ticket %s was resolved as %q: the disk is out of use and was not replaced; cancel the case or reopen the work with glia unpark %s", c.Ticket, t.Resolution, c.ID), Data{})
@@ -103,22 +107,6 @@ func (e *Engine) excused(ctx context.Context, c Case) ([]string, error) {
 		}
 	}
 	return out, nil
-}
-
-// tell tells the ticket the oldest thing that it does not know. The case does not wait for a tracker
-// that can not take it.
-func (e *Engine) tell(ctx context.Context, c Case) error {
-	n := c.Untold[0]
-	text := "the ticket was told"
-	if err := e.Tracker.Comment(ctx, c.Key(fmt.Sprint("notice/", n.Seq)), c.Ticket, n.Text); err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		text = "the ticket could not be told: " + brief(err)
-		e.Log.Warn("ticket could not be told", "case", c.ID, "ticket", c.Ticket, "error", err)
-	}
-	_, err := e.record(ctx, c, KindTold, "", text, Data{})
-	return err
 }
 
 func (e *Engine) alarm(ctx context.Context, c Case, wrong []string) error {
@@ -258,7 +246,7 @@ func unfit(c Case, serial string, t Ticket) *Rejection {
 // reject writes down why a disk is not taken, once for each reason, and tells the person. A ticket
 // that was resolved is opened again.
 func (e *Engine) reject(ctx context.Context, c Case, r Rejection, t Ticket) error {
-	reopen := t.Status == TicketResolved
+	reopen := t.Status == TicketResolved && !reopening(c)
 	same := !r.Unfit && c.Rejected != nil && c.Rejected.Serial == r.Serial && slices.Equal(c.Rejected.Findings, r.Findings)
 	if same && !reopen {
 		return nil
@@ -268,23 +256,6 @@ func (e *Engine) reject(ctx context.Context, c Case, r Rejection, t Ticket) erro
 		text += ": " + r.Serial
 	}
 	text += ": " + strings.Join(r.Findings, "; ")
-	if !same {
-		var err error
-		d := Data{Rejection: &r, Tell: text}
-		if reopen {
-			d.Tell = "" // reopening tells it
-		}
-		if c, err = e.record(ctx, c, KindRejected, StepInspect, text, d); err != nil {
-			return err
-		}
-	}
-	if !reopen {
-		return nil
-	}
-	// A ticket that was resolved stays so until it is reopened: after a crash this is done again.
-	key := c.Key(fmt.Sprint("rejected/", t.UpdatedAt.UnixNano()))
-	if err := e.Tracker.Reopen(ctx, key, c.Ticket, text); err != nil {
-		e.Log.Warn("ticket could not be told", "case", c.ID, "ticket", c.Ticket, "error", err)
-	}
-	return nil
+	_, err := e.record(ctx, c, KindRejected, StepInspect, text, Data{Rejection: &r, Tell: text, Reopen: reopen})
+	return err
 }

@@ -55,10 +55,13 @@ func (s *Service) GetStatus(ctx context.Context, _ *connect.Request[gliav1.GetSt
 	if err != nil {
 		return nil, fail(err)
 	}
-	st := statusOf(l)
+	st := e.statusOf(l)
 	r := &gliav1.GetStatusResponse{
 		Mode: string(e.Mode), Epoch: e.Store.Epoch(), ViewAt: api.TimeToProto(l.view.At), Findings: e.Findings(),
 		Budgets: budgetsToProto(st.Budgets), Breaker: breakerToProto(st.Breaker), Storm: string(st.Storms.fleet()),
+	}
+	if u := st.Undelivered; u.Count > 0 || u.Problem != "" {
+		r.Undelivered = &gliav1.Undelivered{Count: int32(u.Count), Oldest: api.TimeToProto(u.Oldest), Problem: u.Problem} //nolint:gosec // few a case
 	}
 	if l.facts.Stop != "" {
 		r.Findings = append(r.Findings, "everything is stopped: "+l.facts.Stop)
@@ -302,11 +305,8 @@ func (s *Service) unpark(ctx context.Context, r *connect.Request[gliav1.UnparkRe
 	}
 	if c.Ticket != "" && !c.Step(StepClose).Begun { // glia may have closed it; then nothing is left for a person
 		t, err := s.engine.Tracker.Ticket(ctx, c.Ticket)
-		if err == nil && t.Status != TicketOpen {
-			err = s.engine.Tracker.Reopen(ctx, c.Key(fmt.Sprint("unpark/", c.Seq)), c.Ticket, m.GetPerson()+": "+m.GetReason())
-		}
-		if err != nil {
-			return nil, fail(err)
+		if err != nil || t.Status != TicketOpen {
+			d.Tell, d.Reopen = m.GetPerson()+": "+m.GetReason(), true
 		}
 	}
 	c, err = s.engine.record(ctx, c, KindUnparked, "", fmt.Sprintf("%s: %s", m.GetPerson(), m.GetReason()), d)

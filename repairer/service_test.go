@@ -174,6 +174,7 @@ func TestService_CancelAndUnpark(t *testing.T) {
 	if _, err := api.Unpark(t.Context(), connect.NewRequest(&gliav1.UnparkRequest{CaseId: c.ID, Person: "ann", Reason: "spare has come"})); err != nil {
 		t.Fatal(err)
 	}
+	w.tick() // from the outbox
 	if tk, _ := w.tickets.Ticket(t.Context(), c.Ticket); tk.Status != repairer.TicketOpen {
 		t.Errorf("ticket is %s", tk.Status)
 	}

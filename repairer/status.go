@@ -12,10 +12,12 @@ type Status struct {
 	Breaker Breaker
 	Storms  Storms
 	Cases   map[Phase]int // open ones
+
+	Undelivered Undelivered
 }
 
-func statusOf(l *snapshot) Status {
-	s := Status{Budgets: Budgets(l.facts), Breaker: l.facts.Breaker, Storms: l.facts.Storms, Cases: map[Phase]int{}}
+func (e *Engine) statusOf(l *snapshot) Status {
+	s := Status{Budgets: Budgets(l.facts), Breaker: l.facts.Breaker, Storms: l.facts.Storms, Cases: map[Phase]int{}, Undelivered: e.undelivered(l.cases)}
 	for _, c := range l.cases {
 		s.Cases[c.Phase]++
 	}
@@ -24,7 +26,7 @@ func statusOf(l *snapshot) Status {
 
 // publish shows a look to the metrics.
 func (e *Engine) publish(l *snapshot) {
-	s := statusOf(l)
+	s := e.statusOf(l)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.status = s
@@ -40,19 +42,21 @@ func (e *Engine) count(refusals []Refusal) {
 }
 
 var (
-	descUsed    = prometheus.NewDesc("glia_budget_used", "What is in repair in a scope that has a budget.", []string{"scope"}, nil)
-	descLimit   = prometheus.NewDesc("glia_budget_limit", "What may be in repair in the scope at a time.", []string{"scope"}, nil)
-	descRefused = prometheus.NewDesc("glia_gate_refusals_total", "Times that a gate began to hold a case back.", []string{"gate"}, nil)
-	descBreaker = prometheus.NewDesc("glia_breaker_state", "1 when the breaker has tripped, else 0.", nil, nil)
-	descStorm   = prometheus.NewDesc("glia_storm_state", "1 for the state that a scope is in: normal, storm or cool-down. The fleet is always told, other scopes while they are not normal.", []string{"scope", "state"}, nil)
-	descCases   = prometheus.NewDesc("glia_cases", "Open cases.", []string{"phase"}, nil)
+	descUsed      = prometheus.NewDesc("glia_budget_used", "What is in repair in a scope that has a budget.", []string{"scope"}, nil)
+	descLimit     = prometheus.NewDesc("glia_budget_limit", "What may be in repair in the scope at a time.", []string{"scope"}, nil)
+	descRefused   = prometheus.NewDesc("glia_gate_refusals_total", "Times that a gate began to hold a case back.", []string{"gate"}, nil)
+	descBreaker   = prometheus.NewDesc("glia_breaker_state", "1 when the breaker has tripped, else 0.", nil, nil)
+	descStorm     = prometheus.NewDesc("glia_storm_state", "1 for the state that a scope is in: normal, storm or cool-down. The fleet is always told, other scopes while they are not normal.", []string{"scope", "state"}, nil)
+	descUntold    = prometheus.NewDesc("glia_undelivered", "What tickets must still be told.", nil, nil)
+	descUntoldAge = prometheus.NewDesc("glia_undelivered_age_seconds", "How long the oldest of it has waited; 0 when there is none.", nil, nil)
+	descCases     = prometheus.NewDesc("glia_cases", "Open cases.", []string{"phase"}, nil)
 )
 
 var _ prometheus.Collector = (*Engine)(nil)
 
 // Describe is part of prometheus.Collector.
 func (e *Engine) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUsed, descLimit, descRefused, descBreaker, descStorm, descCases} {
+	for _, d := range []*prometheus.Desc{descUsed, descLimit, descRefused, descBreaker, descStorm, descCases, descUntold, descUntoldAge} {
 		ch <- d
 	}
 }
@@ -78,6 +82,12 @@ func (e *Engine) Collect(ch chan<- prometheus.Metric) {
 	for gate, n := range refused {
 		ch <- prometheus.MustNewConstMetric(descRefused, prometheus.CounterValue, float64(n), gate)
 	}
+	gauge(descUntold, float64(s.Undelivered.Count))
+	age := 0.0
+	if u := s.Undelivered; !u.Oldest.IsZero() {
+		age = max(0, e.Now().Sub(u.Oldest).Seconds())
+	}
+	gauge(descUntoldAge, age)
 	gauge(descBreaker, flag(s.Breaker.Tripped))
 	gauge(descStorm, 1, ScopeFleet, string(s.Storms.fleet()))
 	for scope, storm := range s.Storms {

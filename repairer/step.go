@@ -12,6 +12,9 @@ import (
 
 // step does the one next thing of a case, which the facts in the log name.
 func (e *Engine) step(ctx context.Context, c Case, l *snapshot) error {
+	if c.Ticket != "" && len(c.Untold) > 0 && e.due(c) && halted(c, l.facts) == nil {
+		return e.deliver(ctx, c)
+	}
 	if c.Parked != "" {
 		return nil
 	}
@@ -215,9 +218,14 @@ func (e *Engine) carryOn(ctx context.Context, c Case) error {
 	if !c.Step(StepSettle).Done {
 		return e.settle(ctx, c)
 	}
+	if len(c.Untold) > 0 {
+		return nil // the ticket is told in order, and closed last
+	}
 	if !c.Step(StepClose).Done {
 		return e.act(ctx, c, StepClose, func(c Case) (Data, error) {
-			return Data{}, e.Tracker.Close(ctx, c.Key(StepClose), c.Ticket, closingText(c))
+			return Data{}, e.track(ctx, c, func(ctx context.Context) error {
+				return e.Tracker.Close(ctx, c.Key(StepClose), c.Ticket, closingText(c))
+			})
 		})
 	}
 	_, err := e.record(ctx, c, KindEnded, "", c.Serial()+" was replaced by "+c.Replacement.Serial(), Data{Phase: PhaseClosed})

@@ -34,9 +34,14 @@ func (e *Engine) undo(ctx context.Context, c Case) error {
 	if s := c.Step(StepTicket); s.Begun && !s.Done {
 		return e.act(ctx, c, StepTicket, func(c Case) (Data, error) { return e.file(ctx, c) })
 	}
+	if c.Ticket != "" && len(c.Untold) > 0 {
+		return nil // the ticket is told in order, and closed last
+	}
 	if c.Ticket != "" && !c.Step(StepClose).Done {
 		return e.act(ctx, c, StepClose, func(c Case) (Data, error) {
-			return Data{}, e.Tracker.Close(ctx, c.Key(StepClose), c.Ticket, cancelText(c))
+			return Data{}, e.track(ctx, c, func(ctx context.Context) error {
+				return e.Tracker.Close(ctx, c.Key(StepClose), c.Ticket, cancelText(c))
+			})
 		})
 	}
 	text := "cancelled by " + c.Cancel

@@ -63,8 +63,9 @@ type statusDoc struct {
 	Pauses      []pauseEntry `json:"pauses"`
 	Hosts       []hostDoc    `json:"hosts"`
 	OpenCases   []repairCase `json:"open_cases"`
-	Findings    []string     `json:"findings"` // what needs a person
-	Degraded    []string     `json:"degraded"` // why the exit code is 4; empty when it is 0
+	Findings    []string     `json:"findings"`              // what needs a person
+	Undelivered *undelivered `json:"undelivered,omitempty"` // what tickets must still be told
+	Degraded    []string     `json:"degraded"`              // why the exit code is 4; empty when it is 0
 }
 
 // budgetDoc is one limit on what may be in repair at a time.
@@ -72,6 +73,24 @@ type budgetDoc struct {
 	Scope string `json:"scope"` // fleet, units, domain:NAME, host:NAME or model:NAME
 	Used  int    `json:"used"`
 	Limit int    `json:"limit"`
+}
+
+// undelivered is what the tracker must still be told.
+type undelivered struct {
+	Count   int       `json:"count"`
+	Oldest  time.Time `json:"oldest,omitzero"`
+	Problem string    `json:"problem,omitempty"` // why the last delivery did not succeed
+}
+
+func (u undelivered) words(now time.Time) string {
+	words := plural(u.Count, "notice") + " to the tracker"
+	if !u.Oldest.IsZero() {
+		words += ", the oldest " + age(now, u.Oldest) + " old"
+	}
+	if u.Problem != "" {
+		words += ": " + u.Problem
+	}
+	return words
 }
 
 // hostDoc is one storage host at a glance.
@@ -117,6 +136,9 @@ func statusFrom(res *gliav1.GetStatusResponse, now time.Time) statusDoc {
 		}),
 		OpenCases: each(res.GetOpenCases(), caseListed),
 		Findings:  append([]string{}, res.GetFindings()...),
+	}
+	if u := res.GetUndelivered(); u != nil {
+		d.Undelivered = &undelivered{Count: int(u.GetCount()), Oldest: api.TimeFromProto(u.GetOldest()), Problem: u.GetProblem()}
 	}
 	d.Degraded = degradation(d, now)
 	return d
@@ -214,6 +236,9 @@ func (d statusDoc) write(w io.Writer, now time.Time) {
 	}
 	if d.Breaker.Tripped {
 		facts(w, [2]string{"BREAKER", "tripped " + age(now, d.Breaker.Since) + " ago: " + d.Breaker.Why})
+	}
+	if d.Undelivered != nil {
+		facts(w, [2]string{"undelivered", d.Undelivered.words(now)})
 	}
 	if len(d.Pauses) == 0 {
 		facts(w, [2]string{"pauses", "none"})
