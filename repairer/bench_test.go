@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"glia"
 	"glia/internal/sim"
 	"glia/repairer"
@@ -102,11 +104,15 @@ func BenchmarkGates_LargeFleet(b *testing.B) {
 			}
 		}
 	}
-	b.ReportMetric(float64(len(cases)), "cases")
-	b.ReportMetric(float64(refused), "refused")
+	b.ReportMetric(float64(refused), "refused-of-50")
+	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/look")
+	b.ReportMetric(200, "ms-target")
+	b.ReportMetric(0, "ns/op")
 }
 
-// One look at 10,000 open cases that wait, in a fleet of 100,800 disks with their full detail.
+// One look at 10,000 open cases that wait, one of which somebody has just written to, in a fleet of 100,800
+// disks with their full detail. The time of the processor is told as well: on a busy machine the other one
+// says little.
 func BenchmarkEngine_TickOf10000Cases(b *testing.B) {
 	view := largeFleet(10000)
 	dir, err := os.MkdirTemp("/dev/shm", "glia") // filling the database is not what is measured
@@ -140,22 +146,39 @@ func BenchmarkEngine_TickOf10000Cases(b *testing.B) {
 	if err != nil || len(cases) != 10000 || len(cases[0].Refusals) == 0 {
 		b.Fatalf("%d cases, %v", len(cases), err)
 	}
-	last := func() uint64 {
-		c, err := st.Case(b.Context(), cases[len(cases)-1].ID)
+	var took, used time.Duration
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		one, err := st.Append(b.Context(), repairer.Event{Case: cases[i%len(cases)].ID, At: wnow, Kind: repairer.KindWaits, Step: "x"})
 		if err != nil {
 			b.Fatal(err)
 		}
-		return c.Seq
-	}
-	before := last()
-	for b.Loop() {
+		began, usage := time.Now(), processor(b)
+		b.StartTimer()
 		if err := engine.TickOnce(b.Context()); err != nil {
 			b.Fatal(err)
 		}
+		took, used = took+time.Since(began), used+processor(b)-usage
+		b.StopTimer()
+		if list, err := st.CasesSince(b.Context(), one.Seq); err != nil || len(list) != 1 || list[0].Seq != one.Seq {
+			b.Fatalf("a tick in which nothing happens has written to the log (%v)", err)
+		}
+		b.StartTimer()
 	}
-	if now := last(); now != before {
-		b.Errorf("a tick in which nothing happens has written to the log")
+	b.ReportMetric(float64(took.Milliseconds())/float64(b.N), "ms/tick")
+	b.ReportMetric(float64(used.Milliseconds())/float64(b.N), "processor-ms/tick")
+	b.ReportMetric(100, "ms-target")
+	b.ReportMetric(0, "ns/op")
+}
+
+// processor is how long the processors have worked for this process.
+func processor(b *testing.B) time.Duration {
+	b.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
 	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // fillStore opens and confirms a case for every bad disk.

@@ -116,6 +116,7 @@ func CountDisks(view glia.FleetView, domains []Domain) Population {
 func countDisks(view glia.FleetView, domains func(host string) []string) Population {
 	p := Population{Domains: map[string]int{}, Hosts: map[string]int{}, Models: map[string]int{}}
 	known := 0
+	models := map[[2]string]int{}
 	for _, h := range view.Hosts {
 		a := h.Member.Announcement
 		if h.Member.Status != glia.MemberAlive || a.DiskCount <= 0 {
@@ -126,10 +127,14 @@ func countDisks(view glia.FleetView, domains func(host string) []string) Populat
 		for _, d := range domains(a.Host) {
 			p.Domains[d] += a.DiskCount
 		}
-		for _, d := range h.Disks {
-			p.Models[modelOf(d.Disk)]++
+		for i := range h.Disks {
+			id := &h.Disks[i].Disk.Identity
+			models[[2]string{id.Model, id.Firmware}]++
 			known++
 		}
+	}
+	for m, n := range models {
+		p.Models[modelOf(glia.Disk{Identity: glia.Identity{Model: m[0], Firmware: m[1]}})] += n
 	}
 	for m, n := range p.Models {
 		p.Models[m] = n * max(p.Fleet, known) / known

@@ -29,20 +29,20 @@ type Cohort struct {
 // cohortKinds are the values that are compared. One that is not told can not be compared.
 var cohortKinds = []struct {
 	name string
-	of   func(glia.Disk, glia.Verdict) string
+	of   func(*glia.Disk, *glia.Verdict) string
 }{
-	{"prober", func(_ glia.Disk, v glia.Verdict) string { return v.Prober }},
-	{"rule set", func(_ glia.Disk, v glia.Verdict) string { return v.RuleSet }},
-	{"firmware", func(d glia.Disk, _ glia.Verdict) string {
+	{"prober", func(_ *glia.Disk, v *glia.Verdict) string { return v.Prober }},
+	{"rule set", func(_ *glia.Disk, v *glia.Verdict) string { return v.RuleSet }},
+	{"firmware", func(d *glia.Disk, _ *glia.Verdict) string {
 		if d.Identity.Firmware == "" {
 			return ""
 		}
 		return d.Identity.Model + " " + d.Identity.Firmware
 	}},
-	{"model", func(d glia.Disk, _ glia.Verdict) string { return d.Identity.Model }},
-	{"kernel", func(_ glia.Disk, v glia.Verdict) string { return v.Kernel }},
+	{"model", func(d *glia.Disk, _ *glia.Verdict) string { return d.Identity.Model }},
+	{"kernel", func(_ *glia.Disk, v *glia.Verdict) string { return v.Kernel }},
 	// One controller of one host, which shows all its disks as failed when it fails.
-	{"controller", func(d glia.Disk, _ glia.Verdict) string {
+	{"controller", func(d *glia.Disk, _ *glia.Verdict) string {
 		if at := d.Location.Controller.Address; at != "" {
 			return d.Location.Host + " " + at
 		}
@@ -50,7 +50,7 @@ var cohortKinds = []struct {
 	}},
 	// One release of driver and firmware, on all hosts. An NVMe disk is its own controller, and comparing
 	// those again would compare NVMe disks with others, which fail at another rate.
-	{"controller model", func(d glia.Disk, _ glia.Verdict) string {
+	{"controller model", func(d *glia.Disk, _ *glia.Verdict) string {
 		c := d.Location.Controller
 		if c.Driver == "" || c.Driver == "nvme" {
 			return ""
@@ -73,13 +73,18 @@ func Cohorts(view glia.FleetView, states []glia.State, l CohortLimits, now time.
 		opens[s] = true
 	}
 	type count struct{ bad, all int }
-	counts := make([]map[string]count, len(cohortKinds))
+	counts := make([]map[string]*count, len(cohortKinds))
 	for i := range counts {
-		counts[i] = map[string]count{}
+		counts[i] = map[string]*count{}
 	}
+	last := make([]struct { // neighbours are mostly alike
+		value string
+		*count
+	}, len(cohortKinds))
 	all, bad := 0, 0
 	for _, h := range view.Hosts {
-		for _, d := range h.Disks {
+		for j := range h.Disks { // by reference: there may be 100,000
+			d := &h.Disks[j]
 			v := d.Verdict.At(now)
 			if v.State == glia.StateUnknown || v.State == glia.StateMissing {
 				continue
@@ -90,13 +95,19 @@ func Cohorts(view glia.FleetView, states []glia.State, l CohortLimits, now time.
 				bad++
 			}
 			for i, k := range cohortKinds {
-				value := k.of(d.Disk, v)
-				n := counts[i][value]
+				value := k.of(&d.Disk, &v)
+				n := last[i].count
+				if n == nil || last[i].value != value {
+					if n = counts[i][value]; n == nil {
+						n = &count{}
+						counts[i][value] = n
+					}
+					last[i].value, last[i].count = value, n
+				}
 				n.all++
 				if isBad {
 					n.bad++
 				}
-				counts[i][value] = n
 			}
 		}
 	}
@@ -146,7 +157,7 @@ func (c Cohort) String() string {
 func gateCohort(c Case, f Facts) *Refusal {
 	for _, x := range f.Cohorts {
 		for _, k := range cohortKinds {
-			if k.name == x.Kind && k.of(c.Disk, c.Verdict) == x.Value && !approved(c) {
+			if k.name == x.Kind && k.of(&c.Disk, &c.Verdict) == x.Value && !approved(c) {
 				return &Refusal{Gate: GateCohort, Value: x.String(), Limit: "failures that do not follow a " + x.Kind, Until: "they do not any more, or " + approveHint(c)}
 			}
 		}

@@ -225,8 +225,9 @@ func (e *Engine) begin(ctx context.Context, run func(c Case, step func() error))
 			return nil
 		})
 	}
-	for _, c := range l.cases {
-		if working[c.ID] || !e.claim(c.ID) {
+	still := e.still(l)
+	for i, c := range l.cases {
+		if still[i] || working[c.ID] || !e.claim(c.ID) {
 			continue
 		}
 		run(*c, func() error {
@@ -298,7 +299,11 @@ func (e *Engine) openCases(ctx context.Context, l *snapshot) (opened bool, err e
 		if _, storm := l.facts.Storms.over(host, e.lookup(host)); storm.Phase == StormBlowing {
 			continue
 		}
-		for _, d := range h.Disks {
+		for i := range h.Disks {
+			if h.Disks[i].Verdict.State == glia.StateHealthy {
+				continue // nor is it when the verdict has expired
+			}
+			d := h.Disks[i]
 			if has[d.Disk.Serial()] || barred[d.Disk.Serial()] {
 				continue
 			}

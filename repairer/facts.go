@@ -57,17 +57,19 @@ func (e *Engine) gather(ctx context.Context) (*snapshot, error) {
 		h := &l.view.Hosts[i]
 		l.hosts[h.Member.Announcement.Host] = h
 	}
+	now := e.Now()
+	cohorts := make(chan []Cohort, 1) // counted while the store is read
+	go func() { cohorts <- Cohorts(l.view, e.States, e.Cohorts, now) }()
 	var err error
 	if l.cases, err = e.memory.look(ctx, e.Store); err != nil {
 		return nil, fmt.Errorf("read the open cases: %w", err)
 	}
 	past, newest := e.memory.past()
-	now := e.Now()
 	l.facts = Facts{
 		Now: now, Past: past, Limits: e.Limits, Domains: e.Domains, Pools: e.Pools, Windows: e.Windows,
 		ViewAt: l.view.At, MaxViewAge: e.MaxViewAge, Newest: newest, OpenStates: e.States,
 		StormCoolDown: e.Storms.CoolDown, Flap: e.Flap, Stop: StopFile(e.StopFile),
-		lookup: e.lookup, Disks: countDisks(l.view, e.lookup), Cohorts: Cohorts(l.view, e.States, e.Cohorts, now),
+		lookup: e.lookup, Disks: countDisks(l.view, e.lookup),
 	}
 	if l.facts.Pauses, err = e.Store.Pauses(ctx, now); err != nil {
 		return nil, fmt.Errorf("read the pauses: %w", err)
@@ -83,6 +85,7 @@ func (e *Engine) gather(ctx context.Context) (*snapshot, error) {
 	if err := e.load(ctx, keyBreaker, &l.facts.Breaker); err != nil {
 		return nil, err
 	}
+	l.facts.Cohorts = <-cohorts
 	return l, nil
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"glia"
 )
@@ -33,6 +35,38 @@ func (e *Engine) step(ctx context.Context, c Case, l *snapshot) error {
 		return e.prepare(ctx, c, l)
 	}
 	return e.carryOn(ctx, c)
+}
+
+// still finds the cases in which a step would change nothing: those that wait for a person, and those that
+// the gates hold back as before. There may be thousands of them, and no step is begun for each.
+func (e *Engine) still(l *snapshot) []bool {
+	out := make([]bool, len(l.cases))
+	parts := runtime.GOMAXPROCS(0)
+	var wg sync.WaitGroup
+	for p := range parts {
+		wg.Go(func() {
+			for i := p; i < len(l.cases); i += parts {
+				out[i] = e.isStill(*l.cases[i], l)
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+func (e *Engine) isStill(c Case, l *snapshot) bool {
+	switch {
+	case c.Parked != "":
+		return true
+	case c.Started, c.Cancel != "", !c.Confirmed, len(c.Refusals) == 0:
+		return false
+	}
+	v, agrees := e.memory.agrees(c, l.hosts[c.Host()], l.facts.Now)
+	if !agrees {
+		return false
+	}
+	c.Verdict = v
+	return sameRefusals(c.Refusals, Gates(c, l.facts))
 }
 
 // prepare confirms, plans and asks the gates, again at every tick, until the case may start. It asks

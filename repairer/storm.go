@@ -108,7 +108,11 @@ func ReadSigns(view glia.FleetView, states []glia.State, window time.Duration, d
 				}
 			}
 		}
-		for _, d := range h.Disks {
+		for j := range h.Disks {
+			d := &h.Disks[j]
+			if d.Verdict.State == glia.StateHealthy {
+				continue
+			}
 			if v := d.Verdict.At(now); !s.Unseen && opens[v.State] && now.Sub(turned(v)) < window {
 				s.Bad++
 			}

@@ -62,5 +62,7 @@ func compare(b *testing.B, s storetest.Store, db *sql.DB) {
 	}
 	b.ReportMetric(float64(b.N)/steps.Seconds(), "steps/s")
 	b.ReportMetric(float64(b.N)/bare.Seconds(), "commits/s")
-	b.ReportMetric(bare.Seconds()/steps.Seconds(), "ratio")
+	b.ReportMetric(bare.Seconds()/steps.Seconds(), "ratio-to-bare-commits")
+	b.ReportMetric(0.5, "ratio-target")
+	b.ReportMetric(0, "ns/op")
 }

@@ -1,0 +1,263 @@
+package figures_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"glia"
+	"glia/api"
+	gliav1 "glia/api/glia/v1"
+	"glia/api/glia/v1/gliav1connect"
+	"glia/config"
+	"glia/internal/program"
+	"glia/repairer"
+	"glia/repairer/store"
+)
+
+// What the repairer that is measured is told by its environment.
+const (
+	envDatabase = "GLIA_FIGURES_DATABASE"
+	envSynapse  = "GLIA_FIGURES_SYNAPSE"
+	envListen   = "GLIA_FIGURES_LISTEN"
+)
+
+// TestMain is also the main of the repairer that is measured.
+func TestMain(m *testing.M) {
+	if os.Getenv(envDatabase) == "" {
+		os.Exit(m.Run())
+	}
+	c := config.DefaultRepairer()
+	c.Database, c.Synapse, c.API.Listen = os.Getenv(envDatabase), os.Getenv(envSynapse), os.Getenv(envListen)
+	c.Gates.StopFile = ""
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := program.Repairer(ctx, c, nil, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// fleet is 2,800 hosts of 36 disks. On the first hosts all disks are bad, until there are so many.
+func fleet(bad int, now time.Time) glia.FleetView {
+	const hosts, disks = 2800, 36
+	view := glia.FleetView{At: now}
+	since := now.Add(-72 * time.Hour)
+	for h := range hosts {
+		name := fmt.Sprintf("node-%d", h)
+		hv := glia.HostView{Member: glia.Member{Announcement: glia.Announcement{Host: name, DiskCount: disks}, Status: glia.MemberAlive}, FetchedAt: now}
+		for d := 0; d < disks && bad > 0; d++ {
+			bad--
+			hv.Disks = append(hv.Disks, glia.DiskStatus{
+				Disk: glia.Disk{
+					Identity: glia.Identity{Serial: fmt.Sprintf("N%dS%d", h, d), WWN: fmt.Sprintf("0x5000c500%04x%04x", h, d), Model: "ST16000NM001G", Firmware: fmt.Sprint("SN0", h%5), Size: 16e12, Class: glia.ClassHDD},
+					Location: glia.Location{Host: name, Slot: fmt.Sprint(d), Device: "sda"},
+					Mounts:   []glia.Mount{{Source: "sda", Target: fmt.Sprint("/data/", d), FSType: "xfs", UUID: "u"}},
+				},
+				Verdict: glia.Verdict{State: glia.StateFailed, ObservedAt: now, ExpiresAt: now.Add(time.Hour), Prober: "1", RuleSet: "r", Reasons: []glia.Reason{
+					{Rule: "media", Words: "the disk reports errors that it can not correct", Class: glia.Media, State: glia.StateFailed, Since: since},
+					{Rule: "filesystem", Words: "the filesystem can not be written", Class: glia.Filesystem, State: glia.StateFailed, Since: since}}},
+			})
+		}
+		view.Hosts = append(view.Hosts, hv)
+	}
+	return view
+}
+
+// synapse serves one view.
+type synapse struct {
+	gliav1connect.UnimplementedFleetServiceHandler
+	view *gliav1.FleetView
+}
+
+func (s synapse) WatchFleet(ctx context.Context, _ *connect.Request[gliav1.WatchFleetRequest], stream *connect.ServerStream[gliav1.WatchFleetResponse]) error {
+	for {
+		s.view.At = api.TimeToProto(time.Now())
+		if err := stream.Send(&gliav1.WatchFleetResponse{View: s.view}); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(10 * time.Second):
+		}
+	}
+}
+
+// BenchmarkRepairer_RestartWith10000Cases starts the repairer as a process on a SQLite file with 10,000 open
+// cases that wait, in a fleet of 100,800 disks, until it is ready and has looked at all of them. Then it
+// tells the memory that the process has, and had at most.
+func BenchmarkRepairer_RestartWith10000Cases(b *testing.B) {
+	const cases = 10000
+	dir, err := os.MkdirTemp("/dev/shm", "glia") // filling the database is not what is measured
+	if err != nil {
+		dir = b.TempDir()
+	}
+	b.Cleanup(func() { _ = os.RemoveAll(dir) })
+	now := time.Now()
+	view := fleet(cases, now)
+	database := filepath.Join(dir, "glia.db")
+	if err := fill(b.Context(), database, view); err != nil {
+		b.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle(gliav1connect.NewFleetServiceHandler(synapse{view: api.FleetViewToProto(view)}))
+	srv := httptest.NewUnstartedServer(mux)
+	srv.Config.Protocols = new(http.Protocols)
+	srv.Config.Protocols.SetHTTP1(true)
+	srv.Config.Protocols.SetUnencryptedHTTP2(true)
+	srv.Start()
+	b.Cleanup(srv.Close)
+	p := start(b, database, srv.URL) // in its first life it plans, and writes down what holds the cases back
+	p.until(b, 5*time.Minute, cases)
+	p.stop(b)
+	var rss, peak float64
+	for b.Loop() {
+		p := start(b, database, srv.URL)
+		p.until(b, time.Minute, cases)
+		b.StopTimer()
+		rss, peak = max(rss, p.memory(b, "VmRSS:")), max(peak, p.memory(b, "VmHWM:"))
+		p.stop(b)
+		b.StartTimer()
+	}
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)*1000, "ms-to-ready")
+	b.ReportMetric(rss, "MB-resident")
+	b.ReportMetric(peak, "MB-at-most")
+	b.ReportMetric(2000, "ms-target")
+	b.ReportMetric(150, "MB-target")
+	b.ReportMetric(0, "ns/op")
+}
+
+// fill opens and confirms a case for every bad disk.
+func fill(ctx context.Context, database string, view glia.FleetView) error {
+	st, err := store.OpenSQLite(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = st.Close() }()
+	for _, h := range view.Hosts {
+		for _, d := range h.Disks {
+			at := view.At.Add(-48 * time.Hour) // long enough ago that the breaker does not trip
+			data := repairer.Data{Disk: &d.Disk, Verdict: &d.Verdict, Mode: repairer.ModeObserve}
+			c, err := st.Open(ctx, repairer.Event{At: at, Kind: repairer.KindOpened, Data: data})
+			if err == nil {
+				_, err = st.Append(ctx, repairer.Event{Case: c.ID, At: at, Kind: repairer.KindConfirming}, repairer.Event{Case: c.ID, At: at, Kind: repairer.KindConfirmed, Data: data})
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// process is a running repairer.
+type process struct {
+	cmd *exec.Cmd
+	url string
+}
+
+func start(b *testing.B, database, synapse string) process {
+	b.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	addr := l.Addr().String()
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), envDatabase+"="+database, envSynapse+"="+synapse, envListen+"="+addr)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = cmd.Process.Kill() }) // it has ended, if all went well
+	return process{cmd, "http://" + addr}
+}
+
+// until waits until the repairer says that it is ready and has looked at so many waiting cases.
+func (p process) until(b *testing.B, within time.Duration, cases int) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), within)
+	defer cancel()
+	want := fmt.Sprintf(`glia_cases{phase="waiting"} %d`, cases)
+	held := fmt.Sprintf(`glia_gate_refusals_total{gate="mode"} %d`, cases)
+	for {
+		status, _ := get(ctx, p.url+"/readyz")
+		if status == http.StatusOK {
+			_, text := get(ctx, p.url+"/metrics")
+			// In its first life the gates begin to hold them back.
+			if looked := strings.Contains(text, want) || strings.Contains(text, "glia_cases{phase=\"waiting\"} 1e+04"); looked && (within <= time.Minute || strings.Contains(text, held) || strings.Contains(text, `glia_gate_refusals_total{gate="mode"} 1e+04`)) {
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			b.Fatalf("the repairer is not ready within %s", within)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func get(ctx context.Context, url string) (status int, text string) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, ""
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, ""
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, _ := io.ReadAll(answer.Body)
+	return answer.StatusCode, string(body)
+}
+
+// memory reads one figure of the process, in MB.
+func (p process) memory(b *testing.B, name string) float64 {
+	b.Helper()
+	f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		var kb float64
+		if text, ok := strings.CutPrefix(s.Text(), name); ok {
+			if _, err := fmt.Sscan(text, &kb); err == nil {
+				return kb * 1024 / 1e6
+			}
+		}
+	}
+	b.Fatalf("the kernel does not tell %s of the process", name)
+	return 0
+}
+
+// stop ends the process and waits for it.
+func (p process) stop(b *testing.B) {
+	b.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		b.Fatal(err)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		b.Fatal(err)
+	}
+}
