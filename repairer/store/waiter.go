@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"glia"
 )
 
 // times are what the ttl of a lease and the renewing make necessary.
@@ -116,7 +118,7 @@ func (w *waiter) say(leader string, err error) {
 // permanent says whether waiting can not help: the database answered and refused what we are or ask for.
 func permanent(err error) bool {
 	var pg *pgconn.PgError
-	if errors.Is(err, errNewer) {
+	if errors.Is(err, errNewer) || errors.Is(err, glia.ErrStaleEpoch) {
 		return true
 	}
 	if !errors.As(err, &pg) || len(pg.Code) < 2 {
