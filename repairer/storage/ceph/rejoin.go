@@ -1,0 +1,279 @@
+package ceph
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"glia/repairer"
+)
+
+// prepare has the hand make the OSD on the new disk. When that does not succeed, ceph-volume takes back
+// what it has done by `osd purge-new`, and the id and its CRUSH place are gone; or it does not come that
+// far, and the id is left claimed. Both are put right before the next attempt: the OSD is destroyed
+// again, at its place.
+func (s run) prepare(ctx context.Context) (repairer.Progress, error) {
+	l, err := s.see(ctx)
+	if err != nil {
+		return repairer.Progress{}, err
+	}
+	failed := s.act.Case.Step(stepPrepare) // a new OSD may also be one that the hand makes at this moment
+	for _, id := range s.ids {
+		o := l.Map.OSDs[id]
+		switch {
+		case o.Up || o.Is("exists") && !o.Is("destroyed") && !o.Is("new"):
+			return repairer.Progress{Refused: fmt.Sprintf("%s is in use (%s): somebody has used its id again", name(id), o.UUID)}, nil
+		case !o.Is("exists"):
+			return repairer.Progress{Waits: name(id) + " lost its id by a preparation that did not succeed, and gets it back"}, waits(ctx, s.claim(ctx, id))
+		case o.Is("new") && !o.Is("destroyed") && failed.Error != "" && !failed.Waits:
+			return repairer.Progress{Waits: name(id) + " is left claimed by a preparation that did not succeed, and is given up"}, waits(ctx, s.destroyNew(ctx, id))
+		case o.Is("destroyed"):
+			if done, err := s.putBack(ctx, l, id); err != nil || !done {
+				return repairer.Progress{Waits: name(id) + " gets its CRUSH place back"}, waits(ctx, err)
+			}
+		}
+	}
+	return s.order(ctx)
+}
+
+// claim makes an OSD of that id again, out, and destroys it. Others may have taken the id meanwhile; then
+// the cluster refuses.
+func (s run) claim(ctx context.Context, id int) error {
+	uuid := fmt.Sprintf("00000000-0000-4000-8000-%012x", id) // of no disk
+	for _, cmd := range []Command{
+		{"prefix": "osd new", "uuid": uuid, "id": id},
+		{"prefix": "osd out", "ids": words([]int{id})}, // a new id is in, and would be given data
+	} {
+		if err := s.mon(ctx, cmd); err != nil {
+			return fmt.Errorf("give %s its id back: %w", name(id), err)
+		}
+	}
+	return s.destroyNew(ctx, id)
+}
+
+// putBack gives a destroyed OSD that has none its noted CRUSH place.
+func (s run) putBack(ctx context.Context, l Look, id int) (done bool, err error) {
+	n, ok, err := noted(s.act.Case, id)
+	if err != nil || !ok {
+		return false, fmt.Errorf("give %s its place back: it was not noted: %w", name(id), err)
+	}
+	if at := l.Tree.Place(id); len(at) > 0 {
+		return true, nil
+	}
+	if err := s.mon(ctx, Command{"prefix": "osd crush add", "id": id, "weight": n.Weight, "args": n.Place}); err != nil {
+		return false, fmt.Errorf("give %s its place back: %w", name(id), err)
+	}
+	if n.Class == "" {
+		return false, nil
+	}
+	if err := s.mon(ctx, Command{"prefix": "osd crush set-device-class", "class": n.Class, "ids": words([]int{id})}); err != nil {
+		return false, fmt.Errorf("give %s its class back: %w", name(id), err)
+	}
+	return false, nil
+}
+
+// destroyNew destroys an OSD that has never been up.
+func (s run) destroyNew(ctx context.Context, id int) error {
+	if err := s.take(ctx); err != nil {
+		return err
+	}
+	defer s.give()
+	l, err := s.seeHeld(ctx, 0, s.now)
+	if err != nil {
+		return err
+	}
+	o := l.Map.OSDs[id]
+	if !o.Is("new") || o.Up {
+		return fmt.Errorf("%s is no new OSD any more", name(id))
+	}
+	if a := safe(ctx, s.Cluster, l.Map, []int{id}); a.Is != Yes {
+		return fmt.Errorf("give up the new %s: %s", name(id), a.Why)
+	}
+	if _, err := s.Cluster.Mgr(ctx, destroy(id)); err != nil {
+		return fmt.Errorf("give up the new %s: %w", name(id), err)
+	}
+	s.changed()
+	return nil
+}
+
+// activate has the hand start the new OSD. It is kept from taking part fully at once by the flag noin of
+// its own, which ramp clears.
+func (s run) activate(ctx context.Context) (repairer.Progress, error) {
+	l, err := s.see(ctx)
+	if err != nil {
+		return repairer.Progress{}, err
+	}
+	for _, id := range s.ids {
+		o := l.Map.OSDs[id]
+		if !o.Is("exists") || o.Is("destroyed") {
+			return repairer.Progress{Refused: name(id) + " is not prepared: it is destroyed, or gone from the OSD map"}, nil
+		}
+		if o.Weight > 0 || o.Is("noin") {
+			continue
+		}
+		if err := s.mon(ctx, Command{"prefix": "osd set-group", "flags": "noin", "who": []string{name(id)}}); err != nil {
+			return repairer.Progress{}, waits(ctx, err)
+		}
+	}
+	return s.order(ctx)
+}
+
+// ramp lets the new OSD take its data, a part at a time.
+func (s run) ramp(ctx context.Context) (repairer.Progress, error) {
+	l, err := s.see(ctx)
+	if err != nil {
+		return repairer.Progress{}, err
+	}
+	pgs, err := pgsOf(ctx, s.Cluster, l, s.ids)
+	if err != nil {
+		return repairer.Progress{}, waits(ctx, err)
+	}
+	c := s.course(s.act.Case.ID, stepRamp)
+	v := c.see(l, s.ids, pgs, s.Pacing)
+	suffering := c.allow(l, s.ids, s.Pacing)
+	p := repairer.Progress{Text: c.progress(names(s.ids), v, highest(l, s.ids))}
+	full := true
+	for _, id := range s.ids {
+		n, ok, err := noted(s.act.Case, id)
+		if err != nil || !ok {
+			return repairer.Progress{Refused: fmt.Sprintf("the weight of %s was not noted", name(id))}, nil
+		}
+		o := l.Map.OSDs[id]
+		if why := s.unready(l, id, n); why != "" {
+			p.Waits = why
+			return p, nil
+		}
+		if o.Weight == 0 {
+			if done, err := s.place(ctx, l, id, n); err != nil || !done {
+				return p, err
+			}
+		}
+		if o.Weight > 0 && o.Is("noin") {
+			if err := s.mon(ctx, Command{"prefix": "osd unset-group", "flags": "noin", "who": []string{name(id)}}); err != nil {
+				return p, waits(ctx, err)
+			}
+		}
+		if o.Weight >= n.Goal {
+			full = full && !o.Is("noin")
+			continue
+		}
+		full = false
+		if against := s.against(l, c); len(against) > 0 {
+			p.Waits = "it is not filled further: " + against[0].Value
+			return p, nil
+		}
+		if suffering && o.Weight > 0 {
+			p.Text += "; slowed down, because the other OSDs are slow to commit"
+			return p, nil
+		}
+		if !v.heard && o.Weight > 0 {
+			return p, nil
+		}
+		if next := raise(o.Weight, n.Goal, n.PGs, v.moving, c.budget); next != o.Weight {
+			if err := s.mon(ctx, reweight(id, next)); err != nil {
+				return p, waits(ctx, err)
+			}
+			c.changed, c.epoch = s.now(), l.Map.Epoch+1
+		}
+	}
+	p.Done = full
+	if full {
+		p.Output = names(s.ids) + " takes part as before"
+	}
+	return p, nil
+}
+
+// unready says why the new OSD can not take data yet.
+func (s run) unready(l Look, id int, n note) string {
+	o := l.Map.OSDs[id]
+	switch {
+	case !o.Is("exists") || o.Is("destroyed"):
+		return name(id) + " is not in the OSD map, or destroyed"
+	case !o.Up:
+		return name(id) + " is not up yet"
+	}
+	if at := l.Tree.Place(id); !slices.Equal(at, n.Place) {
+		return fmt.Sprintf("%s is at %s, it was at %s: move it back, or let a person finish the repair", name(id), strings.Join(at, " "), strings.Join(n.Place, " "))
+	}
+	return ""
+}
+
+// place gives the new OSD its class and the CRUSH weight for its true size, before it takes any data: the
+// noted weight for a disk of nearly the same size, and in proportion for another one.
+func (s run) place(ctx context.Context, l Look, id int, n note) (done bool, err error) {
+	node, _ := l.Tree.OSD(id)
+	if n.Class != "" && node.Class != "" && node.Class != n.Class {
+		// A class must be taken away before it can be given.
+		for _, cmd := range []Command{
+			{"prefix": "osd crush rm-device-class", "ids": words([]int{id})},
+			{"prefix": "osd crush set-device-class", "class": n.Class, "ids": words([]int{id})},
+		} {
+			if err := s.mon(ctx, cmd); err != nil {
+				return false, waits(ctx, err)
+			}
+		}
+		return false, nil
+	}
+	want := trueWeight(n, l.Usage[id].Total)
+	if math.Abs(float64(want-node.Weight)) < 2.0/0x10000 { // the resolution of CRUSH weights
+		return true, nil
+	}
+	return false, waits(ctx, s.mon(ctx, Command{"prefix": "osd crush reweight", "name": name(id), "weight": want}))
+}
+
+// trueWeight is the CRUSH weight of a new OSD of that size.
+func trueWeight(n note, kib uint64) Weight {
+	const alike = 0.02 // share by which disks of one size differ, by vendor and by what the OSD keeps for itself
+	if n.KiB == 0 || kib == 0 || math.Abs(float64(kib)/float64(n.KiB)-1) <= alike {
+		return n.Weight
+	}
+	return Weight(math.Round(float64(n.Weight)*float64(kib)/float64(n.KiB)*0x10000) / 0x10000)
+}
+
+// refill waits until all PGs that the OSD is to have are clean, and it has data.
+func (s run) refill(ctx context.Context) (repairer.Progress, error) {
+	l, err := s.see(ctx)
+	if err != nil {
+		return repairer.Progress{}, err
+	}
+	pgs, err := pgsOf(ctx, s.Cluster, l, s.ids)
+	if err != nil {
+		return repairer.Progress{}, waits(ctx, err)
+	}
+	c := s.course(s.act.Case.ID, stepRefill)
+	v := c.see(l, s.ids, pgs, s.Pacing)
+	p := repairer.Progress{Text: c.progress(names(s.ids), v, highest(l, s.ids))}
+	for _, id := range s.ids {
+		n, _, err := noted(s.act.Case, id)
+		o := l.Map.OSDs[id]
+		switch {
+		case err != nil:
+			return repairer.Progress{Refused: err.Error()}, nil
+		case !o.Is("exists") || o.Is("destroyed"):
+			return repairer.Progress{Refused: name(id) + " is gone from the OSD map, or destroyed"}, nil
+		case !o.Up || !o.In:
+			p.Waits = name(id) + " is not up and in"
+			return p, nil
+		case n.PGs > 0 && v.on == 0 && v.heard && l.At.Sub(c.changed) > s.Pacing.Quiet:
+			p.Waits = fmt.Sprintf("no PG has come to %s, it had %d", name(id), n.PGs)
+			return p, nil
+		case n.PGs > 0 && v.on == 0:
+			return p, nil
+		}
+	}
+	against := Flags(l, s.ids)
+	switch {
+	case len(v.stuck) > 0:
+		p.Waits = "its data does not come: PGs are " + strings.Join(v.stuck, ", ")
+	case v.moving > 0 && len(against) > 0:
+		p.Waits = "its data does not come: an operator has set " + strings.Join(against, ", ")
+	case v.moving > 0 && l.At.Sub(c.moved) > stalled:
+		p.Waits = "nothing has moved for " + stalled.String()
+	case v.moving == 0 && v.heard:
+		p.Done, p.Text = true, ""
+		p.Output = fmt.Sprintf("all %d PGs of %s are active and clean", v.on, names(s.ids))
+	}
+	return p, nil
+}
