@@ -16,12 +16,16 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  = -s -w -X glia.Version=$(VERSION)
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
+# The programs that ask Ceph clusters are built with librados where it is installed.
+CEPH = $(shell test -e /usr/include/rados/librados.h && echo ceph)
+
 .PHONY: all build demo test test-kill test-registry test-ceph vet bench lint generate deps deps-demo fuzz sim mutants clean
 
 all: build
 
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/nerve ./cmd/synapse ./cmd/repairer ./cmd/glia
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/nerve ./cmd/synapse
+	CGO_ENABLED=$(if $(CEPH),1,0) $(GO) build -trimpath -tags '$(CEPH)' -ldflags '$(LDFLAGS)' -o bin/ ./cmd/repairer ./cmd/glia
 
 deps:
 	@sh internal/testbed/install.sh test
@@ -35,6 +39,7 @@ demo: deps-demo build
 # The tests below include a sample of test-kill.
 test: deps vet
 	$(GO) test -race -timeout 20m ./...
+	@$(MAKE) --no-print-directory test-ceph
 
 test-kill:
 	KILL_ALL=1 KILL_AT=$(KILL_AT) $(GO) test -count=1 -timeout 10m -v -run Killed ./internal/kill
@@ -50,6 +55,7 @@ test-ceph:
 vet:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	$(GO) vet ./...
+	$(if $(CEPH),$(GO) vet -tags ceph ./...)
 
 bench:
 	$(GO) test -p 1 -run '^$$' -bench . -benchtime 1s $$(git grep -l '^func Benchmark' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|')
