@@ -203,6 +203,9 @@ func (b *bed) Probe(context.Context, string, string) (glia.DiskStatus, error) {
 	return glia.DiskStatus{}, nil
 }
 
+// Fence is never asked by the driver.
+func (b *bed) Fence(context.Context, string, uint64) error { return nil }
+
 // Execute is the hand.
 func (b *bed) Execute(ctx context.Context, host string, o *gliav1.Order) (*gliav1.ExecuteResponse, error) {
 	b.mu.Lock()
