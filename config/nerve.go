@@ -57,6 +57,23 @@ type Hand struct {
 
 	BurnInMB      int      `toml:"burn_in_mb"`     // MiB written to a new disk and read back, 1 to 4096
 	LocateCommand []string `toml:"locate_command"` // argv in front of locate=/dev/NAME; empty for none
+
+	Ceph HandCeph `toml:"ceph"`
+}
+
+// HandCeph is the section [hand.ceph]: how the Ceph OSDs of the host are run and made.
+type HandCeph struct {
+	Enabled bool   `toml:"enabled"`
+	Manager string `toml:"manager"` // systemd, runit or command; empty: whichever is found
+	Service string `toml:"service"` // unit or service directory, with {id} and {cluster}; empty: the usual one
+
+	StartCommand []string `toml:"start_command"` // argv with {id} and {cluster}; needed with manager command
+	StopCommand  []string `toml:"stop_command"`  // empty: SIGTERM
+
+	Conf          string   `toml:"conf"`           // absolute; empty: /etc/ceph/CLUSTER.conf
+	CommandPrefix []string `toml:"command_prefix"` // argv in front of ceph-volume; empty for none
+	StopTimeout   Duration `toml:"stop_timeout"`
+	MakeTimeout   Duration `toml:"make_timeout"` // of ceph-volume, and until a daemon runs
 }
 
 // DefaultNerve is the configuration of an empty file, not resolved.
@@ -73,7 +90,10 @@ func DefaultNerve() Nerve {
 			Read: true, ReadSamples: 16, Smart: true,
 		},
 		Judge: Judge{Fall: 3, Rise: 3},
-		Hand:  Hand{Enabled: true, HookTimeout: minutes(60), MountTimeout: minutes(5), BurnInMB: 64, LocateCommand: []string{"ledctl"}},
+		Hand: Hand{
+			Enabled: true, HookTimeout: minutes(60), MountTimeout: minutes(5), BurnInMB: 64, LocateCommand: []string{"ledctl"},
+			Ceph: HandCeph{Enabled: true, StopTimeout: minutes(5), MakeTimeout: minutes(15)},
+		},
 	}
 }
 
@@ -144,4 +164,28 @@ func (h Hand) validate(c *check) {
 	c.positive("hand.mount_timeout", h.MountTimeout)
 	c.within("hand.burn_in_mb", h.BurnInMB, 4096)
 	c.command("hand.locate_command", h.LocateCommand)
+	h.Ceph.validate(c)
+}
+
+func (h HandCeph) validate(c *check) {
+	switch h.Manager {
+	case "", "systemd", "runit":
+	case "command":
+		if len(h.StartCommand) == 0 {
+			c.bad([]string{"hand.ceph.start_command", "hand.ceph.manager"}, `manager is "command", and nothing says how an OSD is started: want start_command`)
+		}
+	default:
+		c.bad([]string{"hand.ceph.manager"}, `%q is not known: want "systemd", "runit", "command", or "" for whichever is found`, h.Manager)
+	}
+	if h.Manager == "runit" && h.Service != "" {
+		c.absolute("hand.ceph.service", h.Service)
+	}
+	if h.Conf != "" {
+		c.absolute("hand.ceph.conf", h.Conf)
+	}
+	c.command("hand.ceph.start_command", h.StartCommand)
+	c.command("hand.ceph.stop_command", h.StopCommand)
+	c.command("hand.ceph.command_prefix", h.CommandPrefix)
+	c.positive("hand.ceph.stop_timeout", h.StopTimeout)
+	c.positive("hand.ceph.make_timeout", h.MakeTimeout)
 }

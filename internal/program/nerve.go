@@ -58,7 +58,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		h, err := hand.New(hand.Options{
 			Host: c.Host, Inventory: parts.Inventory.Scan, System: hand.Linux(), StateDir: filepath.Join(c.StateDir, "hand"),
 			DrainHook: c.Hand.DrainHook, RejoinHook: c.Hand.RejoinHook, HookTimeout: time.Duration(c.Hand.HookTimeout), MountTimeout: time.Duration(c.Hand.MountTimeout),
-			LocateCommand: c.Hand.LocateCommand, BurnIn: int64(c.Hand.BurnInMB) << 20, Log: log,
+			LocateCommand: c.Hand.LocateCommand, BurnIn: int64(c.Hand.BurnInMB) << 20, Ceph: handCeph(c.Hand.Ceph), Log: log,
 		})
 		if err != nil {
 			return err
@@ -106,6 +106,17 @@ func kernelRelease() string {
 		return ""
 	}
 	return unix.ByteSliceToString(u.Release[:])
+}
+
+// handCeph is nothing where a repairer may not touch OSDs.
+func handCeph(c config.HandCeph) *hand.Ceph {
+	if !c.Enabled {
+		return nil
+	}
+	return &hand.Ceph{
+		Manager: hand.Manager(c.Manager), Service: c.Service, StartCommand: c.StartCommand, StopCommand: c.StopCommand, Conf: c.Conf,
+		Prefix: c.CommandPrefix, StopTimeout: time.Duration(c.StopTimeout), MakeTimeout: time.Duration(c.MakeTimeout),
+	}
 }
 
 // inventory tells the nerve of devices whose identity is in doubt.

@@ -143,6 +143,14 @@ func (h *Hand) prepare(ctx context.Context, o *gliav1.Order) (step, error) {
 		return h.burnIn(ctx, o)
 	case gliav1.Verb_VERB_LOCATE:
 		return h.locate(ctx, o)
+	case gliav1.Verb_VERB_OSD_STOP:
+		return h.stopOSDs(ctx, o)
+	case gliav1.Verb_VERB_OSD_START, gliav1.Verb_VERB_OSD_ACTIVATE:
+		return h.startOSDs(ctx, o)
+	case gliav1.Verb_VERB_OSD_DEACTIVATE:
+		return h.deactivateOSDs(ctx, o)
+	case gliav1.Verb_VERB_OSD_PREPARE:
+		return h.prepareOSD(ctx, o)
 	}
 	return step{}, fmt.Errorf("verb %s is not known to this nerve", o.GetVerb())
 }
@@ -218,7 +226,7 @@ func recorded(r record) *gliav1.ExecuteResponse {
 
 func mismatch(o *gliav1.Order, first subject) error {
 	return fmt.Errorf("%w: key %s was given for the %s (case %s, %s), this order is the %s (case %s, %s); a new act needs a new key",
-		glia.ErrIdentityMismatch, o.GetKey(), first, first.Case, first.filesystem(), subjectOf(o), o.GetCaseId(), subjectOf(o).filesystem())
+		glia.ErrIdentityMismatch, o.GetKey(), first, first.Case, first.object(), subjectOf(o), o.GetCaseId(), subjectOf(o).object())
 }
 
 func nonEmpty(s string) []string {

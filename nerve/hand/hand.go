@@ -1,5 +1,6 @@
 // Package hand is what a storage host does when the repairer tells it to: run a hook, unmount, inspect,
-// burn in, format, mount, switch a locate light. It works on Linux, and needs root for all but hooks and inspection.
+// burn in, format, mount, switch a locate light, stop, make and start a Ceph OSD. It works on Linux, and needs
+// root for all but hooks and inspection.
 //
 // It guarantees:
 //   - an order of a repairer that was deposed is refused, also after a crash of the nerve;
@@ -65,6 +66,8 @@ type Options struct {
 	// locate=/dev/NAME or locate_off=/dev/NAME behind it, as ledctl takes them. Empty: there is none.
 	LocateCommand []string
 
+	Ceph *Ceph // nil: the OSDs of this host are not touched
+
 	Sys    string // where sysfs is; empty: /sys
 	BurnIn int64  // bytes that a burn-in writes at most, from 1 MiB; 0: 64 MiB
 
@@ -113,6 +116,11 @@ func New(opts Options) (*Hand, error) {
 	}
 	if opts.SelfTest == nil {
 		opts.SelfTest = selftest.Open
+	}
+	if opts.Ceph != nil {
+		ceph := *opts.Ceph
+		ceph.resolve()
+		opts.Ceph = &ceph
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now

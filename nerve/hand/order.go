@@ -43,6 +43,7 @@ type subject struct {
 	Target  string `json:"target,omitempty"`
 	Options string `json:"options,omitempty"`
 	On      bool   `json:"on,omitempty"`
+	OSDs    string `json:"osds,omitempty"`
 }
 
 func subjectOf(o *gliav1.Order) subject {
@@ -50,12 +51,17 @@ func subjectOf(o *gliav1.Order) subject {
 	return subject{
 		Case: o.GetCaseId(), Verb: verbName(o.GetVerb()), Serial: o.GetSerial(), Place: o.GetPlace(),
 		Type: fs.GetType(), Label: fs.GetLabel(), UUID: fs.GetUuid(), Target: fs.GetTarget(), Options: fs.GetOptions(), On: o.GetOn(),
+		OSDs: osdWords(o),
 	}
 }
 
 func (s subject) String() string { return fmt.Sprintf("%s of %s in %s", s.Verb, s.Serial, s.Place) }
 
-func (s subject) filesystem() string {
+// object is what the act is about beside the disk.
+func (s subject) object() string {
+	if s.OSDs != "" {
+		return s.OSDs
+	}
 	if s.Type+s.Label+s.UUID+s.Target+s.Options == "" {
 		return "no filesystem"
 	}
@@ -124,6 +130,9 @@ func problemsOf(o *gliav1.Order) []string {
 		out = append(out, typeProblems(fs.GetType())...)
 		out = append(out, uuidProblems(fs.GetUuid())...)
 		out = append(out, targetProblems(fs.GetTarget())...)
+	case gliav1.Verb_VERB_OSD_STOP, gliav1.Verb_VERB_OSD_START, gliav1.Verb_VERB_OSD_DEACTIVATE,
+		gliav1.Verb_VERB_OSD_PREPARE, gliav1.Verb_VERB_OSD_ACTIVATE:
+		out = append(out, osdProblems(o)...)
 	case gliav1.Verb_VERB_DRAIN, gliav1.Verb_VERB_REJOIN:
 		if fs.GetTarget() != "" {
 			out = append(out, targetProblems(fs.GetTarget())...)

@@ -49,6 +49,15 @@ func (c *Cluster) configure() (keys, error) {
 			return keys{}, err
 		}
 	}
+	// ceph-volume makes OSDs as the user ceph, who then writes logs and sockets.
+	for _, open := range []struct {
+		dir  string
+		mode os.FileMode
+	}{{"", 0o755}, {"log", 0o777}, {"run", 0o777}, {"crash", 0o777}} {
+		if err := os.Chmod(filepath.Join(c.Dir, open.dir), open.mode); err != nil {
+			return keys{}, err
+		}
+	}
 	port, err := freePorts(2)
 	if err != nil {
 		return keys{}, err

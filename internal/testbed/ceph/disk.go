@@ -24,6 +24,7 @@ type Disk struct {
 	mu     sync.Mutex
 	device string   // /dev/loopN; empty once it was pulled
 	node   *os.File // keeps the loop device attached; the kernel frees it with the last user
+	owner  unix.Stat_t
 }
 
 // Device is the path of the loop device, such as /dev/loop7; empty once the disk was pulled.
@@ -119,7 +120,7 @@ func (d *Disk) attach(backing *os.File) error {
 		if err != nil {
 			return err
 		}
-		if err := autoclear(node, backing); err != nil {
+		if err := errors.Join(autoclear(node, backing), unix.Fstat(int(node.Fd()), &d.owner)); err != nil {
 			node.Close()
 			return err
 		}
@@ -157,7 +158,9 @@ func (d *Disk) detach() error {
 	if d.node == nil {
 		return nil
 	}
-	err := d.node.Close() // the kernel detaches it with its last user
+	// ceph-volume gives the node to the user ceph.
+	err := d.node.Chown(int(d.owner.Uid), int(d.owner.Gid))
+	err = errors.Join(err, d.node.Close()) // the kernel detaches it with its last user
 	d.node, d.device = nil, ""
 	return err
 }

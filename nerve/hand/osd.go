@@ -1,0 +1,213 @@
+package hand
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"glia"
+	"glia/api"
+	gliav1 "glia/api/glia/v1"
+)
+
+// Where Ceph keeps its things on a host. ceph-volume knows no other places.
+const (
+	osdRoot       = "/var/lib/ceph/osd"
+	bootstrapRoot = "/var/lib/ceph/bootstrap-osd"
+	cephConfRoot  = "/etc/ceph"
+)
+
+// Manager is what starts and stops the daemons of the OSDs.
+type Manager string
+
+// The managers. ManagerFound is for whichever is found to run a daemon, and to be there for one that does
+// not run.
+const (
+	ManagerFound   Manager = ""
+	ManagerSystemd Manager = "systemd"
+	ManagerRunit   Manager = "runit"
+	ManagerCommand Manager = "command"
+)
+
+// Ceph is how OSDs are run and made on this host. In Service, StartCommand and StopCommand the words {id}
+// and {cluster} stand for those of the OSD.
+type Ceph struct {
+	Manager Manager
+
+	// Service is the systemd unit or the directory of the runit service; empty: ceph-osd@{id}, or
+	// /etc/service/ceph-osd-{id}.
+	Service string
+
+	StartCommand []string // of ManagerCommand; returns once the daemon is started
+	StopCommand  []string // of ManagerCommand; empty: SIGTERM to the daemon
+
+	// Conf is the configuration of the cluster, for ceph-volume; empty: /etc/ceph/CLUSTER.conf.
+	Conf string
+	// Prefix is put in front of every ceph-volume, where Ceph is not installed on the host itself but in
+	// a container or another namespace that has the host's /dev and /var/lib/ceph.
+	Prefix []string
+
+	StopTimeout time.Duration // until a daemon is gone; 0: 5 minutes
+	MakeTimeout time.Duration // of ceph-volume, and until a daemon runs; 0: 15 minutes
+}
+
+func (c *Ceph) resolve() {
+	c.StopTimeout = cmp.Or(c.StopTimeout, 5*time.Minute)
+	c.MakeTimeout = cmp.Or(c.MakeTimeout, 15*time.Minute)
+}
+
+// env is the environment of ceph-volume.
+func (c *Ceph) env() []string {
+	if c.Conf == "" {
+		return toolEnv
+	}
+	return append(slices.Clone(toolEnv), "CEPH_CONF="+c.Conf)
+}
+
+// volume is a command of ceph-volume.
+func (c *Ceph) volume(cluster string, args ...string) []string {
+	return slices.Concat(c.Prefix, []string{"ceph-volume", "--cluster", cluster}, args)
+}
+
+func fill(words []string, cluster string, id int) []string {
+	r := strings.NewReplacer("{id}", strconv.Itoa(id), "{cluster}", cluster)
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = r.Replace(w)
+	}
+	return out
+}
+
+// osdRef is one OSD of an order, with the name of its cluster on this host.
+type osdRef struct {
+	glia.OSD
+	cluster string
+}
+
+func (r osdRef) String() string { return "osd." + strconv.Itoa(r.ID) }
+
+// dir is the directory of the OSD, by ceph-volume's convention.
+func (r osdRef) dir() string {
+	return filepath.Join(osdRoot, r.cluster+"-"+strconv.Itoa(r.ID))
+}
+
+// osdsOf are the OSDs of an order, each id once, its block part first.
+func osdsOf(o *gliav1.Order) []osdRef {
+	var out []osdRef
+	for _, p := range o.GetOsds() {
+		out = append(out, osdRef{api.OSDFromProto(p), cmp.Or(o.GetClusterName(), "ceph")})
+	}
+	slices.SortStableFunc(out, func(a, b osdRef) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Role, b.Role)) // "block" sorts first
+	})
+	return slices.CompactFunc(out, func(a, b osdRef) bool { return a.ID == b.ID })
+}
+
+// osdWords is what of an order's OSDs makes it the order it is.
+func osdWords(o *gliav1.Order) string {
+	var out []string
+	for _, r := range osdsOf(o) {
+		words := fmt.Sprintf("%s %s of %s (%s), %s", r, r.UUID, r.Cluster, r.cluster, r.Mode)
+		if r.Encrypted {
+			words += ", encrypted"
+		}
+		for _, p := range []struct{ name, value string }{{"class", r.Class}, {"db", r.DB}, {"wal", r.WAL}} {
+			if p.value != "" {
+				words += ", " + p.name + " " + p.value
+			}
+		}
+		out = append(out, words)
+	}
+	return strings.Join(out, "; ")
+}
+
+// osdProblems says what is wrong with the OSDs of an order as such.
+func osdProblems(o *gliav1.Order) []string {
+	var out []string
+	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	if len(o.GetOsds()) == 0 {
+		add("osds is empty: no OSD is named")
+	}
+	if n := o.GetClusterName(); n != "" && !keyPattern.MatchString(n) || strings.Contains(o.GetClusterName(), "/") {
+		add("cluster_name %q must be letters, digits or ._:@+=-", n)
+	}
+	makes := o.GetVerb() == gliav1.Verb_VERB_OSD_PREPARE || o.GetVerb() == gliav1.Verb_VERB_OSD_ACTIVATE
+	for _, p := range o.GetOsds() {
+		r := api.OSDFromProto(p)
+		if r.ID < 0 {
+			add("osds: an id is %d, which is none", r.ID)
+		}
+		if !uuidPattern.MatchString(r.Cluster) {
+			add("osds: the cluster of osd.%d is %q, not the fsid of a cluster", r.ID, r.Cluster)
+		}
+		if !uuidPattern.MatchString(r.UUID) {
+			add("osds: the uuid of osd.%d is %q, not a uuid", r.ID, r.UUID)
+		}
+		if makes && r.Mode != glia.ModeRaw && r.Mode != glia.ModeLVM {
+			add("osds: the mode of osd.%d is %q; OSDs are made in mode raw or lvm", r.ID, r.Mode)
+		}
+		for _, w := range []struct{ name, value string }{{"class", r.Class}, {"db", r.DB}, {"wal", r.WAL}} {
+			if w.value != "" && (!bareWord.MatchString(w.value) || strings.HasPrefix(w.value, "-")) {
+				add("osds: the %s of osd.%d is %q, which is no name", w.name, r.ID, w.value)
+			}
+		}
+	}
+	if makes && len(osdsOf(o)) > 1 {
+		add("osds names %d OSDs; one is made on one disk", len(osdsOf(o)))
+	}
+	if o.GetVerb() == gliav1.Verb_VERB_OSD_PREPARE {
+		out = append(out, sizeProblems(o.GetMinSize())...)
+	}
+	return out
+}
+
+var errNoCeph = errors.New("Ceph is switched off on this host: see [hand.ceph] in the configuration of its nerve") //nolint:staticcheck // a name
+
+// standing proves, as far as the disk itself can tell, that the OSDs of the order are those on it.
+func standing(d glia.Disk, refs []osdRef) error {
+	for _, r := range refs {
+		i := slices.IndexFunc(d.OSDs, func(has glia.OSD) bool { return has.ID == r.ID })
+		if i < 0 {
+			return fmt.Errorf("%w: %s is not on disk %s, which has %s", glia.ErrIdentityMismatch, r, d.Serial(), orNone(osdNames(d.OSDs)))
+		}
+		if has := d.OSDs[i]; has.UUID != r.UUID || has.Cluster != r.Cluster {
+			return fmt.Errorf("%w: disk %s has %s %s of cluster %s, the order names %s of %s", glia.ErrIdentityMismatch, d.Serial(), r, has.UUID, has.Cluster, r.UUID, r.Cluster)
+		}
+	}
+	for _, has := range d.OSDs {
+		if !slices.ContainsFunc(refs, func(r osdRef) bool { return r.ID == has.ID }) {
+			return fmt.Errorf("%w: disk %s also has %s, which the order does not name", glia.ErrIdentityMismatch, d.Serial(), osdNames([]glia.OSD{has}))
+		}
+	}
+	return nil
+}
+
+func osdNames(osds []glia.OSD) string {
+	var out []string
+	for _, o := range osds {
+		if o.ID < 0 {
+			out = append(out, "an unknown OSD ("+o.Unknown+")")
+			continue
+		}
+		out = append(out, "osd."+strconv.Itoa(o.ID))
+	}
+	return strings.Join(out, ", ")
+}
+
+// dirBelongs compares the directory of an OSD with the order, but for what the order leaves open. A
+// directory that is not primed says nothing. root is the root directory of the process whose directory it is.
+func dirBelongs(root string, r osdRef) error {
+	for _, f := range []struct{ name, want string }{{"whoami", strconv.Itoa(r.ID)}, {"fsid", r.UUID}, {"ceph_fsid", r.Cluster}} {
+		b, err := os.ReadFile(filepath.Join(root, r.dir(), f.name))
+		if has := strings.TrimSpace(string(b)); err == nil && has != "" && f.want != "" && has != f.want {
+			return fmt.Errorf("%w: %s of %s is %s, the order names %s", glia.ErrIdentityMismatch, f.name, r.dir(), has, f.want)
+		}
+	}
+	return nil
+}

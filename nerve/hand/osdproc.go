@@ -1,0 +1,208 @@
+package hand
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is the daemon of an OSD.
+type process struct {
+	pid     int
+	started string // clock ticks since boot: with the pid, it is that very process
+	manager Manager
+	service string // systemd unit or runit service directory
+	foreign string // who else manages it, so that the hand must not; empty: nobody
+}
+
+func (p process) String() string { return fmt.Sprintf("pid %d", p.pid) }
+
+// daemonsOf finds the processes that run an OSD, by program, id and name of the cluster. A process that
+// is ending (a zombie has no program any more) is not among them.
+func daemonsOf(r osdRef) ([]process, error) {
+	procs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return nil, err
+	}
+	var out []process
+	for _, dir := range procs {
+		exe, err := os.Readlink(dir + "/exe")
+		if err != nil || !strings.HasPrefix(filepath.Base(exe), "ceph-osd") {
+			continue
+		}
+		line, err := os.ReadFile(dir + "/cmdline")
+		if err != nil {
+			continue
+		}
+		id, cluster := osdOfCommand(strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00"))
+		if id != strconv.Itoa(r.ID) || cluster != r.cluster {
+			continue
+		}
+		if err := dirBelongs(dir+"/root", r); err != nil {
+			return nil, fmt.Errorf("pid %d: %w", pidOf(dir), err)
+		}
+		p := process{pid: pidOf(dir), started: startOf(pidOf(dir))}
+		p.managed(dir)
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// osdOfCommand reads id and cluster from the command line of ceph-osd: -i, --id, -n, --name and --cluster,
+// with the value behind or after an equals sign.
+func osdOfCommand(argv []string) (id, cluster string) {
+	cluster = "ceph"
+	for i := 1; i < len(argv); i++ {
+		key, value, joined := strings.Cut(argv[i], "=")
+		if !joined && i+1 < len(argv) {
+			value = argv[i+1]
+		}
+		switch key {
+		case "-i", "--id":
+			id = value
+		case "-n", "--name":
+			id = strings.TrimPrefix(value, "osd.")
+		case "--cluster":
+			cluster = value
+		case "--mkfs", "--mkkey", "--mkjournal":
+			return "", cluster // makes one, and is no daemon
+		}
+	}
+	return id, cluster
+}
+
+var unitOfCgroup = regexp.MustCompile(`/([^/\n]+\.service)(/[^\n]*)?$`)
+
+// managed finds who runs the process: its cgroup names the systemd unit, and runsv is the parent of what
+// runit runs and works in the directory of the service.
+func (p *process) managed(dir string) {
+	p.manager = ManagerCommand
+	groups, _ := os.ReadFile(dir + "/cgroup")
+	for line := range strings.Lines(string(groups)) {
+		line = strings.TrimSpace(line)
+		for _, word := range []string{"libpod-", "docker-", "crio-", "kubepods", "/docker/"} {
+			if strings.Contains(line, word) {
+				p.foreign = "it runs in a container (" + line + ")"
+			}
+		}
+		if m := unitOfCgroup.FindStringSubmatch(line); m != nil && strings.HasPrefix(m[1], "ceph-osd@") {
+			p.manager, p.service = ManagerSystemd, m[1]
+		}
+	}
+	parent := parentOf(p.pid)
+	if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", parent)); strings.TrimSpace(string(name)) == "runsv" {
+		if service, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", parent)); err == nil {
+			p.manager, p.service = ManagerRunit, service
+		}
+	}
+}
+
+// statOf are the fields of /proc/PID/stat from the state on (proc_pid_stat(5)); nil when the process is
+// gone.
+func statOf(pid int) []string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, ok := strings.Cut(string(b[strings.LastIndexByte(string(b), ')')+1:]), " ")
+	if f := strings.Fields(rest); ok && len(f) > 19 {
+		return f
+	}
+	return nil
+}
+
+func parentOf(pid int) int {
+	if f := statOf(pid); f != nil {
+		parent, _ := strconv.Atoi(f[1])
+		return parent
+	}
+	return 0
+}
+
+func startOf(pid int) string {
+	if f := statOf(pid); f != nil {
+		return f[19]
+	}
+	return ""
+}
+
+func (p process) runs() bool {
+	f := statOf(p.pid)
+	return f != nil && f[19] == p.started && f[0] != "Z"
+}
+
+// holdersOf names the processes that have one of the devices open for writing, at most mostUsers. Who only
+// reads, as udev and this nerve do, does not hold a device.
+func holdersOf(numbers map[string]string) []process {
+	fds, _ := filepath.Glob("/proc/[0-9]*/fd/[0-9]*")
+	var out []process
+	for _, fd := range fds {
+		to, err := os.Readlink(fd)
+		if err != nil || !strings.HasPrefix(to, "/dev/") {
+			continue
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFBLK {
+			continue
+		}
+		if _, ours := numbers[fmt.Sprintf("%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))]; !ours || !writes(fd) {
+			continue
+		}
+		pid := pidOf(filepath.Dir(filepath.Dir(fd)))
+		if len(out) < mostUsers && !slices.ContainsFunc(out, func(p process) bool { return p.pid == pid }) {
+			out = append(out, process{pid: pid, started: startOf(pid)})
+		}
+	}
+	return out
+}
+
+// writes says whether a file is open for writing, by the octal flags in fdinfo.
+func writes(fd string) bool {
+	b, _ := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(fd)), "fdinfo", filepath.Base(fd)))
+	for line := range strings.Lines(string(b)) {
+		if flags, ok := strings.CutPrefix(line, "flags:"); ok {
+			n, err := strconv.ParseUint(strings.TrimSpace(flags), 8, 64)
+			return err == nil && n&unix.O_ACCMODE != unix.O_RDONLY
+		}
+	}
+	return false
+}
+
+func inProcesses(list []process) string {
+	var out []string
+	for _, p := range list {
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", p.pid))
+		out = append(out, fmt.Sprintf("pid %d %s", p.pid, text(strings.TrimSpace(string(name)))))
+	}
+	return strings.Join(out, ", ")
+}
+
+// lookPause is between two looks at something that takes its time.
+const lookPause = 100 * time.Millisecond
+
+// await looks until there is nothing to wait for any more. The error says what was.
+func await(ctx context.Context, timeout time.Duration, look func() (waits string, err error)) error {
+	ctx, cancel := withTimeout(ctx, timeout)
+	defer cancel()
+	tick := time.NewTicker(lookPause)
+	defer tick.Stop()
+	for {
+		waits, err := look()
+		if err != nil || waits == "" {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", waits, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+}
+
+var errForeign = errors.New("the daemon is managed by somebody else")
