@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"golang.org/x/sys/unix"
@@ -87,7 +88,7 @@ func lockFile(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := flock(f); err != nil {
 		who, _ := io.ReadAll(io.LimitReader(f, 200))
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
@@ -105,6 +106,19 @@ func lockFile(path string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// inherited is how long a lock may outlive its holder: a process that starts a command holds copies of
+// all its files for the moment between fork and exec.
+const inherited = 500 * time.Millisecond
+
+func flock(f *os.File) error {
+	for end := time.Now().Add(inherited); ; time.Sleep(inherited / 50) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // check refuses a file that is no database or a damaged one.
