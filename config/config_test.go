@@ -73,7 +73,7 @@ func TestExamples_ShowEveryDefault(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, key := range schemaKeys(reflect.TypeOf(want), nil) {
-			if !md.IsDefined(key...) && (!slices.Contains([]string{"pool", "domain", "window", "rule"}, key[0]) || !strings.Contains(full, "\n"+key[len(key)-1]+" = ")) {
+			if !md.IsDefined(key...) && (!slices.Contains([]string{"pool", "domain", "window", "rule", "ceph"}, key[0]) || !strings.Contains(full, "\n"+key[len(key)-1]+" = ")) {
 				t.Errorf("%s does not show %s", name, strings.Join(key, "."))
 			}
 		}
@@ -232,7 +232,17 @@ func TestParse_RefusesEachBadValue(t *testing.T) {
 		{"repairer", "[[pool]]\nname = \"a\"\n", "f.toml:1:3: pool.hosts: is missing"},
 		{"repairer", "[[pool]]\nname = \"a\"\nhosts = [\"[\"]", "f.toml:3:10: pool.hosts: \"[\" is not a pattern"},
 		{"repairer", "pool = [{name = \"a\", hosts = [\"*\"], drivr = \"x\"}]", `f.toml:1:37: pool.drivr: unknown key; did you mean "driver"?`},
-		{"repairer", "[[pool]]\nname = \"a\"\nhosts = [\"*\"]\ndriver = \"ceph\"", `"ceph" is not "filesystem"`},
+		{"repairer", "[[pool]]\nname = \"a\"\nhosts = [\"*\"]\ndriver = \"zfs\"", `"zfs" is not one of "filesystem" or "ceph"`},
+		{"repairer", "[[pool]]\nname = \"a\"\nhosts = [\"*\"]\ndriver = \"ceph\"", "f.toml:4:1: pool.driver: no cluster is named: add [[ceph]]"},
+		{"repairer", cephText, ""},
+		{"repairer", cephText + "fisd = \"x\"", `f.toml:4:1: ceph.fisd: unknown key; did you mean "fsid"?`},
+		{"repairer", "[[ceph]]\nname = \"a\"", `f.toml:1:3: ceph.fsid: "" is no fsid: write what ceph fsid prints`},
+		{"repairer", cephText + strings.Replace(cephText, "main", "other", 1), "f.toml:6:1: ceph.fsid: there is another cluster with the fsid"},
+		{"repairer", cephText + "drains = 0", "f.toml:4:1: ceph.drains: 0 is not possible: want at least 1"},
+		{"repairer", cephText + "margin = 1", "f.toml:4:1: ceph.margin: 1 is not possible: want 0 to less than 1"},
+		{"repairer", cephText + "deny = [\"slow ops\"]", `f.toml:4:9: ceph.deny: "slow ops" is no health check`},
+		{"repairer", cephText + "user = \"client glia\"", `f.toml:4:1: ceph.user: "client glia" can not be a name`},
+		{"repairer", cephText + "conf = \"ceph.conf\"", `f.toml:4:1: ceph.conf: "ceph.conf" is not an absolute path`},
 		{"repairer", "[[rule]]\nname = \"a\"", "f.toml:1:3: rule.mode: is missing: want observe"},
 		{"repairer", "[[rule]]\nname = \"a\"\nmode = \"auto\"\npools = [\"x\"]", `there is no pool with the name "x"`},
 		{"repairer", "[[rule]]\nname = \"a\"\nmode = \"auto\"\n[[rule]]\nmode = \"auto\"\nname = \"a\"\npools = [\"default\"]", "f.toml:6:1: rule.name: another [[rule]] before gives a its mode"},
@@ -247,6 +257,8 @@ func TestParse_RefusesEachBadValue(t *testing.T) {
 		}
 	}
 }
+
+const cephText = "[[ceph]]\nname = \"main\"\nfsid = \"acb17ac3-8ba2-45a7-a7af-ef5493882225\"\n"
 
 func TestParse_BrokenValueHidesItsConflicts(t *testing.T) {
 	t.Parallel()

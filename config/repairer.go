@@ -33,6 +33,7 @@ type Repairer struct {
 	Domains []Domain `toml:"domain"`
 	Windows []Window `toml:"window"`
 	Rules   []Rule   `toml:"rule"`
+	Ceph    []Ceph   `toml:"ceph"`
 }
 
 // Repair is the section [repair].
@@ -128,6 +129,7 @@ func (r *Repairer) validate(c *check) {
 	r.Gates.validate(c)
 	r.validateDomains(c)
 	r.validateWindows(c)
+	r.validateCeph(c)
 	r.validateRules(c)
 	c.within("approvals", r.Approvals, maxApprovals)
 	c.upTo("destroy_approvals", r.DestroyApprovals, maxApprovals)
@@ -173,6 +175,7 @@ func (r *Repairer) validateSynapse(c *check) {
 func (r *Repairer) checkFiles(c *check) {
 	r.TLS.checkFiles(c)
 	r.checkDatabasePassword(c)
+	r.checkCephFiles(c)
 }
 
 func (r Repair) validate(c *check) {

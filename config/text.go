@@ -118,10 +118,13 @@ func (*Mode) want() string                      { return wantOneOf(modes) }
 // Driver is the storage system that a pool's disks belong to.
 type Driver string
 
-// DriverFilesystem is for disks that are mounted one by one.
-const DriverFilesystem Driver = "filesystem"
+// The drivers.
+const (
+	DriverFilesystem Driver = "filesystem" // for disks that are mounted one by one
+	DriverCeph       Driver = "ceph"       // for disks that carry an OSD
+)
 
-var drivers = []Driver{DriverFilesystem}
+var drivers = []Driver{DriverFilesystem, DriverCeph}
 
 // UnmarshalText accepts the drivers above and nothing else.
 func (d *Driver) UnmarshalText(text []byte) error { return choose(d, text, drivers) }

@@ -10,6 +10,7 @@ import (
 	"glia/config"
 	"glia/nerve/judge"
 	"glia/repairer"
+	"glia/repairer/storage/ceph"
 	"glia/repairer/storage/filesystem"
 	"glia/repairer/store"
 	"glia/repairer/ticket"
@@ -63,8 +64,12 @@ func lead(ctx context.Context, c config.Repairer, st database, parts RepairerPar
 	nerves := around[repairer.Hosts](parts.Hosts, repairer.NewNerves(feed, s.client(), s.scheme(), answerWithin))
 	tickets := ticket.New(st.DB(), time.Now)
 	fs := filesystem.New(nerves)
+	osds, err := cephDriver(c.Ceph, nerves, log)
+	if err != nil {
+		return err
+	}
 	engine = repairer.New(gates(c, repairer.Options{
-		Store: around[repairer.Store](parts.Store, st), Feed: feed, Hosts: nerves, Tracker: around[repairer.Tracker](parts.Tracker, tickets), Drivers: map[string]repairer.Driver{"": fs, filesystem.Name: fs},
+		Store: around[repairer.Store](parts.Store, st), Feed: feed, Hosts: nerves, Tracker: around[repairer.Tracker](parts.Tracker, tickets), Drivers: map[string]repairer.Driver{"": fs, filesystem.Name: fs, ceph.Name: osds},
 		Mode: repairer.Mode(c.Mode), Pools: pools(c.Pools), Rules: ruleModes(c.Rules), Approvals: c.Approvals, DestroyApprovals: c.DestroyApprovals,
 		States: c.Repair.Verdicts, Tick: time.Duration(c.Repair.Tick), Overdue: time.Duration(c.Repair.OrderTimeout), CoolDown: time.Duration(c.Repair.CoolDown), RemindAfter: durations(c.Repair.RemindAfter), EscalateAfter: time.Duration(c.Repair.EscalateAfter), Settle: time.Duration(c.Repair.Settle), MaxViewAge: time.Duration(c.Repair.MaxViewAge),
 		RetryMin: time.Duration(c.Repair.RetryMin), RetryMax: time.Duration(c.Repair.RetryMax), Attempts: c.Repair.Attempts, Now: time.Now, Log: log,
