@@ -37,6 +37,23 @@ func TestRegistries_Errors(t *testing.T) {
 	}
 }
 
+func TestElection_Errors(t *testing.T) {
+	t.Parallel()
+	const postgres = "database = \"postgres://glia@/glia\"\n[election]\n"
+	for text, want := range map[string]string{
+		postgres + `by = "serf"`:      "Serf has no consensus, so it can not elect",
+		postgres + `by = "zookeper"`:  `did you mean "zookeeper"?`,
+		postgres + `by = "zookeeper"`: "zookeeper.servers: is missing",
+		postgres + `name = ""`:        `election.name: "" is not the name of an election`,
+		"[election]\nby = \"consul\"": "consul would elect among repairers that share no cases",
+	} {
+		got := lines("repairer", text)
+		if !slices.ContainsFunc(got, func(l string) bool { return strings.Contains(l, want) }) {
+			t.Errorf("%q:\ngot  %q\nwant %q", text, got, want)
+		}
+	}
+}
+
 func TestRegistries_Files(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

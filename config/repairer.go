@@ -20,7 +20,12 @@ type Repairer struct {
 
 	DatabasePasswordFile string `toml:"database_password_file"` // of a PostgreSQL that wants one; not readable by everyone
 
-	Lease  Lease  `toml:"lease"`
+	Lease Lease `toml:"lease"`
+
+	Election  Election  `toml:"election"`
+	ZooKeeper ZooKeeper `toml:"zookeeper"`
+	Consul    Consul    `toml:"consul"`
+
 	Log    Log    `toml:"log"`
 	API    API    `toml:"api"`
 	TLS    TLS    `toml:"tls"`
@@ -75,9 +80,10 @@ func DefaultRepairer() Repairer {
 		Database: "/var/lib/glia/repairer/glia.db",
 		Synapse:  "http://127.0.0.1:7412",
 		Mode:     ModeObserve, Approvals: 1,
-		Lease: Lease{TTL: seconds(10), Renew: seconds(2)},
-		Log:   defaultLog(),
-		API:   API{Listen: "127.0.0.1:7413"},
+		Lease:    Lease{TTL: seconds(10), Renew: seconds(2)},
+		Election: Election{By: ElectDatabase, Name: "repairer"}, ZooKeeper: defaultZooKeeper(), Consul: defaultConsul(),
+		Log: defaultLog(),
+		API: API{Listen: "127.0.0.1:7413"},
 		Repair: Repair{
 			Verdicts: []glia.State{glia.StateFailing, glia.StateFailed},
 			Tick:     seconds(1), OrderTimeout: minutes(10),
@@ -119,6 +125,7 @@ func (r Repairer) PoolOf(host string) Pool {
 
 func (r *Repairer) validate(c *check) {
 	r.validateDatabase(c)
+	r.validateElection(c)
 	r.Lease.validate(c)
 	r.validateSynapse(c)
 	r.API.validate(c, r.TLS, "approve and cancel repairs")
@@ -176,6 +183,7 @@ func (r *Repairer) checkFiles(c *check) {
 	r.TLS.checkFiles(c)
 	r.checkDatabasePassword(c)
 	r.checkCephFiles(c)
+	r.checkElectionFiles(c)
 }
 
 func (r Repair) validate(c *check) {

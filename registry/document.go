@@ -66,6 +66,10 @@ func DecodeDocument(host string, data []byte) glia.Member {
 			problem("disk_count %d is not a number of disks", a.DiskCount)
 			a.DiskCount = 0
 		}
+		if a.More < 0 {
+			problem("more %d is not a number of disks", a.More)
+			a.More = 0
+		}
 	}
 	m := glia.Member{Announcement: *a, Problem: strings.ToValidUTF8(strings.Join(problems, "; "), "\uFFFD")}
 	if d.Left {

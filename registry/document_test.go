@@ -54,6 +54,7 @@ func TestDocument_TellsWhatItCanNotRead(t *testing.T) {
 		`{"format":1,"host":"node-1"}`: `api "" is not an address`,
 		`{"format":1,"host":"node-1","api":"h:1","worst":"fine"}`:  `"fine" is not a verdict`,
 		`{"format":1,"host":"node-1","api":"h:1","disk_count":-1}`: "disk_count -1",
+		`{"format":1,"host":"node-1","api":"h:1","more":-1}`:       "more -1",
 	} {
 		m := registry.DecodeDocument("node-1", []byte(data))
 		if !strings.Contains(m.Problem, want) || m.Announcement.Host != "node-1" || m.Announcement.Worst != glia.StateUnknown {

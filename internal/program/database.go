@@ -108,6 +108,9 @@ func standBy(ctx context.Context, c config.Repairer, ready func(), log *slog.Log
 		s.health.Ready("leader", "standing by: "+reason)
 	}
 	o.Waiting("the database has not answered yet")
+	if o.Elector, err = elector(c, o.Waiting, log); err != nil {
+		return nil, err
+	}
 	complain := connect.NewErrorWriter()
 	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = complain.Write(w, r, connect.NewError(connect.CodeUnavailable, fmt.Errorf("this repairer stands by: %s", waitsFor.Load()))) // the client is gone

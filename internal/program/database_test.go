@@ -30,7 +30,7 @@ type one struct {
 	stop func()
 }
 
-func start(t *testing.T, database string) one {
+func start(t *testing.T, database string, change ...func(*config.Repairer)) one {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -41,6 +41,9 @@ func start(t *testing.T, database string) one {
 	c := config.DefaultRepairer()
 	c.Database, c.API.Listen = database, addr
 	c.Gates.StopFile = filepath.Join(t.TempDir(), "STOP")
+	for _, f := range change {
+		f(&c)
+	}
 	c.Resolve("")
 	ctx, cancel := context.WithCancel(t.Context())
 	ended, started := make(chan struct{}), make(chan struct{})

@@ -27,6 +27,9 @@ type Options struct {
 	TLS        *tls.Config   // nil is plain HTTP
 	Forget     time.Duration // how long watchers show a host that is not alive; 0 is 24 h
 	Log        *slog.Logger  // nil discards
+
+	// Waiting is told what an Elector waits for, at each look until it leads. It may be nil.
+	Waiting func(reason string)
 }
 
 func (o Options) withDefaults() Options {
@@ -34,6 +37,9 @@ func (o Options) withDefaults() Options {
 	o.TTL, o.Forget = cmp.Or(o.TTL, 15*time.Second), cmp.Or(o.Forget, 24*time.Hour)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Waiting == nil {
+		o.Waiting = func(string) {}
 	}
 	return o
 }

@@ -2,6 +2,7 @@ package consul
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -17,9 +18,9 @@ import (
 // holder is told before.
 const lockDelay = 2 * time.Second
 
-// Elector elects a leader by a lock on one key, which is never deleted. The token is the index at which the lock was
-// taken, which grows over the whole life of a datacenter, also when the key is deleted. Each campaign has a
-// session of its own, which ends with its term.
+// Elector elects a leader by a lock on one key, which is never deleted. Its value holds the newest epoch and who had
+// it; a candidate raises it in the transaction that takes the lock. Each campaign has a session of its own, which
+// ends with its term.
 type Elector struct {
 	*client
 	lock   string
@@ -37,13 +38,13 @@ func NewElector(o Options, name, holder string) (*Elector, error) {
 	return &Elector{client: c, lock: c.key("election", name), holder: holder}, nil
 }
 
-// Campaign is part of registry.Elector.
-func (e *Elector) Campaign(ctx context.Context) (registry.Leadership, error) {
-	c := &candidate{Elector: e}
+// Lead is part of registry.Elector.
+func (e *Elector) Lead(ctx context.Context, above uint64) (registry.Term, error) {
+	c := &candidate{Elector: e, above: above}
 	t, err := c.run(ctx)
 	if err != nil {
 		err = errors.Join(err, c.release(context.WithoutCancel(ctx)))
-		return nil, fmt.Errorf("campaign in consul as %s: %w", e.holder, err)
+		return nil, fmt.Errorf("stand in the election in consul as %s: %w", e.holder, err)
 	}
 	return t, nil
 }
@@ -51,32 +52,30 @@ func (e *Elector) Campaign(ctx context.Context) (registry.Leadership, error) {
 // candidate is one campaign and the term that may come of it.
 type candidate struct {
 	*Elector
+	above   uint64 // the epoch must be
 	session string // empty when there is none
 	index   uint64 // to wait for
+	ours    []byte // the value under our lock
 
-	asked time.Time // before the renewal after which we had the lock
+	asked term.Instant // before the renewal after which we had the lock
 }
 
 // run waits until this candidate leads.
 func (c *candidate) run(ctx context.Context) (*term.Term, error) {
 	told := ""
 	for failures := 0; ; {
-		token, leader, err := c.look(ctx)
+		epoch, leader, err := c.look(ctx)
 		switch {
 		case ctx.Err() != nil && err != nil && told != "":
 			return nil, fmt.Errorf("%w (%s)", context.Cause(ctx), told)
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case err == nil && token > 0:
-			return c.lead(token), nil
+		case err == nil && epoch > 0:
+			return c.lead(epoch), nil
 		case permanent(err):
 			return nil, c.explain(err)
-		case err != nil && told != err.Error():
-			told = err.Error()
-			c.o.Log.Warn("consul is not available for the election, waiting", "error", c.explain(err))
-		case err == nil && leader != "" && told != leader:
-			told = leader
-			c.o.Log.Info("another candidate leads, standing by", "leader", leader)
+		case err != nil || leader != "":
+			told = c.waiting(told, leader, c.explain(err))
 		}
 		if failures++; err == nil && leader != "" {
 			failures = 0
@@ -88,14 +87,37 @@ func (c *candidate) run(ctx context.Context) (*term.Term, error) {
 	}
 }
 
+// waiting tells what is waited for, and the log when that has changed.
+func (c *candidate) waiting(told, leader string, err error) string {
+	kind, reason := leader, leader
+	if err != nil {
+		kind, reason = "away", fmt.Sprintf("consul does not answer: %v", err)
+	}
+	c.o.Waiting(reason)
+	switch {
+	case told == kind:
+	case err != nil:
+		c.o.Log.Warn("consul is not available for the election, waiting", "error", err)
+	default:
+		c.o.Log.Info("another repairer leads, standing by", "leader", leader)
+	}
+	return kind
+}
+
 // permanent says whether waiting can not help.
 func permanent(err error) bool {
 	return err != nil && (forbidden(err) || strings.Contains(err.Error(), "Invalid Session TTL"))
 }
 
-// look takes the lock if it is free. It returns the token, or who leads, or neither when the lock is free but not to be
+// value is what the key holds.
+type value struct {
+	Epoch  uint64 `json:"epoch"`
+	Holder string `json:"holder"`
+}
+
+// look takes the lock if it is free. It returns the epoch, or who leads, or neither when the lock is free but not to be
 // had yet.
-func (c *candidate) look(ctx context.Context) (token uint64, leader string, err error) {
+func (c *candidate) look(ctx context.Context) (epoch uint64, leader string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	kv, meta, err := c.api.KV().Get(c.lock, c.read(ctx))
@@ -103,36 +125,60 @@ func (c *candidate) look(ctx context.Context) (token uint64, leader string, err 
 		return 0, "", err
 	}
 	c.index = meta.LastIndex
-	if kv != nil && kv.Session != "" && kv.Session != c.session {
-		return 0, string(kv.Value), c.renewOwn(ctx)
+	var last value
+	unchanged := &api.KVTxnOp{Verb: api.KVCheckNotExists, Key: c.lock}
+	if kv != nil {
+		if err := json.Unmarshal(kv.Value, &last); err != nil {
+			return 0, "", fmt.Errorf("the newest epoch in key %s: %w", c.lock, err)
+		}
+		if kv.Session != "" && kv.Session != c.session {
+			return 0, fmt.Sprintf("%s leads under epoch %d", last.Holder, last.Epoch), c.renewOwn(ctx)
+		}
+		unchanged = &api.KVTxnOp{Verb: api.KVCheckIndex, Key: c.lock, Index: kv.ModifyIndex}
 	}
 	if c.session == "" {
 		if c.session, err = c.newSession(ctx, lockDelay); err != nil {
 			return 0, "", err
 		}
 	}
-	won, _, err := c.api.KV().Acquire(&api.KVPair{Key: c.lock, Value: []byte(c.holder), Session: c.session}, c.write(ctx))
-	if err != nil && strings.Contains(err.Error(), "invalid session") {
-		c.session, err = "", nil
-	}
-	if err != nil || !won {
+	c.ours, err = json.Marshal(value{max(last.Epoch, c.above) + 1, c.holder})
+	if err != nil {
 		return 0, "", err
 	}
-	return c.token(ctx)
+	won, answer, _, err := c.api.KV().Txn(api.KVTxnOps{unchanged, {Verb: api.KVLock, Key: c.lock, Value: c.ours, Session: c.session}}, c.read(ctx))
+	if err != nil || !won {
+		if strings.Contains(fmt.Sprint(err)+refusals(answer), "invalid session") {
+			c.session, err = "", nil
+		}
+		return 0, "", err
+	}
+	return max(last.Epoch, c.above) + 1, "", c.confirm(ctx)
 }
 
-// token reads at which index we have taken the lock, while we have it.
-func (c *candidate) token(ctx context.Context) (uint64, string, error) {
-	c.asked = time.Now()
-	if err := c.renew(ctx, c.session); err != nil { // so that the lease counts from now on
+func refusals(answer *api.KVTxnResponse) (all string) {
+	if answer != nil {
+		for _, e := range answer.Errors {
+			all += e.What + "; "
+		}
+	}
+	return all
+}
+
+// confirm makes sure that we have the lock after a renewal, so that the lease counts from then on.
+func (c *candidate) confirm(ctx context.Context) error {
+	c.asked = term.Now()
+	err := c.renew(ctx, c.session)
+	if errors.Is(err, errNoSession) {
 		c.session = ""
-		return 0, "", err
+	}
+	if err != nil {
+		return err
 	}
 	kv, _, err := c.api.KV().Get(c.lock, c.read(ctx))
-	if err != nil || kv == nil || kv.Session != c.session {
-		return 0, "", err
+	if err == nil && (kv == nil || kv.Session != c.session) {
+		err = errors.New("the lock was lost as soon as it was taken")
 	}
-	return kv.ModifyIndex, "", nil
+	return err
 }
 
 // renewOwn keeps the session that an attempt has left, so that there is never more than one.
@@ -160,9 +206,9 @@ func (c *candidate) await(ctx context.Context) {
 }
 
 // lead begins the term.
-func (c *candidate) lead(token uint64) *term.Term {
+func (c *candidate) lead(epoch uint64) *term.Term {
 	return term.Start(term.Lease{
-		Token: token, TTL: c.o.TTL, Log: c.o.Log,
+		Epoch: epoch, TTL: c.o.TTL, Log: c.o.Log,
 		Renew: func(ctx context.Context) error {
 			err := c.renew(ctx, c.session)
 			if errors.Is(err, errNoSession) {
@@ -201,6 +247,6 @@ func (c *candidate) release(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, _, err := c.api.KV().Release(&api.KVPair{Key: c.lock, Value: []byte(c.holder), Session: c.session}, c.write(ctx))
+	_, _, err := c.api.KV().Release(&api.KVPair{Key: c.lock, Value: c.ours, Session: c.session}, c.write(ctx))
 	return c.explain(errors.Join(err, c.destroy(ctx, c.session)))
 }

@@ -88,15 +88,15 @@ func TestElector_Contract(t *testing.T) {
 func TestElector_AnOldValueElectsNobody(t *testing.T) {
 	t.Parallel()
 	e := election{newCluster(testbed.Consul(t, ""))}
-	for range 2 {
-		l, err := e.Candidate(t, "first").Campaign(t.Context())
+	for _, want := range []string{`{"epoch":1,"holder":"first"}`, `{"epoch":2,"holder":"first"}`} {
+		l, err := e.Candidate(t, "first").Lead(t.Context(), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := l.Resign(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if kv := e.lock(t); kv.Session != "" || string(kv.Value) != "first" {
+		if kv := e.lock(t); kv.Session != "" || string(kv.Value) != want {
 			t.Errorf("the lock after its leader: %q of session %q", kv.Value, kv.Session)
 		}
 	}

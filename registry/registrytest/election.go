@@ -3,6 +3,7 @@ package registrytest
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"glia"
 	"glia/registry"
 )
 
@@ -47,6 +49,7 @@ func RunElection(t *testing.T, newElection func(t *testing.T) Election) {
 		"a leader that is killed":                    testKilled,
 		"the server is started again":                testRestart,
 		"a hundred vain campaigns":                   testVain,
+		"above what a store knows":                   testAbove,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -56,11 +59,11 @@ func RunElection(t *testing.T, newElection func(t *testing.T) Election) {
 }
 
 // campaign campaigns until it leads.
-func campaign(t *testing.T, c registry.Elector) registry.Leadership {
+func campaign(t *testing.T, c registry.Elector) registry.Term {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*Patience)
 	defer cancel()
-	l, err := c.Campaign(ctx)
+	l, err := c.Lead(ctx, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +72,7 @@ func campaign(t *testing.T, c registry.Elector) registry.Leadership {
 }
 
 // resign ends a term without minding whether the server is still there.
-func resign(t *testing.T, l registry.Leadership) {
+func resign(t *testing.T, l registry.Term) {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	if err := l.Resign(ctx); err != nil {
@@ -77,7 +80,7 @@ func resign(t *testing.T, l registry.Leadership) {
 	}
 }
 
-func isLost(l registry.Leadership) bool {
+func isLost(l registry.Term) bool {
 	select {
 	case <-l.Lost():
 		return true
@@ -87,7 +90,7 @@ func isLost(l registry.Leadership) bool {
 }
 
 // awaitLost waits until the leader has been told.
-func awaitLost(t *testing.T, l registry.Leadership) {
+func awaitLost(t *testing.T, l registry.Term) {
 	t.Helper()
 	select {
 	case <-l.Lost():
@@ -96,14 +99,14 @@ func awaitLost(t *testing.T, l registry.Leadership) {
 	}
 }
 
-// follows fails unless the first leader was told before the second one led, which has the larger token.
-func follows(t *testing.T, first, second registry.Leadership) {
+// follows fails unless the first leader was told before the second one led, whose epoch is higher.
+func follows(t *testing.T, first, second registry.Term) {
 	t.Helper()
 	if !isLost(first) {
-		t.Errorf("two lead: %d was not told when %d began", first.Token(), second.Token())
+		t.Errorf("two lead: %d was not told when %d began", first.Epoch(), second.Epoch())
 	}
-	if second.Token() <= first.Token() {
-		t.Errorf("token %d follows %d", second.Token(), first.Token())
+	if second.Epoch() <= first.Epoch() {
+		t.Errorf("epoch %d follows %d", second.Epoch(), first.Epoch())
 	}
 }
 
@@ -112,13 +115,13 @@ func testHandOver(t *testing.T, e Election) {
 	for i := range 3 {
 		candidates = append(candidates, e.Candidate(t, fmt.Sprintf("candidate-%d", i)))
 	}
-	won := make(chan registry.Leadership)
+	won := make(chan registry.Term)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for _, c := range candidates {
 		go func() { // each campaigns again after its term, until the end
 			for {
-				l, err := c.Campaign(ctx)
+				l, err := c.Lead(ctx, 0)
 				if err != nil {
 					return
 				}
@@ -132,9 +135,9 @@ func testHandOver(t *testing.T, e Election) {
 			}
 		}()
 	}
-	var last registry.Leadership
+	var last registry.Term
 	for range 6 {
-		var l registry.Leadership
+		var l registry.Term
 		select {
 		case l = <-won:
 		case <-time.After(Patience):
@@ -168,6 +171,30 @@ func testDepose(t *testing.T, e Election) {
 	follows(t, a, campaign(t, e.Candidate(t, "second")))
 }
 
+func testAbove(t *testing.T, e Election) {
+	const known = 1_800_000_000
+	c, last := e.Candidate(t, "only"), uint64(known)
+	for range 3 {
+		l, err := c.Lead(t.Context(), known)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Epoch() <= last {
+			t.Errorf("epoch %d follows %d", l.Epoch(), last)
+		}
+		if err := l.Held(); err != nil {
+			t.Error(err)
+		}
+		last = l.Epoch()
+		if err := l.Resign(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Held(); !errors.Is(err, glia.ErrStaleEpoch) {
+			t.Errorf("Held after Resign: %v", err)
+		}
+	}
+}
+
 func testRestart(t *testing.T, e Election) {
 	first := e.Candidate(t, "first")
 	a := campaign(t, first)
@@ -183,8 +210,8 @@ func testVain(t *testing.T, e Election) {
 	other := e.Candidate(t, "in vain")
 	for range 100 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		if l, err := other.Campaign(ctx); err == nil {
-			t.Fatalf("two lead: %d and %d", a.Token(), l.Token())
+		if l, err := other.Lead(ctx, 0); err == nil {
+			t.Fatalf("two lead: %d and %d", a.Epoch(), l.Epoch())
 		}
 		cancel()
 	}
@@ -218,14 +245,14 @@ func CandidateMain(elector func(args []string) (registry.Elector, error)) {
 		os.Exit(1)
 	}
 	for {
-		l, err := e.Campaign(context.Background())
+		l, err := e.Lead(context.Background(), 0)
 		if err != nil {
 			fmt.Println("error", err)
 			os.Exit(1)
 		}
-		fmt.Println("leads", l.Token())
+		fmt.Println("leads", l.Epoch())
 		<-l.Lost()
-		fmt.Println("lost", l.Token())
+		fmt.Println("lost", l.Epoch())
 	}
 }
 
@@ -259,16 +286,16 @@ func startProcess(t *testing.T, e Election) *process {
 	return p
 }
 
-// says waits for the next line of the process, which begins with the word, and returns its token.
+// says waits for the next line of the process, which begins with the word, and returns its epoch.
 func (p *process) says(t *testing.T, word string) uint64 {
 	t.Helper()
 	select {
 	case line := <-p.lines:
-		token, err := strconv.ParseUint(strings.TrimPrefix(line, word+" "), 10, 64)
+		epoch, err := strconv.ParseUint(strings.TrimPrefix(line, word+" "), 10, 64)
 		if err != nil {
 			t.Fatalf("the process says %q, want %q", line, word)
 		}
-		return token
+		return epoch
 	case <-time.After(2 * Patience):
 		t.Fatalf("the process does not say %q", word)
 	}
@@ -283,22 +310,22 @@ func (p *process) signal(t *testing.T, s syscall.Signal) {
 }
 
 // testStopped stops the process of the leader for longer than its lease. When it goes on, the first that it does is
-// to learn that it has lost; its token is smaller than that of the one who leads now.
+// to learn that it has lost; its epoch is lower than that of the one who leads now.
 func testStopped(t *testing.T, e Election) {
 	p := startProcess(t, e)
 	old := p.says(t, "leads")
 	p.signal(t, syscall.SIGSTOP)
 	l := campaign(t, e.Candidate(t, "successor"))
-	if l.Token() <= old {
-		t.Errorf("token %d follows %d", l.Token(), old)
+	if l.Epoch() <= old {
+		t.Errorf("epoch %d follows %d", l.Epoch(), old)
 	}
 	p.signal(t, syscall.SIGCONT)
 	if lost := p.says(t, "lost"); lost != old {
 		t.Errorf("lost %d, had %d", lost, old)
 	}
 	resign(t, l)
-	if again := p.says(t, "leads"); again <= l.Token() {
-		t.Errorf("token %d follows %d", again, l.Token())
+	if again := p.says(t, "leads"); again <= l.Epoch() {
+		t.Errorf("epoch %d follows %d", again, l.Epoch())
 	}
 }
 
@@ -306,7 +333,7 @@ func testKilled(t *testing.T, e Election) {
 	p := startProcess(t, e)
 	old := p.says(t, "leads")
 	p.signal(t, syscall.SIGKILL)
-	if l := campaign(t, e.Candidate(t, "successor")); l.Token() <= old {
-		t.Errorf("token %d follows %d", l.Token(), old)
+	if l := campaign(t, e.Candidate(t, "successor")); l.Epoch() <= old {
+		t.Errorf("epoch %d follows %d", l.Epoch(), old)
 	}
 }

@@ -306,6 +306,9 @@ type Options struct {
 	TLS            *tls.Config   // nil is plain TCP
 	Forget         time.Duration // how long watchers show a host that is not alive; 0 is 24 h
 	Log            *slog.Logger  // nil discards
+
+	// Waiting is told what an Elector waits for, at each look until it leads. It may be nil.
+	Waiting func(reason string)
 }
 
 func (o Options) withDefaults() Options {
@@ -314,6 +317,9 @@ func (o Options) withDefaults() Options {
 	o.Forget = cmp.Or(o.Forget, 24*time.Hour)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Waiting == nil {
+		o.Waiting = func(string) {}
 	}
 	return o
 }

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,9 +21,8 @@ import (
 const electionFolder = "election"
 
 // Elector elects a leader by ephemeral sequential nodes: the candidate with the oldest node leads, each other one
-// watches the node before its own. The token is the number of the transaction that made the node, which grows
-// over the whole life of an ensemble, also when the folder is removed. Each campaign has a session of its own,
-// which ends with its term.
+// watches the node before its own. The newest epoch is the data of their folder; a leader raises it in a transaction
+// that fails when its own node is gone. Each campaign has a session of its own, which ends with its term.
 type Elector struct {
 	o      Options
 	folder string
@@ -39,9 +40,9 @@ func NewElector(o Options, name, holder string) (*Elector, error) {
 	return &Elector{o: o, folder: path.Join(electionFolder, name), holder: holder}, nil
 }
 
-// Campaign is part of registry.Elector.
-func (e *Elector) Campaign(ctx context.Context) (registry.Leadership, error) {
-	c := &candidate{Elector: e, news: make(chan struct{}, 1), id: strings.ToLower(rand.Text())}
+// Lead is part of registry.Elector.
+func (e *Elector) Lead(ctx context.Context, above uint64) (registry.Term, error) {
+	c := &candidate{Elector: e, above: above, news: make(chan struct{}, 1), id: strings.ToLower(rand.Text())}
 	var err error
 	if c.client, err = dial(e.o, c.hear); err == nil {
 		var t *term.Term
@@ -50,18 +51,20 @@ func (e *Elector) Campaign(ctx context.Context) (registry.Leadership, error) {
 		}
 		c.release()
 	}
-	return nil, fmt.Errorf("campaign in zookeeper as %s: %w", e.holder, err)
+	return nil, fmt.Errorf("stand in the election in zookeeper as %s: %w", e.holder, err)
 }
 
 // candidate is one campaign and the term that may come of it.
 type candidate struct {
 	*Elector
 	*client
-	news chan struct{}
-	id   string // part of the name of our node, so that one whose making was not confirmed is found again
-	node string // path of our node; empty when there is none that we know of
+	above uint64 // the epoch must be
+	news  chan struct{}
+	id    string // part of the name of our node, so that one whose making was not confirmed is found again
+	node  string // path of our node; empty when there is none that we know of
 
-	asked time.Time // before the question whose answer was that we lead
+	asked term.Instant // before the question whose answer was that we lead
+	epoch uint64       // of the term that begins
 }
 
 func (c *candidate) hear(event) {
@@ -85,13 +88,8 @@ func (c *candidate) run(ctx context.Context) (*term.Term, error) {
 			return c.lead(stat), nil
 		case errors.Is(err, zk.ErrNoAuth), errors.Is(err, zk.ErrInvalidACL), errors.Is(err, zk.ErrAuthFailed):
 			return nil, c.explain(err)
-		case err != nil && told != err.Error():
-			told = err.Error()
-			c.log.Warn("zookeeper is not available for the election, waiting", "error", c.explain(err))
-		case err == nil && told != leader:
-			told = leader
-			c.log.Info("another candidate leads, standing by", "leader", leader)
 		}
+		told = waiting(c.o.Waiting, c.log, told, leader, c.explain(err))
 		wait := c.wire.sessionTimeout() // a lost watch costs time, never the succession
 		if failures++; err != nil {
 			wait = min(100*time.Millisecond<<min(failures, 5), wait)
@@ -104,6 +102,23 @@ func (c *candidate) run(ctx context.Context) (*term.Term, error) {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// waiting tells what is waited for, and the log when that has changed.
+func waiting(tell func(string), log *slog.Logger, told, leader string, err error) string {
+	kind, reason := leader, leader
+	if err != nil {
+		kind, reason = "away", fmt.Sprintf("zookeeper does not answer: %v", err)
+	}
+	tell(reason)
+	switch {
+	case told == kind:
+	case err != nil:
+		log.Warn("zookeeper is not available for the election, waiting", "error", err)
+	default:
+		log.Info("another repairer leads, standing by", "leader", leader)
+	}
+	return kind
 }
 
 // look returns the state of our node when this candidate leads, or who does, and has the one before us watched.
@@ -131,7 +146,7 @@ func (c *candidate) look(ctx context.Context) (lead *zk.Stat, leader string, err
 			}
 			holder, _, err := c.conn.Get(before.leader)
 			if err == nil {
-				return answer{nil, string(holder)}, nil
+				return answer{nil, string(holder) + " leads"}, nil
 			} else if !errors.Is(err, zk.ErrNoNode) {
 				return answer{}, err
 			}
@@ -165,12 +180,36 @@ func (c *candidate) place() (*zk.Stat, ahead, error) {
 	if i > 0 {
 		return nil, ahead{path.Join(dir, names[i-1]), path.Join(dir, names[0])}, nil
 	}
-	c.asked = time.Now()
+	c.asked = term.Now()
 	exists, stat, err := c.conn.Exists(c.node)
 	if err == nil && (!exists || stat.EphemeralOwner != c.conn.SessionID()) {
 		err = zk.ErrNoNode // of a session that is over: it goes away soon
 	}
-	return stat, ahead{}, err
+	if err == nil {
+		err = c.raise(dir, stat.Version)
+	}
+	if err != nil {
+		return nil, ahead{}, err
+	}
+	return stat, ahead{}, nil
+}
+
+// raise takes a new epoch, unless our node is gone.
+func (c *candidate) raise(dir string, version int32) error {
+	data, stat, err := c.conn.Get(dir)
+	if err != nil {
+		return err
+	}
+	var newest uint64
+	if len(data) > 0 {
+		if newest, err = strconv.ParseUint(string(data), 10, 63); err != nil {
+			return fmt.Errorf("the newest epoch in %s: %w", dir, err)
+		}
+	}
+	c.epoch = max(newest, c.above) + 1
+	_, err = c.conn.Multi(&zk.CheckVersionRequest{Path: c.node, Version: version},
+		&zk.SetDataRequest{Path: dir, Data: strconv.AppendUint(nil, c.epoch, 10), Version: stat.Version})
+	return err
 }
 
 // sequence is the number that ZooKeeper puts behind the name of a sequential node, of 10 digits or more.
@@ -178,9 +217,8 @@ func sequence(name string) string { return name[strings.LastIndexByte(name, '_')
 
 // lead begins the term.
 func (c *candidate) lead(stat *zk.Stat) *term.Term {
-	token := uint64(stat.Czxid) //nolint:gosec // transactions are numbered from 1 on
 	return term.Start(term.Lease{
-		Token: token, TTL: c.wire.sessionTimeout(), Log: c.log,
+		Epoch: c.epoch, TTL: c.wire.sessionTimeout(), Log: c.log,
 		Renew:   func(ctx context.Context) error { return c.confirm(ctx, stat.Czxid) },
 		Watch:   func(ctx context.Context) error { return c.wait(ctx, stat.Czxid) },
 		Release: func(context.Context) error { c.release(); return nil },

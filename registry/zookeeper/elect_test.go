@@ -89,7 +89,7 @@ func TestElector_NobodyLeadsWithoutQuorum(t *testing.T) {
 		addrs = append(addrs, s.Addr)
 	}
 	o := zookeeper.Options{Servers: addrs, Path: "/glia", SessionTimeout: 4 * time.Second}
-	first, err := elector(t, "first", o).Campaign(t.Context())
+	first, err := elector(t, "first", o).Lead(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,18 +98,18 @@ func TestElector_NobodyLeadsWithoutQuorum(t *testing.T) {
 	<-first.Lost()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
-	if l, err := elector(t, "second", o).Campaign(ctx); err == nil {
-		t.Errorf("%d leads without a quorum", l.Token())
+	if l, err := elector(t, "second", o).Lead(ctx, 0); err == nil {
+		t.Errorf("%d leads without a quorum", l.Epoch())
 	} else if !strings.Contains(err.Error(), "no session with any of its servers") {
-		t.Errorf("Campaign: %v", err)
+		t.Errorf("Lead: %v", err)
 	}
 	servers[1].Start(t)
-	second, err := elector(t, "second", o).Campaign(t.Context())
+	second, err := elector(t, "second", o).Lead(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if second.Token() <= first.Token() {
-		t.Errorf("token %d follows %d", second.Token(), first.Token())
+	if second.Epoch() <= first.Epoch() {
+		t.Errorf("epoch %d follows %d", second.Epoch(), first.Epoch())
 	}
 	if err := second.Resign(t.Context()); err != nil {
 		t.Error(err)
@@ -120,13 +120,13 @@ func TestElector_WrongCredentials(t *testing.T) {
 	t.Parallel()
 	c := newCluster(testbed.ZooKeeper(t))
 	o := zookeeper.Options{Servers: []string{c.server.Addr}, Path: c.path, User: "glia", Password: "secret"}
-	l, err := elector(t, "first", o).Campaign(t.Context())
+	l, err := elector(t, "first", o).Lead(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.Password = "other"
-	if _, err := elector(t, "stranger", o).Campaign(t.Context()); err == nil || !strings.Contains(err.Error(), "belong to another user") {
-		t.Errorf("Campaign: %v", err)
+	if _, err := elector(t, "stranger", o).Lead(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "belong to another user") {
+		t.Errorf("Lead: %v", err)
 	}
 	if err := l.Resign(t.Context()); err != nil {
 		t.Error(err)

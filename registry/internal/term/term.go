@@ -1,6 +1,6 @@
 // Package term keeps one term of a leader. It guarantees that Lost is closed before the lease can expire at the
-// registry, by the leader's own monotonic clock, whatever the registry answers or fails to answer. A process that
-// is stopped can not notice; it does as its first thing when it goes on, and the token covers the rest.
+// registry, by a clock of the leader, whatever the registry answers or fails to answer. A process that is stopped
+// can not notice; when it goes on Held says so at once, Lost follows, and the epoch covers the rest.
 package term
 
 import (
@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"glia"
 	"glia/registry"
 )
 
@@ -26,7 +28,7 @@ const (
 
 // Lease is how a backend keeps a leader in place. All functions are bounded by their context.
 type Lease struct {
-	Token   uint64
+	Epoch   uint64
 	TTL     time.Duration                   // how long the lease holds after a renewal, at least
 	Renew   func(ctx context.Context) error // nil when the lease was confirmed after the call began
 	Watch   func(ctx context.Context) error // waits until the registry says that the lease is over
@@ -37,33 +39,50 @@ type Lease struct {
 // Term is a running term. It is safe for concurrent use.
 type Term struct {
 	lease Lease
+	until atomic.Pointer[Instant] // we lead until then for certain
 	lost  chan struct{}
 	ended chan struct{}
 	err   error // of Release; set before ended is closed
 	stop  context.CancelFunc
 }
 
-var _ registry.Leadership = (*Term)(nil)
+var _ registry.Term = (*Term)(nil)
 
-// Until is how long a lease that was confirmed at some time after asked is relied upon.
-func (l Lease) Until(asked time.Time) time.Time { return asked.Add(l.TTL - l.TTL/safety) }
+// extend notes that the lease was confirmed at some time after asked.
+func (t *Term) extend(asked Instant) {
+	until := asked.add(t.lease.TTL - t.lease.TTL/safety)
+	t.until.Store(&until)
+}
 
 // Start begins a term whose lease was confirmed at some time after asked.
-func Start(l Lease, asked time.Time) *Term {
+func Start(l Lease, asked Instant) *Term {
 	ctx, stop := context.WithCancel(context.Background())
 	t := &Term{lease: l, lost: make(chan struct{}), ended: make(chan struct{}), stop: stop}
-	go t.keep(ctx, l.Until(asked))
+	t.extend(asked)
+	go t.keep(ctx)
 	return t
 }
 
-// Token is part of registry.Leadership.
-func (t *Term) Token() uint64 { return t.lease.Token }
+// Epoch is part of registry.Term.
+func (t *Term) Epoch() uint64 { return t.lease.Epoch }
 
-// Lost is part of registry.Leadership.
+// Lost is part of registry.Term.
 func (t *Term) Lost() <-chan struct{} { return t.lost }
 
+// Held is part of registry.Term. A goroutine that woke up may ask before the one that renews has noticed anything.
+func (t *Term) Held() error {
+	select {
+	case <-t.lost:
+	default:
+		if Now().before(*t.until.Load()) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the leadership of epoch %d has run out: %w", t.lease.Epoch, glia.ErrStaleEpoch)
+}
+
 // keep renews until the term ends, then closes lost, then releases what is left of the lease.
-func (t *Term) keep(ctx context.Context, until time.Time) {
+func (t *Term) keep(ctx context.Context) {
 	defer close(t.ended)
 	ctx, cancel := context.WithCancel(ctx)
 	over := make(chan struct{})
@@ -73,7 +92,7 @@ func (t *Term) keep(ctx context.Context, until time.Time) {
 			close(over)
 		}
 	})
-	t.renew(ctx, until, over)
+	t.renew(ctx, over)
 	close(t.lost)
 	cancel()
 	watcher.Wait()
@@ -82,10 +101,10 @@ func (t *Term) keep(ctx context.Context, until time.Time) {
 	t.err = t.lease.Release(release)
 }
 
-func (t *Term) renew(ctx context.Context, until time.Time, over <-chan struct{}) {
+func (t *Term) renew(ctx context.Context, over <-chan struct{}) {
 	l := t.lease
 	for failed := false; ; {
-		wait := l.TTL / renewals
+		wait, until := l.TTL/renewals, *t.until.Load()
 		if failed {
 			wait = l.TTL / retries
 		}
@@ -93,12 +112,12 @@ func (t *Term) renew(ctx context.Context, until time.Time, over <-chan struct{})
 		case <-ctx.Done():
 			return
 		case <-over:
-			l.Log.Error("leadership is lost, the registry says so", "token", l.Token)
+			l.Log.Error("leadership is lost, the registry says so", "epoch", l.Epoch)
 			return
-		case <-time.After(min(wait, time.Until(until))):
+		case <-time.After(min(wait, time.Until(until.monotonic))):
 		}
-		asked := time.Now()
-		attempt, cancel := context.WithDeadline(ctx, until)
+		asked := Now()
+		attempt, cancel := context.WithDeadline(ctx, until.monotonic)
 		result := make(chan error, 1)
 		go func() { result <- l.Renew(attempt) }()
 		var err error
@@ -111,22 +130,23 @@ func (t *Term) renew(ctx context.Context, until time.Time, over <-chan struct{})
 		switch {
 		case ctx.Err() != nil:
 			return
-		case err == nil:
-			failed, until = false, l.Until(asked)
+		case err == nil && Now().before(until):
+			failed = false
+			t.extend(asked)
 		case errors.Is(err, ErrOver):
-			l.Log.Error("leadership is lost, the registry says so", "token", l.Token)
+			l.Log.Error("leadership is lost, the registry says so", "epoch", l.Epoch)
 			return
-		case !time.Now().Before(until):
-			l.Log.Error("leadership is lost, it could not be renewed in time", "token", l.Token, "error", err)
+		case !Now().before(until):
+			l.Log.Error("leadership is lost, it could not be renewed in time", "epoch", l.Epoch, "error", err)
 			return
 		case !failed:
 			failed = true
-			l.Log.Warn("leadership is not renewed, trying again", "token", l.Token, "left", time.Until(until).Round(time.Millisecond), "error", err)
+			l.Log.Warn("leadership is not renewed, trying again", "epoch", l.Epoch, "left", time.Until(until.monotonic).Round(time.Millisecond), "error", err)
 		}
 	}
 }
 
-// Resign is part of registry.Leadership.
+// Resign is part of registry.Term.
 func (t *Term) Resign(ctx context.Context) error {
 	t.stop()
 	var err error
