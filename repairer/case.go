@@ -61,6 +61,7 @@ type Rejection struct {
 	Findings []string `json:"findings"`
 	Unfit    bool     `json:"unfit,omitempty"` // it was accepted before, and is let go
 	Final    bool     `json:"final,omitempty"` // it will not be tried again in this case
+	Away     bool     `json:"away,omitempty"`  // it is let go only because another one took its place
 }
 
 // Notice is what the log has said and the ticket must be told. Its number keeps it from being told twice.

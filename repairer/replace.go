@@ -190,22 +190,59 @@ type UnfitError struct {
 
 func (u *UnfitError) Error() string { return "the new disk is not fit: " + u.Reason }
 
-// What the hand's reasons begin with when a burn-in speaks against the new disk itself.
+// AwayError is a driver's answer that nothing can be told of the new disk, because it is not where it was
+// accepted. That is no fault of the disk: the step is tried again when the disk is back.
+type AwayError struct{ Reason string }
+
+func (a *AwayError) Error() string { return "the new disk is away: " + a.Reason }
+
+// What the hand's reasons begin with when a burn-in speaks against the new disk itself, and when the disk
+// is away.
 const (
 	burnInFailed = "burn-in: "
 	burnInUnfit  = "can not be used: "
+	burnInUntold = "can not be told yet: "
 )
 
-// Unfit reads the hand's answer to a burn-in; nil when it says nothing against the new disk. Whatever
-// else stops a burn-in, such as a nerve that stops or does not know the order, is not the disk's fault.
-func Unfit(r *gliav1.ExecuteResponse) *UnfitError {
+// BurnInError reads the hand's answer to a burn-in: an *UnfitError when it speaks against the new disk, an
+// *AwayError when the disk is not there, or nil. Whatever else stops a burn-in, such as a nerve that stops
+// or does not know the order, is not the disk's fault.
+func BurnInError(r *gliav1.ExecuteResponse) error {
+	failed, refused := r.GetState() == gliav1.OrderState_ORDER_STATE_FAILED, r.GetState() == gliav1.OrderState_ORDER_STATE_REFUSED
 	switch reason := r.GetReason(); {
-	case r.GetState() == gliav1.OrderState_ORDER_STATE_FAILED && strings.HasPrefix(reason, burnInFailed):
+	case failed && strings.HasPrefix(reason, burnInFailed):
 		return &UnfitError{Reason: reason, Final: true}
-	case r.GetState() == gliav1.OrderState_ORDER_STATE_REFUSED && strings.HasPrefix(reason, burnInUnfit):
+	case refused && strings.HasPrefix(reason, burnInUnfit):
 		return &UnfitError{Reason: reason}
+	case (failed || refused) && strings.HasPrefix(reason, burnInUntold):
+		return &AwayError{Reason: strings.TrimPrefix(reason, burnInUntold)}
 	}
 	return nil
+}
+
+// awaitReturn waits for a new disk that is away, for as long as nothing was made on it and no other disk
+// has taken its place. Then it is let go, and may come back like any other. The person is told once.
+func (e *Engine) awaitReturn(ctx context.Context, c Case, name string, away *AwayError) error {
+	if len(c.Untold) > 0 {
+		return e.tell(ctx, c)
+	}
+	disks, err := e.Hosts.Disks(ctx, c.Host())
+	if err != nil {
+		return e.outOfReach(ctx, c, name, err)
+	}
+	for _, d := range disks {
+		if d.Verdict.State != glia.StateMissing && d.Disk.Location.Place() == c.Disk.Location.Place() && d.Disk.Serial() != c.Replacement.Serial() {
+			r := Rejection{Serial: c.Replacement.Serial(), Findings: []string{fmt.Sprintf("%s is in its place", d.Disk.Serial())}, Unfit: true, Away: true}
+			return e.reject(ctx, c, r, Ticket{})
+		}
+	}
+	waits := fmt.Sprintf("waits for %s in %s", c.Replacement.Serial(), c.Disk.Location.Place())
+	if strings.HasPrefix(c.Step(name).Error, waits) {
+		return nil
+	}
+	text := waits + ": " + brief(away)
+	_, err = e.record(ctx, c, KindWaits, name, text, Data{Tell: text + "; put it back, or another blank disk in its place"})
+	return err
 }
 
 // dropReplacement lets an accepted disk go.
@@ -224,7 +261,10 @@ func (e *Engine) dropReplacement(ctx context.Context, c Case, u *UnfitError) err
 
 // drop forgets the accepted disk and what was done to it.
 func (c *Case) drop(r Rejection) {
-	c.Replacement, c.Unfit = nil, append(slices.Clip(c.Unfit), r)
+	c.Replacement = nil
+	if !r.Away {
+		c.Unfit = append(slices.Clip(c.Unfit), r)
+	}
 	steps := maps.Clone(c.Steps)
 	for _, s := range c.Plan.stage(StageRejoin) {
 		delete(steps, s.Name)

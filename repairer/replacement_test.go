@@ -103,6 +103,47 @@ func TestEngine_DiskThatCanBeCleanedIsTriedAgainOnTheWordOfAPerson(t *testing.T)
 	w.phase("N1S2", repairer.PhaseClosed)
 }
 
+// A disk that is away at the very moment of its burn-in is waited for, and its person is told once. When
+// another one takes its place, that one is taken, and the first may still come back.
+func TestEngine_DiskThatIsAwayAtItsBurnInIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		back string // serial of the disk that is put in after the wait
+		acts []string
+	}{
+		"the same comes back": {"NEW1", []string{"drain N1S2", "unmount N1S2", "burn_in NEW1", "format NEW1", "mount NEW1", "rejoin NEW1"}},
+		"another comes":       {"NEW2", []string{"drain N1S2", "unmount N1S2", "burn_in NEW2", "format NEW2", "mount NEW2", "rejoin NEW2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			w.fail("node-1", "2")
+			w.phase("N1S2", repairer.PhaseAwaitingReplacement)
+			w.fleet.Fault = func(o *gliav1.Order, after bool) error {
+				if !after && o.GetVerb() == gliav1.Verb_VERB_BURN_IN {
+					w.fleet.Do("node-1", func(h *sim.Host) { delete(h.Slots, "2") })
+				}
+				return nil
+			}
+			w.swap("node-1", "2", blank("NEW1"))
+			w.until("N1S2", "waiting", func(c repairer.Case) bool { return c.Step("burn-in").Error != "" })
+			w.ticks(20)
+			w.open() // over a restart, too
+			w.ticks(5)
+			c, err := w.store.LastCase(t.Context(), "N1S2")
+			if err != nil || c.Phase != repairer.PhaseRejoining || c.Step("burn-in").Attempts != 0 || w.said(c, "waits for NEW1 in slot 2") != 1 {
+				t.Fatalf("%s, %+v, comments %v, %v", c.Phase, c.Step("burn-in"), w.ticket(c).Comments, err)
+			}
+			w.fleet.Fault = nil
+			w.swap("node-1", "2", blank(tc.back))
+			c = w.phase("N1S2", repairer.PhaseClosed)
+			if got := w.fleet.Acts(); !slices.Equal(got, tc.acts) || len(c.Unfit) != 0 {
+				t.Errorf("acts %q, unfit %v", got, c.Unfit)
+			}
+		})
+	}
+}
+
 // A nerve that can not burn in says nothing about the disk.
 func TestEngine_BurnInThatIsOnlyInterruptedIsRepeated(t *testing.T) {
 	t.Parallel()

@@ -308,6 +308,7 @@ func (e *Engine) act(ctx context.Context, c Case, name string, do func(Case) (Da
 	var refused refusedError
 	var unfit *UnfitError
 	var running runningError
+	var away *AwayError
 	switch {
 	case errors.As(err, &running):
 		return e.underWay(ctx, c, name, running.Progress)
@@ -315,6 +316,8 @@ func (e *Engine) act(ctx context.Context, c Case, name string, do func(Case) (Da
 		return err
 	case errors.As(err, &unfit) && c.Replacement != nil:
 		return e.dropReplacement(ctx, c, unfit)
+	case errors.As(err, &away) && c.Replacement != nil:
+		return e.awaitReturn(ctx, c, name, away)
 	case errors.As(err, &refused):
 		return e.giveUp(ctx, c, name, name+" was "+brief(err))
 	case errors.Is(err, glia.ErrUnreachable):

@@ -209,7 +209,7 @@ func (h *simulatedHost) carryOut(o *gliav1.Order, disks []glia.Disk, r *gliav1.E
 			return nil
 		}
 		if d.Serial() != o.GetSerial() {
-			return fmt.Errorf("%s is in %s, not %s", d.Serial(), o.GetPlace(), o.GetSerial())
+			return fmt.Errorf("%s%s is in %s, not %s", untold(o), d.Serial(), o.GetPlace(), o.GetSerial())
 		}
 		switch fs := o.GetFilesystem(); o.GetVerb() {
 		case gliav1.Verb_VERB_BURN_IN:
@@ -233,7 +233,15 @@ func (h *simulatedHost) carryOut(o *gliav1.Order, disks []glia.Disk, r *gliav1.E
 		r.Inspection = &gliav1.Inspection{Findings: []string{o.GetPlace() + " is empty"}}
 		return nil
 	}
-	return fmt.Errorf("%s is not in %s", o.GetSerial(), o.GetPlace())
+	return fmt.Errorf("%s%s is not in %s", untold(o), o.GetSerial(), o.GetPlace())
+}
+
+// untold begins the answer about a disk that is away, as that of the real hand.
+func untold(o *gliav1.Order) string {
+	if o.GetVerb() == gliav1.Verb_VERB_BURN_IN {
+		return "can not be told yet: "
+	}
+	return ""
 }
 
 func inspect(o *gliav1.Order, d glia.Disk, fs string) *gliav1.Inspection {

@@ -286,7 +286,7 @@ func (f *Fleet) carryOut(h *Host, o *gliav1.Order, r *gliav1.ExecuteResponse) er
 		}
 	}
 	if d == nil && o.GetVerb() == gliav1.Verb_VERB_BURN_IN {
-		return fmt.Errorf("can not be used: %s is not in %s", o.GetSerial(), o.GetPlace())
+		return fmt.Errorf("can not be told yet: %s is not in %s", o.GetSerial(), o.GetPlace())
 	}
 	// As at the real hand: of a disk that is gone from the host, the drain hook may run and the dead
 	// mount is taken out of the tree.

@@ -20,6 +20,10 @@ const burnInFailed = "burn-in: "
 // another disk is needed, or the same one after a person has seen to it.
 const burnInUnfit = "can not be used: "
 
+// burnInUntold begins the reason when nothing can be told of the disk, because it is not, or may not be,
+// where the order says. The same order may be sent again.
+const burnInUntold = "can not be told yet: "
+
 // burnIn prepares writing samples to the new disk, which is proven blank here, reading them back, and
 // making them zero again, so that the disk is as blank afterwards as it was before. Beyond the proof that
 // format asks for, the places that will be written must be zero as well.
@@ -33,13 +37,29 @@ const burnInUnfit = "can not be used: "
 func (h *Hand) burnIn(ctx context.Context, o *gliav1.Order) (step, error) {
 	disks, err := h.disks(ctx)
 	if err != nil {
-		return step{}, err
+		return step{}, fmt.Errorf(burnInUntold+"%w", err)
 	}
 	st, err := h.burnInOf(ctx, disks, o)
 	if err != nil && context.Cause(ctx) == nil {
-		err = fmt.Errorf(burnInUnfit+"%w", err)
+		err = h.blame(ctx, o, err)
 	}
 	return st, err
+}
+
+// blame says whether what stopped a burn-in speaks against the disk. It looks for the disk once more: one
+// that was pulled, or that its controller has dropped, gives errors of every kind, which say nothing of it.
+func (h *Hand) blame(ctx context.Context, o *gliav1.Order, cause error) error {
+	if errors.Is(cause, glia.ErrNotFound) || errors.Is(cause, glia.ErrIdentityMismatch) {
+		return fmt.Errorf(burnInUntold+"%w", cause)
+	}
+	disks, err := h.disks(ctx)
+	if err == nil {
+		_, err = ordered(disks, o)
+	}
+	if err != nil && !errors.Is(err, glia.ErrProtected) {
+		return fmt.Errorf(burnInUntold+"%w (%w)", err, cause)
+	}
+	return fmt.Errorf(burnInUnfit+"%w", cause)
 }
 
 func (h *Hand) burnInOf(ctx context.Context, disks []glia.Disk, o *gliav1.Order) (step, error) {
@@ -72,16 +92,30 @@ func (h *Hand) burnInOf(ctx context.Context, disks []glia.Disk, o *gliav1.Order)
 		commands: []string{x.plan(), fmt.Sprintf("(nerve itself) write %d MiB to %d places of %s, read them back, make them zero again", n, len(t.places), d.DevicePath())},
 		run: func(ctx context.Context) (string, error) {
 			tested, err := x.selfTest(ctx)
-			if err != nil {
-				return tested, err
+			if err == nil {
+				err = t.run(ctx, d)
 			}
-			if err := t.run(ctx, d); err != nil {
-				return tested, err
+			if err != nil {
+				return tested, h.excuse(ctx, d, o, t.number, err)
 			}
 			compared, err := x.compare()
+			if err != nil {
+				err = h.excuse(ctx, d, o, t.number, err)
+			}
 			return fmt.Sprintf("%s; %d MiB in %d places were written and read back without a fault; %s; the disk is blank again", tested, n, len(t.places), compared), err
 		},
 	}, nil
+}
+
+// excuse takes back what a burn-in says of a disk that has gone, or was changed, meanwhile.
+func (h *Hand) excuse(ctx context.Context, d glia.Disk, o *gliav1.Order, number string, cause error) error {
+	if context.Cause(ctx) != nil {
+		return cause
+	}
+	if away := h.still(ctx, d, o, number); away != nil {
+		return fmt.Errorf(burnInUntold+"%w (%w)", away, cause)
+	}
+	return cause
 }
 
 // trial is one burn-in of one disk.

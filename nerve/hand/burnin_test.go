@@ -2,6 +2,8 @@ package hand_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -109,6 +111,83 @@ func TestHand_BurnInOfADiskThatTakesNoWritesFails(t *testing.T) {
 	j, _ := os.ReadFile(filepath.Join(whole, "state", "journal"))
 	if !bytes.Contains(j, []byte(`"event":"begun"`)) || !bytes.Contains(j, []byte(`"event":"failed"`)) {
 		t.Errorf("journal %s", j)
+	}
+}
+
+// A disk that is not where the order says is no bad disk: the answer says so, and the same order is done
+// when it is back.
+func TestHand_BurnInOfADiskThatIsAwayTellsNothingOfTheDisk(t *testing.T) {
+	t.Parallel()
+	elsewhere := func(l *lab) { l.change("NEW", func(d *glia.Disk) { d.Location.Slot = "9" }) }
+	for name, tc := range map[string]struct {
+		away func(l *lab)
+		says string
+		at   int // the look at the inventory from which on it is away
+	}{
+		"gone":                   {func(l *lab) { l.pull("NEW") }, "disk NEW is not found on this host", 1},
+		"in another place":       {elsewhere, "disk NEW is in enc0 slot 9, not in enc0 slot 2", 1},
+		"gone while looked at":   {func(l *lab) { l.pull("NEW") }, "disk NEW is not found on this host", 2},
+		"moved while looked at":  {elsewhere, "disk NEW is in enc0 slot 9", 2},
+		"inventory can not look": {nil, "inventory: the bus hangs", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.attach("NEW", 2, 64*mib)
+			blank := l.hash("NEW")
+			opts := l.options(&recorder{})
+			look, looks := opts.Inventory, 0
+			opts.Inventory = func(ctx context.Context) ([]glia.Disk, error) {
+				if looks++; looks == tc.at {
+					if tc.away == nil {
+						return nil, errors.New("the bus hangs")
+					}
+					tc.away(l)
+				}
+				return look(ctx)
+			}
+			h := l.hand(opts)
+			o := order(burnIn, "NEW", 2)
+			r := finish(t, h, o)
+			wantNo(t, r, refused, tc.says)
+			if !strings.HasPrefix(r.Reason, "can not be told yet: ") {
+				t.Errorf("reason %q", r.Reason)
+			}
+			if strings.HasPrefix(name, "gone") {
+				return
+			}
+			l.change("NEW", func(d *glia.Disk) { d.Location.Slot = "2" })
+			wantDone(t, finish(t, h, o))
+			if l.hash("NEW") != blank {
+				t.Error("the disk is not zero again")
+			}
+		})
+	}
+}
+
+// A disk that is pulled in the midst of its burn-in has not failed it.
+func TestHand_BurnInOfADiskThatGoesMeanwhileIsNoVerdict(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	small := l.mkdir("small")
+	l.sh("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small)
+	t.Cleanup(func() { unix.Unmount(small, unix.MNT_DETACH) })
+	whole := l.dir
+	l.dir = small
+	l.attach("NEW", 2, 64*mib) // takes no writes
+	l.dir = whole
+	opts := l.options(&recorder{})
+	look, looks := opts.Inventory, 0
+	opts.Inventory = func(ctx context.Context) ([]glia.Disk, error) {
+		if looks++; looks == 3 { // after those of the checks
+			l.change("NEW", func(d *glia.Disk) { d.Location.Device = "" })
+		}
+		return look(ctx)
+	}
+	r := finish(t, l.hand(opts), order(burnIn, "NEW", 2))
+	wantNo(t, r, failed, "disk NEW is not found on this host", "write to /dev/loop")
+	if !strings.HasPrefix(r.Reason, "can not be told yet: ") {
+		t.Errorf("reason %q", r.Reason)
 	}
 }
 

@@ -154,8 +154,8 @@ func (dr *Driver) Do(ctx context.Context, a repairer.Act) (repairer.Progress, er
 	}
 	p := repairer.Progress{Commands: r.GetCommands(), Output: r.GetOutput()}
 	if o.Verb == gliav1.Verb_VERB_BURN_IN {
-		if u := repairer.Unfit(r); u != nil {
-			return p, u
+		if err := repairer.BurnInError(r); err != nil {
+			return p, err
 		}
 	}
 	switch r.GetState() {

@@ -153,13 +153,16 @@ func TestDriver_BurnInJudgesTheDisk(t *testing.T) {
 		reason string
 		unfit  bool
 		final  bool
+		away   bool
 	}{
-		"write error":      {2, failed, "burn-in: write to /dev/sdb at byte 0: input/output error", true, true},
-		"not blank":        {2, refused, "can not be used: disk is not blank: ext4", true, false},
-		"interrupted":      {2, failed, "interrupted: nerve stops", false, false},
-		"an older nerve":   {2, refused, "order is not valid: verb 7 is not known to this nerve", false, false},
-		"format, not it":   {3, refused, "can not be used: disk is not blank: ext4", false, false},
-		"format, an error": {3, failed, "burn-in: of a kind", false, false},
+		"write error":      {2, failed, "burn-in: write to /dev/sdb at byte 0: input/output error", true, true, false},
+		"not blank":        {2, refused, "can not be used: disk is not blank: ext4", true, false, false},
+		"not there":        {2, refused, "can not be told yet: disk NEW is not found on this host", false, false, true},
+		"gone meanwhile":   {2, failed, "can not be told yet: disk NEW is not found on this host", false, false, true},
+		"interrupted":      {2, failed, "interrupted: nerve stops", false, false, false},
+		"an older nerve":   {2, refused, "order is not valid: verb 7 is not known to this nerve", false, false, false},
+		"format, not it":   {3, refused, "can not be used: disk is not blank: ext4", false, false, false},
+		"format, an error": {3, failed, "burn-in: of a kind", false, false, false},
 	} {
 		d := filesystem.New(&hosts{answer: &gliav1.ExecuteResponse{State: tc.state, Reason: tc.reason}})
 		plan := d.Plan(disk(nil))
@@ -168,6 +171,10 @@ func TestDriver_BurnInJudgesTheDisk(t *testing.T) {
 		var u *repairer.UnfitError
 		if errors.As(err, &u) != tc.unfit || tc.unfit && (u.Final != tc.final || u.Reason != tc.reason) || p.Done {
 			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+		var a *repairer.AwayError
+		if errors.As(err, &a) != tc.away || tc.away && a.Reason != "disk NEW is not found on this host" {
+			t.Errorf("%s: away is %v", name, err)
 		}
 	}
 }
