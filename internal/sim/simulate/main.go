@@ -8,10 +8,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +28,7 @@ func main() {
 	seed := flag.Uint64("seed", 0, "the only seed to run, or 0; its script is printed")
 	first := flag.Uint64("first", 1, "the first seed")
 	shrink := flag.Duration("shrink", 20*time.Second, "how long to look for a shorter script")
+	census := flag.Bool("census", false, "print how often what was met: events, refusals, ends")
 	flag.Parse()
 	debug.SetGCPercent(400) // many short lives on little memory
 	// The context ends with the process at the latest.
@@ -33,12 +37,14 @@ func main() {
 	if *seed > 0 {
 		*first, *seeds = *seed, 1
 	}
-	os.Exit(run(ctx, *first, *seeds, *shrink, *seed > 0))
+	os.Exit(run(ctx, *first, *seeds, *shrink, *seed > 0, *census))
 }
 
-func run(ctx context.Context, first, seeds uint64, shrink time.Duration, show bool) int {
+func run(ctx context.Context, first, seeds uint64, shrink time.Duration, show, census bool) int {
 	start := time.Now()
 	var next, done atomic.Uint64
+	var mu sync.Mutex
+	met := map[string]int{}
 	g, gctx := errgroup.WithContext(ctx)
 	for range runtime.GOMAXPROCS(0) {
 		g.Go(func() error {
@@ -52,13 +58,18 @@ func run(ctx context.Context, first, seeds uint64, shrink time.Duration, show bo
 				if show {
 					print(script)
 				}
-				v, err := trial.Run(gctx, seed, script)
+				r, err := trial.Run(gctx, seed, script)
 				switch {
 				case err != nil && gctx.Err() == nil:
 					return fmt.Errorf("seed %d: %w", seed, err)
-				case v != nil:
-					return broken{seed, v, script}
+				case r.Broken != nil:
+					return broken{seed, r.Broken, script}
 				}
+				mu.Lock()
+				for what, n := range r.Seen {
+					met[what] += n
+				}
+				mu.Unlock()
 				done.Add(1)
 			}
 		})
@@ -78,6 +89,11 @@ func run(ctx context.Context, first, seeds uint64, shrink time.Duration, show bo
 		return 2
 	}
 	fmt.Printf("%d seeds, no promise broken, %.0f seeds/s\n", done.Load(), float64(done.Load())/took.Seconds())
+	if census {
+		for _, what := range slices.Sorted(maps.Keys(met)) {
+			fmt.Printf("  %7d  %s\n", met[what], what)
+		}
+	}
 	return 0
 }
 

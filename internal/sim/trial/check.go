@@ -3,7 +3,10 @@ package trial
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	"glia"
 	"glia/repairer"
@@ -12,19 +15,27 @@ import (
 
 // wrote sees events that are in the log now, and the case after them.
 func (w *world) wrote(ctx context.Context, p *process, c repairer.Case, events ...repairer.Event) {
-	w.cases = nil
+	w.dirty = true
 	if p.db.Epoch() < w.newest {
 		w.violate("5", "a repairer of epoch %d wrote %q, the newest is %d", p.db.Epoch(), events[0].Kind, w.newest)
 	}
 	for _, e := range events {
+		w.lastAt = later(w.lastAt, e.At)
+		w.seen[string(e.Kind)]++
 		switch e.Kind {
 		case repairer.KindOpened:
 			w.mayOpen(c)
+			w.fuse.openings = append(w.fuse.openings, e.At)
+		case repairer.KindHeld:
+			for _, r := range e.Data.Refusals {
+				w.seen["refused by "+r.Gate]++
+			}
 		case repairer.KindPlanned:
 			w.hashes[c.ID] = append(w.hashes[c.ID], c.Plan.Hash())
 		case repairer.KindStarted:
 			w.legit[c.ID] = w.mayStart(c)
 			w.condemned[c.Serial()] = true
+			w.fuse.starts = append(w.fuse.starts, e.At)
 			w.budgets(ctx, p)
 		case repairer.KindReleased:
 			w.baseline[c.ID] = w.visible(c.Host())
@@ -39,7 +50,16 @@ func (w *world) wrote(ctx context.Context, p *process, c repairer.Case, events .
 			w.removed[c.Serial()] = true
 		case repairer.KindAccepted:
 			w.removed[c.Serial()] = true
+		case repairer.KindOutcome:
+			switch _, known := w.fuse.alarms[c.ID]; {
+			case c.Outcome != repairer.OutcomeFalseAlarm:
+				delete(w.fuse.alarms, c.ID)
+			case !known:
+				w.fuse.alarms[c.ID] = e.At
+			}
 		case repairer.KindEnded:
+			w.past = append(w.past, c)
+			w.seen["ended "+string(c.Phase)]++
 			w.ended(c)
 		case repairer.KindDone:
 			if e.Step == repairer.StepSettle {
@@ -52,10 +72,15 @@ func (w *world) wrote(ctx context.Context, p *process, c repairer.Case, events .
 // mayOpen checks that a new case rests on a disk that was seen to be bad.
 func (w *world) mayOpen(c repairer.Case) {
 	at, seen := w.badAt[c.Serial()]
-	if !seen || w.now.Sub(at) > maxViewAge+2*tick {
+	switch {
+	case !seen || w.now.Sub(at) > maxViewAge+2*tick+w.slack():
 		w.violate("3", "a case for %s, which is not seen to be bad (last at %s)", c.Serial(), at.UTC())
+	case w.stopped:
+		w.violate("9", "a case for %s in spite of the stop file", c.Serial())
+	case w.storming != "":
+		w.violate("storm", "a case for %s in a storm: %s", c.Serial(), w.storming)
 	}
-	if ended, ok := w.cancelled[c.Serial()]; ok && w.now.Before(ended.Add(coolDown)) {
+	if ended, ok := w.cancelled[c.Serial()]; ok && w.clock().Before(ended.Add(coolDown)) {
 		w.violate("cool-down", "a case for %s right after its last one was cancelled", c.Serial())
 	}
 }
@@ -66,6 +91,7 @@ func (w *world) mayStart(c repairer.Case) bool {
 	agreed := slices.Contains(w.consent[c.ID], c.Plan.Hash())
 	mode := w.modes[c.Host()]
 	two := len(t.disk.Witnesses) >= 2
+	view, _ := w.View()
 	switch {
 	case mode == repairer.ModeObserve:
 		w.violate("8", "case %s started and %s is only observed", c.ID, c.Host())
@@ -75,8 +101,8 @@ func (w *world) mayStart(c repairer.Case) bool {
 		w.violate("3", "case %s started and %s is %s now (answers: %t, visible: %t, expired: %t)", c.ID, c.Serial(), t.disk.State, t.up, t.present, t.stale)
 	case w.cut[c.Host()]:
 		w.violate("12", "case %s started and nobody could ask %s", c.ID, c.Host())
-	case w.split != nil && w.now.Sub(w.split.At) > maxViewAge:
-		w.violate("12", "case %s started on a fleet view of %s", c.ID, w.split.At)
+	case !w.fresh(view):
+		w.violate("12", "case %s started at %s on a fleet view of %s; the log knows of %s", c.ID, w.clock(), view.At, w.lastAt)
 	case !two && !agreed:
 		w.violate("4", "case %s started with the witnesses %v and without approval", c.ID, t.disk.Witnesses)
 	case t.disk.Protected != "":
@@ -87,31 +113,62 @@ func (w *world) mayStart(c repairer.Case) bool {
 		w.violate("4", "case %s started with a plan for %v, the disk is mounted on %q", c.ID, c.Plan.Disk.Mounts, t.disk.Mounted)
 	case w.paused(c):
 		w.violate("9", "case %s started while it is paused", c.ID)
+	case w.stopped:
+		w.violate("9", "case %s started in spite of the stop file", c.ID)
+	case w.fuse.blown || w.fuse.over(w.breakers, w.clock()) != "":
+		w.violate("9", "case %s started after the breaker had to trip (%s)", c.ID, w.fuse.over(w.breakers, w.clock()))
+	case !w.windowOpen(c.Host()):
+		w.violate("9", "case %s started at %s, outside of every maintenance window", c.ID, w.clock())
+	case w.hook && !w.agreed[c.Plan.Hash()].Equal(w.clock()):
+		w.violate("12", "case %s started and the site's hook did not agree to its plan", c.ID)
 	default:
-		return true
+		return w.calmEnough(c, view, agreed)
 	}
 	return false
 }
 
-// budgets counts the cases that are in repair.
+// calmEnough checks what speaks against the disk's being the one at fault.
+func (w *world) calmEnough(c repairer.Case, view glia.FleetView, agreed bool) bool {
+	if why := w.stormy(view); why != "" {
+		w.violate("storm", "case %s started in a storm: %s", c.ID, why)
+		return false
+	}
+	if since := w.clock().Sub(w.lastStorm); !w.lastStorm.IsZero() && w.storms.CoolDown > 0 && since < w.storms.CoolDown {
+		w.violate("storm", "case %s started %s after a storm", c.ID, since)
+		return false
+	}
+	if agreed {
+		return true
+	}
+	if why := w.cohort(view, c.Serial()); why != "" {
+		w.violate("cohort", "case %s started without approval: %s", c.ID, why)
+		return false
+	}
+	if why := w.flapping(c); why != "" {
+		w.violate("flap", "case %s started without approval: %s", c.ID, why)
+		return false
+	}
+	return true
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// budgets checks the budgets, of which the case that has just started is part.
 func (w *world) budgets(ctx context.Context, p *process) {
-	open, err := p.db.Cases(ctx, false)
+	open, err := ledger{p.db, p}.Cases(ctx, false)
 	if err != nil {
 		w.violate("12", "the open cases: %v", err)
 		return
 	}
-	fleet, perHost := 0, map[string]int{}
-	for _, c := range open {
-		if c.Started {
-			fleet++
-			perHost[c.Host()]++
-		}
-		if perHost[c.Host()] > hostBudget {
-			w.violate("7", "%d disks of %s are in repair, allowed is %d", perHost[c.Host()], c.Host(), hostBudget)
-		}
-	}
-	if fleet > fleetBudget {
-		w.violate("7", "%d disks are in repair, allowed are %d", fleet, fleetBudget)
+	started := slices.DeleteFunc(slices.Clone(open), func(c repairer.Case) bool { return !c.Started })
+	view, _ := w.View()
+	if what := w.overdrawn(started, view); what != "" {
+		w.violate("7", "%s", what)
 	}
 }
 
@@ -120,8 +177,8 @@ func (w *world) settled(c repairer.Case) {
 	t := w.truth(c.Host(), c.Replacement.Serial())
 	at, ok := w.rejoined[c.ID]
 	switch {
-	case !ok || w.now.Sub(at) < settle:
-		w.violate("settle", "case %s settled at %s and its disk rejoined at %s", c.ID, w.now, at)
+	case !ok || w.clock().Sub(at) < settle:
+		w.violate("settle", "case %s settled at %s and its disk rejoined at %s", c.ID, w.clock(), at)
 	case !t.present || t.stale || t.disk.State != glia.StateHealthy || t.disk.Mounted == "":
 		w.violate("settle", "case %s settled and the new disk is %s, mounted on %q", c.ID, t.disk.State, t.disk.Mounted)
 	}
@@ -132,7 +189,7 @@ func (w *world) ended(c repairer.Case) {
 	if c.Phase != repairer.PhaseCancelled {
 		return
 	}
-	w.cancelled[c.Serial()] = w.now
+	w.cancelled[c.Serial()] = w.clock()
 	t := w.truth(c.Host(), c.Serial())
 	if c.NotRestored == "" && t.present && t.disk.Mounted == "" && w.acts[c.ID+" UNMOUNT "+c.Serial()] > 0 && !w.pulled[c.Serial()] {
 		w.violate("undo", "case %s was cancelled and %s is not mounted again", c.ID, c.Serial())
@@ -141,9 +198,10 @@ func (w *world) ended(c repairer.Case) {
 
 // look checks every open case after each tick that has changed any.
 func (w *world) look(ctx context.Context) error {
-	if w.proc == nil || w.cases != nil {
+	if w.proc == nil || !w.dirty {
 		return nil
 	}
+	w.dirty = false
 	open, err := w.open(ctx)
 	if err != nil {
 		return err
@@ -152,9 +210,9 @@ func (w *world) look(ctx context.Context) error {
 		if want := phaseBy(c); want != "" && c.Phase != want {
 			w.violate("phase", "case %s is %s, its facts say %s", c.ID, c.Phase, want)
 		}
-		for name, s := range c.Steps {
-			if s.Attempts > attempts {
-				w.violate("retries", "%s of case %s was tried %d times", name, c.ID, s.Attempts)
+		for _, name := range slices.Sorted(maps.Keys(c.Steps)) {
+			if n := c.Step(name).Attempts; n > attempts && !isReminder(name) {
+				w.violate("retries", "%s of case %s was tried %d times", name, c.ID, n)
 			}
 		}
 	}
@@ -234,7 +292,13 @@ func (w *world) final(ctx context.Context) error {
 	return nil
 }
 
-// saidOnce checks that the ticket tells each alarm, and each end of one, at most as often as it came.
+// isReminder names the steps that hold nothing up, and are tried for as long as the person is waited for.
+func isReminder(step string) bool {
+	return step == "escalate" || strings.HasPrefix(step, "remind-")
+}
+
+// saidOnce checks that the ticket tells each alarm, each end of one, and each reminder at most as often as
+// it came.
 func (w *world) saidOnce(ctx context.Context, t repairer.Ticket) error {
 	events, err := w.proc.db.Events(ctx, t.Case, 0)
 	if err != nil {
@@ -246,7 +310,14 @@ func (w *world) saidOnce(ctx context.Context, t repairer.Ticket) error {
 			came[e.Text]++
 		}
 	}
+	reminded := map[string]int{}
 	for _, c := range t.Comments {
+		if stage, _, ok := strings.Cut(c.Text, " ago, and its data"); ok && c.Author == ticket.Author {
+			if reminded[stage]++; reminded[stage] > 1 {
+				w.violate("6", "ticket %s is told twice: %s", t.ID, stage)
+			}
+			w.seen["reminders"]++
+		}
 		if _, alarm := came[c.Text]; alarm && c.Author == ticket.Author {
 			if came[c.Text]--; came[c.Text] < 0 {
 				w.violate("6", "ticket %s says more often than it came: %s", t.ID, c.Text)

@@ -15,125 +15,6 @@ import (
 	"glia/repairer"
 )
 
-// happen makes one event happen.
-func (w *world) happen(ctx context.Context, e Event) error {
-	host, slot := w.aim(ctx, e)
-	onDisk := func(change func(*sim.Disk)) {
-		w.fleet.Do(host, func(h *sim.Host) {
-			if d := h.Slots[slot]; d != nil {
-				change(d)
-			}
-		})
-	}
-	onHost := func(change func(*sim.Host)) { w.fleet.Do(host, change) }
-	switch e.Op {
-	case OpFail:
-		onDisk((*sim.Disk).Fail)
-	case OpFailHalf:
-		onDisk(func(d *sim.Disk) { d.State, d.Witnesses = glia.StateFailed, []glia.EvidenceClass{glia.Media} })
-	case OpHeal:
-		onDisk(heal)
-	case OpVague:
-		onDisk(func(d *sim.Disk) { d.State = glia.StateUnknown })
-	case OpFlap:
-		for range 1 + e.N%4 {
-			onDisk((*sim.Disk).Fail)
-			if err := w.tick(ctx); err != nil {
-				return err
-			}
-			onDisk(heal)
-			if err := w.tick(ctx); err != nil {
-				return err
-			}
-		}
-	case OpProtect:
-		onDisk(func(d *sim.Disk) { d.Protected = "it carries swap" })
-	case OpRemount:
-		onDisk(func(d *sim.Disk) { remount(d, e.N) })
-	case OpPower:
-		onHost(func(h *sim.Host) { h.Down = !h.Down })
-	case OpRack:
-		for i := range hosts {
-			if i/2 == e.Host/2 {
-				w.fleet.Do(name(i), func(h *sim.Host) { h.Down = e.N%2 == 0 })
-			}
-		}
-	case OpBlind:
-		onHost(func(h *sim.Host) { h.Blind = !h.Blind })
-	case OpSilent:
-		onHost(func(h *sim.Host) {
-			if h.Silent.IsZero() {
-				h.Silent = w.now
-			} else {
-				h.Silent = time.Time{}
-			}
-		})
-	case OpCut:
-		w.cut[host] = !w.cut[host]
-	case OpSplit:
-		if w.split != nil {
-			w.split = nil
-			return nil
-		}
-		v, err := w.fleet.View()
-		if err != nil {
-			return err
-		}
-		w.split, w.apart = &v, !e.After
-	case OpWait:
-		w.now = w.now.Add(time.Duration(1+e.N%500) * time.Hour)
-	case OpTick:
-	case OpKill, OpDepose, OpStoreErr:
-		w.faults = append(w.faults, &fault{op: e.Op, skip: e.N % 12, count: 1, after: e.After, ticks: 1 + e.N%3})
-	case OpTicketErr:
-		w.faults = append(w.faults, &fault{op: e.Op, skip: e.N % 2, count: 1 + e.N%3, after: e.After})
-	case OpOrderErr:
-		w.faults = append(w.faults, &fault{op: e.Op, skip: e.N % 4, count: 1 + e.N%5, after: e.After})
-	case OpRevenant:
-		return w.comeBack(ctx)
-	default:
-		return w.person(ctx, e, host, slot)
-	}
-	return nil
-}
-
-// aim is where a fault of one disk hits. Half of those that only matter until a case has started hit a
-// disk whose case has not.
-func (w *world) aim(ctx context.Context, e Event) (host, slot string) {
-	host, slot = name(e.Host), fmt.Sprint(e.Slot)
-	if w.proc == nil || !e.After || !slices.Contains([]Op{OpFailHalf, OpVague, OpProtect, OpRemount}, e.Op) {
-		return host, slot
-	}
-	open, err := w.open(ctx)
-	if err != nil {
-		return host, slot // whoever needs the store next says so
-	}
-	for _, c := range open {
-		if !c.Started {
-			return c.Host(), c.Disk.Location.Slot
-		}
-	}
-	return host, slot
-}
-
-func heal(d *sim.Disk) { d.State, d.Witnesses = glia.StateHealthy, nil }
-
-// remount is an operator who mounts a filesystem elsewhere, which changes every plan for its disk.
-func remount(d *sim.Disk, n int) {
-	if d.Mounted != "" {
-		d.Mounted = fmt.Sprintf("/data/moved-%d", n)
-	}
-}
-
-// comeBack lets a deposed repairer go on where it stood, as if nothing had happened.
-func (w *world) comeBack(ctx context.Context) error {
-	if w.deposed == nil {
-		return nil
-	}
-	w.note()
-	return w.drive(ctx, w.deposed)
-}
-
 // person is an operator or a technician, who can do nothing while the repairer is down.
 func (w *world) person(ctx context.Context, e Event, host, slot string) error {
 	if w.proc == nil {
@@ -154,17 +35,16 @@ func (w *world) person(ctx context.Context, e Event, host, slot string) error {
 	out := func(c repairer.Case) bool { return c.Ticket != "" && c.Replacement == nil }
 	switch e.Op {
 	case OpPause:
-		scope := []string{"fleet", "host:" + host, "disk:" + fmt.Sprintf("N%dS%s", e.Host+1, slot)}[e.N%3]
-		until := int64(0)
-		if e.After {
-			until = 1
-		}
-		return w.pause(ctx, scope, until)
+		scope := []string{"fleet", "host:" + host, "disk:" + fmt.Sprintf("N%dS%s", e.Host+1, slot), "domain:" + rackOf(host)}[e.N%4]
+		return w.pause(ctx, scope, e.After)
 	case OpResume:
 		return w.resumeAll(ctx)
 	case OpCancel:
 		if c, ok := pick(anyCase); ok {
-			return w.said(w.proc.service.Cancel(ctx, connect.NewRequest(&gliav1.CancelRequest{CaseId: c.ID, Person: "operator", Reason: "changed my mind"})))
+			return w.ask(func(s *repairer.Service) error {
+				_, err := s.Cancel(ctx, connect.NewRequest(&gliav1.CancelRequest{CaseId: c.ID, Person: "operator", Reason: "changed my mind"}))
+				return err
+			})
 		}
 	case OpApprove, OpShift:
 		c, ok := pick(func(c repairer.Case) bool { return !c.Started && c.Plan != nil })
@@ -189,11 +69,17 @@ func (w *world) person(ctx context.Context, e Event, host, slot string) error {
 		if c, ok := pick(out); ok {
 			return w.resolve(ctx, c, map[Op]string{OpClaim: "done", OpWont: "wont-do"}[e.Op])
 		}
+	case OpReset:
+		return w.reset(ctx)
+	case OpOutcome:
+		return w.outcome(ctx, e)
+	case OpForgive:
+		return w.forgive(ctx)
 	case OpPull:
 		w.pull(host, slot)
 	case OpPutBack:
 		w.putBack()
-	case OpSwap, OpWrong, OpOld, OpSmall, OpUsed, OpBad, OpRetired:
+	case OpSwap, OpWrong, OpOld, OpSmall, OpUsed, OpBad, OpNoWrites, OpRetired:
 		if c, ok := pick(out); ok {
 			w.work(c, e)
 			if e.After || e.Op == OpWrong {
@@ -220,7 +106,9 @@ func (w *world) work(c repairer.Case, e Event) {
 	case OpUsed:
 		d.Content = "somebody's data"
 	case OpBad:
-		d.Fail()
+		w.fail(d)
+	case OpNoWrites:
+		d.NoWrites = true
 	case OpRetired:
 		if d = w.takeOut(func(x drawn) bool { return w.removed[x.disk.Serial] && x.disk.Serial != c.Serial() }); d != nil {
 			d.Content, d.Mounted = "", ""
@@ -288,44 +176,87 @@ func (w *world) onSerial(host, serial string, change func(*sim.Disk)) {
 	})
 }
 
-// said drops an answer of the repairer. Its no is its right; only what is none of its answers counts.
-func (w *world) said(_ any, err error) error {
-	if p := w.proc; p != nil && p.dead {
+// ask lets a person ask the repairer for something. Its no is its right; only what is none of its answers
+// counts.
+func (w *world) ask(do func(*repairer.Service) error) error {
+	p := w.proc
+	if p == nil {
+		return nil
+	}
+	w.asked = true
+	err := do(p.service)
+	w.asked = false
+	if p.dead {
 		w.bury(p)
 		return nil
 	}
 	var c *connect.Error
-	if err == nil || errors.As(err, &c) || errors.Is(err, errLost) {
+	if err == nil || errors.As(err, &c) || errors.Is(err, errLost) || errors.Is(err, glia.ErrStaleEpoch) {
 		return nil
 	}
 	return err
 }
 
-func (w *world) pause(ctx context.Context, scope string, until int64) error {
-	p := repairer.Pause{Scope: scope, Owner: "operator", Reason: "wait", Since: w.now}
-	if until > 0 {
-		p.Until = w.now.Add(time.Hour)
+func (w *world) pause(ctx context.Context, scope string, ends bool) error {
+	p := repairer.Pause{Scope: scope, Owner: "operator", Reason: "wait", Since: w.clock()}
+	if ends {
+		p.Until = w.clock().Add(time.Hour)
 	}
-	asked := w.proc
-	_, err := asked.engine.Store.AddPause(ctx, p)
-	switch {
-	case asked.dead:
-		w.bury(asked)
-		return nil
-	case errors.Is(err, errLost), errors.Is(err, glia.ErrStaleEpoch):
+	store := w.proc.engine.Store
+	return w.ask(func(*repairer.Service) error { // the service would refuse what ends in the past, by its clock
+		_, err := store.AddPause(ctx, p)
+		return err
+	})
+}
+
+// reset closes the breaker.
+func (w *world) reset(ctx context.Context) error {
+	return w.ask(func(s *repairer.Service) error {
+		_, err := s.ResetBreaker(ctx, connect.NewRequest(&gliav1.ResetBreakerRequest{Person: "operator", Reason: "looked into it"}))
+		return err
+	})
+}
+
+// outcome is the workshop, which has looked at the disk of a case.
+func (w *world) outcome(ctx context.Context, e Event) error {
+	all, err := ledger{w.proc.db, w.proc}.Cases(ctx, true)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	c, says := all[e.N%len(all)], repairer.Outcomes[e.N/7%len(repairer.Outcomes)]
+	return w.ask(func(s *repairer.Service) error {
+		_, err := s.RecordOutcome(ctx, connect.NewRequest(&gliav1.RecordOutcomeRequest{CaseId: c.ID, Outcome: string(says), Person: "workshop"}))
+		return err
+	})
+}
+
+// forgive is a person who trusts the disk that was taken out last.
+func (w *world) forgive(ctx context.Context) error {
+	i := slices.IndexFunc(w.drawer, func(x drawn) bool { return w.removed[x.disk.Serial] })
+	if i < 0 {
 		return nil
 	}
-	return err
+	serial := w.drawer[i].disk.Serial
+	return w.ask(func(s *repairer.Service) error {
+		_, err := s.ForgiveDisk(ctx, connect.NewRequest(&gliav1.ForgiveDiskRequest{Serial: serial, Person: "operator", Reason: "the cable it was"}))
+		return err
+	})
 }
 
 // approve notes the consent before it is given, because a crash may hide that it was taken.
 func (w *world) approve(ctx context.Context, c repairer.Case, hash string) error {
 	w.consent[c.ID] = append(w.consent[c.ID], hash)
-	return w.said(w.proc.service.Approve(ctx, connect.NewRequest(&gliav1.ApproveRequest{CaseId: c.ID, Person: "operator", PlanHash: hash})))
+	return w.ask(func(s *repairer.Service) error {
+		_, err := s.Approve(ctx, connect.NewRequest(&gliav1.ApproveRequest{CaseId: c.ID, Person: "operator", PlanHash: hash}))
+		return err
+	})
 }
 
 func (w *world) unpark(ctx context.Context, c repairer.Case) error {
-	return w.said(w.proc.service.Unpark(ctx, connect.NewRequest(&gliav1.UnparkRequest{CaseId: c.ID, Person: "operator", Reason: "try again"})))
+	return w.ask(func(s *repairer.Service) error {
+		_, err := s.Unpark(ctx, connect.NewRequest(&gliav1.UnparkRequest{CaseId: c.ID, Person: "operator", Reason: "try again"}))
+		return err
+	})
 }
 
 // resolve is a technician at the tracker, which does not pass through the repairer.
@@ -333,6 +264,7 @@ func (w *world) resolve(ctx context.Context, c repairer.Case, resolution string)
 	if w.proc == nil {
 		return nil
 	}
+	defer w.forget()
 	t, err := w.proc.tickets.Ticket(ctx, c.Ticket)
 	if err != nil || t.Status == repairer.TicketClosed {
 		return err
@@ -341,100 +273,17 @@ func (w *world) resolve(ctx context.Context, c repairer.Case, resolution string)
 	return err
 }
 
-// doRight is one round of everybody doing the right thing for the open cases.
-func (w *world) doRight(ctx context.Context, open []repairer.Case, round int) error {
-	if err := w.resumeAll(ctx); err != nil {
-		return err
-	}
-	cased := map[string]bool{}
-	for _, c := range open {
-		cased[c.Serial()] = true
-		if c.Replacement != nil {
-			w.returnTo(c, c.Replacement.Serial(), true)
-			if c.Step("mount").Done { // what a person has pulled since, a person mounts again
-				w.onSerial(c.Host(), c.Replacement.Serial(), func(d *sim.Disk) { d.Mounted = c.Plan.Disk.Mounts[0].Target })
-			}
-			continue
-		}
-		switch {
-		case !c.Started || c.Cancel != "":
-			w.returnTo(c, c.Serial(), !c.Started)
-		case c.Ticket != "":
-			if err := w.swapRight(ctx, c); err != nil {
-				return err
-			}
-		}
-	}
-	w.putBack()
-	for i := range hosts {
-		w.fleet.Do(name(i), func(h *sim.Host) {
-			for _, d := range h.Slots {
-				if !cased[d.Serial] {
-					heal(d)
-				}
-			}
-		})
-	}
-	if round%5 != 4 {
-		return nil
-	}
-	for _, c := range open {
-		if c.Parked != "" || c.Alarm != "" {
-			if err := w.unpark(ctx, c); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// returnTo puts the disk with that serial into the place of the case, in good health when asked.
-func (w *world) returnTo(c repairer.Case, serial string, healthy bool) {
-	host, slot := c.Host(), c.Disk.Location.Slot
-	there := w.inSlot(host, slot)
-	if there != serial {
-		if d := w.takeOut(func(x drawn) bool { return x.disk.Serial == serial }); d != nil {
-			w.pull(host, slot)
-			w.insert(host, slot, d)
-		}
-	}
-	if healthy {
-		w.onSerial(host, serial, heal)
-	}
-}
-
-func (w *world) inSlot(host, slot string) (serial string) {
-	w.fleet.Do(host, func(h *sim.Host) {
-		if d := h.Slots[slot]; d != nil {
-			serial = d.Serial
-		}
-	})
-	return serial
-}
-
-// swapRight puts a good disk into the place of the case, unless one is there, and says so once.
-func (w *world) swapRight(ctx context.Context, c repairer.Case) error {
-	host, slot := c.Host(), c.Disk.Location.Slot
-	good := false
-	w.fleet.Do(host, func(h *sim.Host) {
-		d := h.Slots[slot]
-		good = d != nil && d.Content == "" && d.Size >= c.Disk.Identity.Size && !w.removed[d.Serial] && d.Serial != c.Serial() && d.State == glia.StateHealthy
-	})
-	if good {
-		return nil
-	}
-	w.pull(host, slot)
-	w.insert(host, slot, w.spare())
-	return w.resolve(ctx, c, "done")
-}
-
 // resumeAll ends every pause, or as many as it can before the repairer dies of it.
 func (w *world) resumeAll(ctx context.Context) error {
 	for _, p := range slices.Clone(w.pauses) {
 		if w.proc == nil {
 			return nil
 		}
-		if err := w.said(w.proc.service.Resume(ctx, connect.NewRequest(&gliav1.ResumeRequest{Scope: p.Scope, Person: "operator", Reason: "done"}))); err != nil {
+		err := w.ask(func(s *repairer.Service) error {
+			_, err := s.Resume(ctx, connect.NewRequest(&gliav1.ResumeRequest{Scope: p.Scope, Person: "operator", Reason: "done"}))
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -49,16 +49,35 @@ func (w *world) start(ctx context.Context) (*process, error) {
 	way := wire{p}
 	p.engine = repairer.New(repairer.Options{
 		Store: ledger{db, p}, Feed: w, Hosts: way, Tracker: desk{p.tickets, p}, Drivers: map[string]repairer.Driver{"": filesystem.New(way), filesystem.Name: filesystem.New(way)},
-		Mode: repairer.ModeAuto, Pools: w.pools, Limits: repairer.Limits{Fleet: fleetBudget, Host: hostBudget}, States: []glia.State{glia.StateFailing, glia.StateFailed},
+		Mode: repairer.ModeAuto, Pools: w.pools, Limits: w.limits, Domains: w.domains, Storms: w.storms, Breakers: w.breakers, Cohorts: w.cohorts,
+		Flap: w.flap, Windows: w.windows, StopFile: w.stop, Hook: p.hook, States: []glia.State{glia.StateFailing, glia.StateFailed},
 		Tick: tick, Settle: settle, CoolDown: coolDown, MaxViewAge: maxViewAge, RetryMin: 5 * time.Second, RetryMax: time.Minute, Attempts: attempts,
+		RemindAfter: w.remind, EscalateAfter: w.escalate, Overdue: time.Minute,
 		Parallel: 1, Now: w.clock, Log: slog.New(slog.DiscardHandler),
 	})
+	if !w.hook {
+		p.engine.Hook = nil
+	}
 	p.service = repairer.NewService(p.engine, p.tickets)
+	w.forget()
 	if db.Epoch() <= w.newest {
 		w.violate("5", "a repairer opened the store under epoch %d, an earlier one has %d", db.Epoch(), w.newest)
 	}
 	w.newest = max(w.newest, db.Epoch())
 	return p, nil
+}
+
+// hook is the site's veto.
+func (p *process) hook(ctx context.Context, plan repairer.Plan) (veto string) {
+	err := p.call(ctx, "hook", func() error {
+		veto = p.w.veto
+		p.w.heard(plan, veto)
+		return nil
+	})
+	if err != nil {
+		return err.Error()
+	}
+	return veto
 }
 
 // fault is something that will go wrong at a later call.
@@ -108,6 +127,9 @@ func (p *process) call(ctx context.Context, kind string, do func() error) error 
 	if p.dead {
 		return errKilled
 	}
+	if kind == "write" || kind == "tracker" {
+		defer p.w.forget()
+	}
 	f := p.w.strike(p, kind)
 	if f == nil {
 		return do()
@@ -141,6 +163,7 @@ type ledger struct {
 func (l ledger) Open(ctx context.Context, e repairer.Event) (c repairer.Case, err error) {
 	err = l.p.call(ctx, "write", func() error {
 		if c, err = l.Store.Open(ctx, e); err == nil {
+			l.p.w.forget()
 			l.p.w.wrote(ctx, l.p, c, e)
 		}
 		return err
@@ -151,6 +174,7 @@ func (l ledger) Open(ctx context.Context, e repairer.Event) (c repairer.Case, er
 func (l ledger) Append(ctx context.Context, events ...repairer.Event) (c repairer.Case, err error) {
 	err = l.p.call(ctx, "write", func() error {
 		if c, err = l.Store.Append(ctx, events...); err == nil {
+			l.p.w.forget()
 			l.p.w.wrote(ctx, l.p, c, events...)
 		}
 		return err
@@ -178,8 +202,24 @@ func (l ledger) EndPauses(ctx context.Context, scope, person, reason string, now
 	return out, err
 }
 
+func (l ledger) Forgive(ctx context.Context, serial string, e repairer.Event) error {
+	return l.p.call(ctx, "write", func() error {
+		err := l.Store.Forgive(ctx, serial, e)
+		if err == nil {
+			l.p.w.forgiven(serial)
+		}
+		return err
+	})
+}
+
 func (l ledger) Set(ctx context.Context, key, value string, e repairer.Event) error {
-	return l.p.call(ctx, "write", func() error { return l.Store.Set(ctx, key, value, e) })
+	return l.p.call(ctx, "write", func() error {
+		err := l.Store.Set(ctx, key, value, e)
+		if err == nil {
+			l.p.w.kept(key)
+		}
+		return err
+	})
 }
 
 // wire is the network between the process and the hosts.
@@ -190,7 +230,7 @@ func (n wire) reach(host string) error {
 	case n.p.dead:
 		return errKilled
 	case n.p.w.cut[host] || n.p.w.split != nil && n.p.w.apart:
-		return fmt.Errorf("host %s can not be reached", host)
+		return fmt.Errorf("host %s: %w", host, glia.ErrUnreachable)
 	}
 	return nil
 }
@@ -250,13 +290,22 @@ func (d desk) File(ctx context.Context, key string, t repairer.Ticket) (id strin
 }
 
 func (d desk) Comment(ctx context.Context, key, id, text string) error {
-	return d.p.call(ctx, "tracker", func() error { return d.Builtin.Comment(ctx, key, id, text) })
+	return d.p.call(ctx, "tracker", func() error {
+		d.p.w.telling(ctx, d.p, key)
+		return d.Builtin.Comment(ctx, key, id, text)
+	})
 }
 
 func (d desk) Reopen(ctx context.Context, key, id, text string) error {
-	return d.p.call(ctx, "tracker", func() error { return d.Builtin.Reopen(ctx, key, id, text) })
+	return d.p.call(ctx, "tracker", func() error {
+		d.p.w.telling(ctx, d.p, key)
+		return d.Builtin.Reopen(ctx, key, id, text)
+	})
 }
 
 func (d desk) Close(ctx context.Context, key, id, text string) error {
-	return d.p.call(ctx, "tracker", func() error { return d.Builtin.Close(ctx, key, id, text) })
+	return d.p.call(ctx, "tracker", func() error {
+		d.p.w.telling(ctx, d.p, key)
+		return d.Builtin.Close(ctx, key, id, text)
+	})
 }

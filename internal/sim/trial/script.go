@@ -48,6 +48,20 @@ const (
 	OpRetired   Op = "technician inserts a wiped disk of an earlier case"
 	OpClaim     Op = "technician says done"
 	OpWont      Op = "technician will not do it"
+	OpBatch     Op = "disks of one firmware fail"
+	OpRelease   Op = "a release of the prober condemns disks"
+	OpStorm     Op = "disks fail all over the fleet"
+	OpStop      Op = "somebody makes the stop file"
+	OpGo        Op = "somebody removes the stop file"
+	OpVeto      Op = "the site's hook changes its mind"
+	OpReset     Op = "operator resets the breaker"
+	OpOutcome   Op = "workshop tells what it found"
+	OpForgive   Op = "operator forgives a disk that was taken out"
+	OpClock     Op = "clock of the repairers is set wrong or right"
+	OpNoWrites  Op = "technician inserts a disk that takes no writes"
+	OpDies      Op = "hand dies in its next burn-in"
+	OpSlow      Op = "hand becomes slow or fast"
+	OpUnplug    Op = "the new disk comes loose"
 	OpWait      Op = "nobody does anything for long"
 	OpTick      Op = "time goes on"
 )
@@ -64,6 +78,8 @@ var weights = []struct {
 	{OpPause, 4}, {OpResume, 4}, {OpCancel, 4}, {OpApprove, 5}, {OpStale, 2}, {OpShift, 3}, {OpUnpark, 4},
 	{OpSwap, 10}, {OpWrong, 5}, {OpPull, 2}, {OpPutBack, 4}, {OpOld, 3}, {OpSmall, 3}, {OpUsed, 3}, {OpBad, 3}, {OpRetired, 4},
 	{OpClaim, 3}, {OpWont, 1}, {OpWait, 3}, {OpTick, 8},
+	{OpBatch, 3}, {OpRelease, 2}, {OpStorm, 3}, {OpStop, 3}, {OpGo, 3}, {OpVeto, 4}, {OpReset, 2}, {OpOutcome, 3}, {OpForgive, 2}, {OpClock, 4},
+	{OpNoWrites, 3}, {OpDies, 3}, {OpSlow, 3}, {OpUnplug, 4},
 }
 
 // Event is one thing that happens, and how many ticks pass after it. What N means depends on the kind.
@@ -91,7 +107,7 @@ func Script(seed uint64) []Event {
 	for _, w := range weights {
 		total += w.n
 	}
-	out := make([]Event, 8+r.IntN(24))
+	out := make([]Event, 8+r.IntN(28))
 	for i := range out {
 		e := Event{Host: r.IntN(hosts), Slot: 1 + r.IntN(slots), N: r.IntN(1000), After: r.IntN(2) == 0, Ticks: 1 + r.IntN(4)}
 		pick := r.IntN(total)

@@ -20,8 +20,8 @@ func Shrink(ctx context.Context, seed uint64, script []Event, v *Violation, with
 			}
 			shorter := append(append([]Event(nil), script[:i]...), script[i+piece:]...)
 			got, err := Run(ctx, seed, shorter)
-			if err == nil && got != nil && got.Invariant == v.Invariant {
-				script, v, removed = shorter, got, true
+			if err == nil && got.Broken != nil && got.Broken.Invariant == v.Invariant {
+				script, v, removed = shorter, got.Broken, true
 				continue
 			}
 			i += piece

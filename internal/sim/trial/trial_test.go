@@ -34,11 +34,11 @@ func TestRun_KeepsEveryPromise(t *testing.T) {
 			t.Parallel()
 			for seed := 1 + lane; seed <= n; seed += lanes {
 				script := trial.Script(seed)
-				v, err := trial.Run(t.Context(), seed, script)
+				r, err := trial.Run(t.Context(), seed, script)
 				if err != nil {
 					t.Fatalf("seed %d: %v", seed, err)
 				}
-				if v != nil {
+				if v := r.Broken; v != nil {
 					script, v = trial.Shrink(t.Context(), seed, script, v, 20*time.Second)
 					t.Fatalf("seed %d breaks %s\n%v", seed, v, script)
 				}
@@ -79,8 +79,8 @@ func BenchmarkRun(b *testing.B) {
 	seed := uint64(0)
 	for b.Loop() {
 		seed++
-		if v, err := trial.Run(b.Context(), seed, trial.Script(seed)); err != nil || v != nil {
-			b.Fatal(v, err)
+		if r, err := trial.Run(b.Context(), seed, trial.Script(seed)); err != nil || r.Broken != nil {
+			b.Fatal(r.Broken, err)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 // witness is what the checks remember. All of it was seen at the disks, the people, or the borders of
 // the repairer.
 type witness struct {
-	cases []repairer.Case // the open ones; nil when they have changed since they were read
+	dirty bool // a case has changed since all were looked at
 
 	modes   map[string]repairer.Mode
 	pauses  []repairer.Pause     // in force, or run out
@@ -34,6 +34,15 @@ type witness struct {
 	tickets   map[string]string    // by case
 	cancelled map[string]time.Time // by serial
 	pulled    map[string]bool      // serials that a person took out
+
+	fuse      fuse
+	tripping  string // what trips the breaker at this look; empty: nothing
+	storming  string // what tells of a storm at this look; empty: nothing
+	lastStorm time.Time
+	stopped   bool                 // the stop file is there, or can not be looked for
+	lastAt    time.Time            // newest time in the log
+	past      []repairer.Case      // cases that have ended
+	agreed    map[string]time.Time // when the site's hook last agreed to a plan, by its hash
 }
 
 func newWitness() witness {
@@ -41,6 +50,7 @@ func newWitness() witness {
 		modes: map[string]repairer.Mode{}, consent: map[string][]string{}, hashes: map[string][]string{}, legit: map[string]bool{},
 		badAt: map[string]time.Time{}, proven: map[string]bool{}, baseline: map[string][]string{}, condemned: map[string]bool{}, removed: map[string]bool{},
 		epochs: map[string]uint64{}, acts: map[string]int{}, rejoined: map[string]time.Time{}, tickets: map[string]string{}, cancelled: map[string]time.Time{}, pulled: map[string]bool{},
+		fuse: fuse{alarms: map[string]time.Time{}}, agreed: map[string]time.Time{},
 	}
 }
 
@@ -54,7 +64,7 @@ type truth struct {
 
 func (w *world) truth(host, serial string) (t truth) {
 	w.fleet.Do(host, func(h *sim.Host) {
-		t.up, t.stale = !h.Down, !h.Silent.IsZero() && w.now.Sub(h.Silent) > expiry
+		t.up, t.stale = !h.Down, !h.Silent.IsZero() && w.now.Sub(h.Silent) > expiry+w.slack()
 		for _, d := range h.Slots {
 			if d.Serial == serial {
 				t.disk, t.present = *d, !h.Blind
@@ -63,6 +73,9 @@ func (w *world) truth(host, serial string) (t truth) {
 	})
 	return t
 }
+
+// slack is how much a wrong clock of the repairer may hide, within what it can notice.
+func (w *world) slack() time.Duration { return min(w.skew.Abs(), 2*maxViewAge) }
 
 func (t truth) bad() bool {
 	return t.present && t.up && !t.stale && (t.disk.State == glia.StateFailing || t.disk.State == glia.StateFailed)
@@ -80,8 +93,13 @@ func (w *world) visible(host string) (out []string) {
 	return out
 }
 
-// note remembers how the disks are at this moment.
+// note remembers how the disks are at this moment, and what a look at the fleet must find.
 func (w *world) note() {
+	w.tripping = w.fuse.over(w.breakers, w.clock())
+	w.storming = ""
+	if view, _ := w.View(); w.fresh(view) {
+		w.storming = w.stormy(view)
+	}
 	for i := range hosts {
 		for _, serial := range w.visible(name(i)) {
 			t := w.truth(name(i), serial)
@@ -90,6 +108,40 @@ func (w *world) note() {
 			}
 			w.proven[serial] = w.proven[serial] || t.disk.State == glia.StateHealthy
 		}
+	}
+}
+
+// looked is called after each look of a repairer, which may have failed. Only what a whole look has met
+// must be remembered by the repairer as well.
+func (w *world) looked(whole bool) {
+	if whole {
+		w.fuse.blown = w.fuse.blown || w.tripping != ""
+		if w.storming != "" {
+			w.lastStorm = w.clock()
+		}
+	}
+	w.tripping, w.storming = "", ""
+}
+
+// kept sees a value of the fleet that is in the store now.
+func (w *world) kept(key string) {
+	w.seen["kept "+key]++
+	if key == "breaker" && w.asked {
+		w.fuse.blown, w.fuse.resetAt = false, w.clock()
+	}
+}
+
+// forgiven sees that a person trusts a disk again. Whoever was sent to put in another one may take it.
+func (w *world) forgiven(serial string) {
+	w.seen["forgiven"]++
+	delete(w.removed, serial)
+}
+
+// heard sees an answer of the site's hook.
+func (w *world) heard(plan repairer.Plan, veto string) {
+	delete(w.agreed, plan.Hash())
+	if veto == "" {
+		w.agreed[plan.Hash()] = w.clock()
 	}
 }
 
@@ -104,18 +156,19 @@ func (w *world) resumed(scope string) {
 // paused says whether a pause is in force for the disk of the case.
 func (w *world) paused(c repairer.Case) bool {
 	return slices.ContainsFunc(w.pauses, func(p repairer.Pause) bool {
-		return (p.Until.IsZero() || w.now.Before(p.Until)) && slices.Contains([]string{"fleet", "host:" + c.Host(), "disk:" + c.Serial()}, p.Scope)
+		return (p.Until.IsZero() || w.clock().Before(p.Until)) && slices.Contains([]string{"fleet", "domain:" + rackOf(c.Host()), "host:" + c.Host(), "disk:" + c.Serial()}, p.Scope)
 	})
 }
 
 // ordered sees an order on its way to a hand.
 func (w *world) ordered(ctx context.Context, p *process, host string, o *gliav1.Order) {
-	c, err := p.db.Case(ctx, o.GetCaseId())
+	w.seen["order "+strings.TrimPrefix(o.GetVerb().String(), "VERB_")]++
+	c, err := ledger{p.db, p}.Case(ctx, o.GetCaseId())
 	if err != nil {
 		w.violate("11", "order %s is of no case: %v", o.GetKey(), err)
 		return
 	}
-	w.effect(c, "order "+o.GetKey())
+	w.effect(p, c, "order "+o.GetKey())
 	if w.truth(host, o.GetSerial()).up {
 		w.epochs[host] = max(w.epochs[host], o.GetEpoch())
 	}
@@ -130,28 +183,51 @@ func (w *world) ordered(ctx context.Context, p *process, host string, o *gliav1.
 		w.formattable(c, host, o)
 	}
 	parts := strings.Split(o.GetKey(), "/")
-	events, err := p.db.Events(ctx, c.ID, 0)
+	events, err := ledger{p.db, p}.Events(ctx, c.ID, 0)
 	if err != nil || len(parts) < 3 || !slices.ContainsFunc(events, func(e repairer.Event) bool { return e.Kind == repairer.KindBegun && e.Step == parts[2] }) {
 		w.violate("11", "order %s is not in the log before it happens (%v)", o.GetKey(), err)
 	}
 }
 
-// effect sees anything that leaves the repairer on behalf of a case.
-func (w *world) effect(c repairer.Case, what string) {
-	switch {
+// effect sees anything that leaves the repairer on behalf of a case. What a repairer began before another
+// one took over can not know what came since; then the epochs decide.
+func (w *world) effect(p *process, c repairer.Case, what string) {
+	switch now := p == w.proc; {
 	case w.modes[c.Host()] == repairer.ModeObserve:
 		w.violate("8", "%s, and %s is only observed", what, c.Host())
 	case !w.legit[c.ID]:
 		w.violate("4", "%s of case %s, which had no right to start", what, c.ID)
 	case w.paused(c):
 		w.violate("9", "%s while it is paused", what)
+	case w.stopped:
+		w.violate("9", "%s in spite of the stop file", what)
+	case now && (w.fuse.blown || w.tripping != ""):
+		w.violate("9", "%s after the breaker had to trip", what)
 	}
+}
+
+// telling sees what the ticket of a case is told on the repairer's own account. The key names the case.
+func (w *world) telling(ctx context.Context, p *process, key string) {
+	if w.asked {
+		return // who unparks, reopens the ticket
+	}
+	parts := strings.Split(key, "/")
+	if len(parts) < 3 {
+		w.violate("6", "the ticket is told something under the key %q, which names no case", key)
+		return
+	}
+	c, err := ledger{p.db, p}.Case(ctx, parts[1])
+	if err != nil {
+		w.violate("11", "a ticket of no case is told something: %v", err)
+		return
+	}
+	w.effect(p, c, "what the ticket is told under "+key)
 }
 
 // noneMissing checks that no disk but the ordered one is gone when another one is looked at in its
 // place. Disks with cases of their own may go.
 func (w *world) noneMissing(ctx context.Context, p *process, c repairer.Case) {
-	open, err := p.db.Cases(ctx, false)
+	open, err := ledger{p.db, p}.Cases(ctx, false)
 	if err != nil {
 		w.violate("12", "the open cases: %v", err)
 		return
@@ -192,7 +268,7 @@ func (w *world) acted(host string, o *gliav1.Order, before sim.Disk) {
 		w.violate("1", "%s was formatted and carried %s", o.GetSerial(), before.Content)
 	}
 	if o.GetVerb() == gliav1.Verb_VERB_REJOIN {
-		w.rejoined[o.GetCaseId()] = w.now
+		w.rejoined[o.GetCaseId()] = w.clock()
 	}
 	key := o.GetCaseId() + " " + verb + " " + o.GetSerial()
 	if w.acts[key]++; w.acts[key] > 1 {
@@ -202,12 +278,12 @@ func (w *world) acted(host string, o *gliav1.Order, before sim.Disk) {
 
 // filing sees a ticket on its way, and filed its number.
 func (w *world) filing(ctx context.Context, p *process, t repairer.Ticket) {
-	c, err := p.db.Case(ctx, t.Case)
+	c, err := ledger{p.db, p}.Case(ctx, t.Case)
 	if err != nil {
 		w.violate("11", "a ticket of no case: %v", err)
 		return
 	}
-	w.effect(c, "the ticket")
+	w.effect(p, c, "the ticket")
 	if !c.Step(repairer.StepTicket).Begun {
 		w.violate("11", "the ticket of case %s is not in the log before it is filed", c.ID)
 	}

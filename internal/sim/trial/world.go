@@ -2,8 +2,8 @@
 // eyes of its own that it keeps its promises.
 //
 // The engine, its gates, the SQLite store and the built-in tracker are the real ones; hosts, networks,
-// people and time are simulated. A seed gives a script of events, and nothing else is random, so a
-// seed always gives the same run. What glia says about itself is believed nowhere: the checks look at
+// people and time are simulated. A seed gives a site, which is how the repairer is set up, and a script of
+// events, and nothing else is random, so a seed always gives the same run. What glia says about itself is believed nowhere: the checks look at
 // what hands and trackers were made to do, and at the disks. A broken promise ends the run and is
 // returned with the shortest script found that still breaks it.
 package trial
@@ -29,14 +29,12 @@ const (
 	hosts = 4
 	slots = 4
 
-	tick        = 5 * time.Second
-	settle      = 20 * time.Second
-	coolDown    = 2 * time.Minute
-	maxViewAge  = time.Minute
-	expiry      = time.Hour // of verdicts, as the simulated fleet gives them
-	attempts    = 3
-	fleetBudget = 2
-	hostBudget  = 1
+	tick       = 5 * time.Second
+	settle     = 20 * time.Second
+	coolDown   = 2 * time.Minute
+	maxViewAge = time.Minute
+	expiry     = time.Hour // of verdicts, as the simulated fleet gives them
+	attempts   = 3
 
 	// patience is how many ticks all cases get to end once everybody does the right thing.
 	patience = 400
@@ -51,13 +49,24 @@ type Violation struct {
 
 func (v *Violation) String() string { return "invariant " + v.Invariant + ": " + v.Text }
 
+// Result is what came of a run.
+type Result struct {
+	Broken *Violation     // nil when every promise was kept
+	Seen   map[string]int // how often what was met: events of the log, gates that refused, ends of cases
+}
+
 // world is one run.
 type world struct {
+	site
 	now    time.Time
+	skew   time.Duration // of the repairers' clock
 	fleet  *sim.Fleet
 	path   string
+	stop   string // the stop file
 	opened []*store.SQLite
 	pools  []repairer.Pool
+	memo   map[string]recalled
+	seen   map[string]int
 
 	proc     *process // the one that should act; nil while it is down
 	deposed  *process // the newest one that was taken over from
@@ -72,6 +81,8 @@ type world struct {
 	apart  bool            // the split is from the hosts as well, not from the synapse alone
 	serial int             // of the newest spare disk
 	drawer []drawn         // disks that were pulled, newest last
+	veto   string          // of the site's hook; empty: it agrees
+	asked  bool            // a person acts through the service at this moment
 
 	event     int
 	violation *Violation
@@ -84,7 +95,8 @@ type drawn struct {
 	host, slot string
 }
 
-func (w *world) clock() time.Time { return w.now }
+// clock is the repairers' clock. The hosts and the synapse have the right time.
+func (w *world) clock() time.Time { return w.now.Add(w.skew) }
 
 // violate keeps the first broken promise.
 func (w *world) violate(invariant, format string, args ...any) {
@@ -131,14 +143,14 @@ func memory() string {
 	return ""
 }
 
-// Run plays the script of the seed and returns the first broken promise, or nil. An error means that
-// the simulation itself could not go on.
-func Run(ctx context.Context, seed uint64, script []Event) (*Violation, error) {
+// Run plays the script of the seed up to its end or to the first broken promise. An error means that the
+// simulation itself could not go on.
+func Run(ctx context.Context, seed uint64, script []Event) (Result, error) {
 	w, err := play(ctx, seed, script)
 	if err != nil {
-		return nil, err
+		return Result{}, err
 	}
-	return w.violation, w.close()
+	return Result{w.violation, w.seen}, w.close()
 }
 
 // Log is everything that the repairer wrote down while the script of the seed was played, a line an event.
@@ -203,9 +215,13 @@ func play(ctx context.Context, seed uint64, script []Event) (w *world, err error
 }
 
 func newWorld(seed uint64, path string) *world {
-	w := &world{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), path: path, cut: map[string]bool{}, witness: newWitness()}
-	w.fleet = sim.NewFleet(w.clock, hosts)
+	w := &world{
+		site: newSite(seed), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), path: path, stop: filepath.Join(filepath.Dir(path), "stop", "all"),
+		memo: map[string]recalled{}, seen: map[string]int{}, cut: map[string]bool{}, witness: newWitness(),
+	}
+	w.fleet = sim.NewFleet(func() time.Time { return w.now }, hosts)
 	w.fleet.Acted = w.acted
+	furnish(w.fleet)
 	// The hosts take turns in being watched only, and in asking first.
 	modes := []repairer.Mode{repairer.ModeAuto, repairer.ModeAuto, repairer.ModePropose, repairer.ModeObserve}
 	for i := range hosts {
@@ -250,6 +266,7 @@ func (w *world) tick(ctx context.Context) error {
 // an error of the simulation.
 func (w *world) drive(ctx context.Context, p *process) error {
 	err := p.engine.TickOnce(ctx)
+	w.looked(err == nil && !p.dead)
 	switch {
 	case p.dead:
 		w.bury(p)
@@ -296,55 +313,7 @@ func (w *world) depose(ctx context.Context, ticks int) {
 	}
 }
 
-// open are the open cases. They are read from the store once after each write.
+// open are the open cases.
 func (w *world) open(ctx context.Context) ([]repairer.Case, error) {
-	if w.cases != nil {
-		return w.cases, nil
-	}
-	list, err := w.proc.db.Cases(ctx, false)
-	if err != nil {
-		return nil, err
-	}
-	w.cases = append([]repairer.Case{}, list...)
-	return w.cases, nil
-}
-
-// makeGood ends all trouble, lets everybody do the right thing, and waits for every case to end.
-func (w *world) makeGood(ctx context.Context) error {
-	w.calm, w.faults, w.cut, w.split, w.deposed = true, nil, map[string]bool{}, nil, nil
-	for i := range hosts {
-		w.fleet.Do(name(i), func(h *sim.Host) {
-			h.Down, h.Blind, h.Silent = false, false, time.Time{}
-			for _, d := range h.Slots {
-				d.Protected = ""
-			}
-		})
-	}
-	for n := range patience {
-		if err := w.tick(ctx); err != nil {
-			return err
-		}
-		if w.violation != nil || w.proc == nil {
-			continue
-		}
-		open, err := w.open(ctx)
-		if err != nil {
-			return err
-		}
-		if len(open) == 0 && n > 0 {
-			return w.final(ctx)
-		}
-		if err := w.doRight(ctx, open, n); err != nil {
-			return err
-		}
-	}
-	if w.violation == nil {
-		open, err := w.proc.db.Cases(ctx, false)
-		if err != nil {
-			return err
-		}
-		c := open[0]
-		w.violate("liveness", "case %s of %s is still %s after %s of right doing, waiting for %q", c.ID, c.Serial(), c.Phase, patience*tick, c.WaitingFor())
-	}
-	return nil
+	return ledger{w.proc.db, w.proc}.Cases(ctx, false)
 }
