@@ -15,7 +15,7 @@ const (
 	sqliteFile   = "repairer/store/sqlite.go"
 	storageFile  = "repairer/storage/filesystem/filesystem.go"
 	trackerFile  = "repairer/ticket/ticket.go"
-	simulateHand = "internal/sim/fleet.go"
+	simulateHand = "internal/sim/hand.go"
 )
 
 func one(name, file, from, to string) Mutant {

@@ -82,6 +82,9 @@ func run(ctx context.Context, first, seeds uint64, shrink time.Duration, show, c
 		script, v := trial.Shrink(ctx, b.seed, b.script, b.v, shrink)
 		fmt.Printf("shortest script found, %d of %d events, breaks %s\n", len(script), len(b.script), v)
 		print(script)
+		if log, err := trial.Log(ctx, b.seed, script); err == nil && show {
+			fmt.Print(log)
+		}
 		return 1
 	}
 	if err != nil {

@@ -27,6 +27,9 @@ func (w *world) makeGood(ctx context.Context) error {
 			}
 		})
 	}
+	for _, x := range w.drawer {
+		x.disk.Protected = ""
+	}
 	for n := range patience {
 		if err := w.tick(ctx); err != nil {
 			return err

@@ -160,6 +160,9 @@ func Log(ctx context.Context, seed uint64, script []Event) (_ string, err error)
 		return "", err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
+	if w.proc == nil {
+		return "", nil
+	}
 	cases, err := w.proc.db.Cases(ctx, true)
 	if err != nil {
 		return "", err
@@ -171,7 +174,7 @@ func Log(ctx context.Context, seed uint64, script []Event) (_ string, err error)
 			return "", err
 		}
 		for _, e := range events {
-			fmt.Fprintf(&b, "%+v\n", e.Text+e.At.String()+string(e.Kind)+e.Step)
+			fmt.Fprintf(&b, "%s %s %s %s %s\n", e.At.Format(time.DateTime), e.Case, e.Kind, e.Step, e.Text)
 		}
 	}
 	return b.String(), nil
