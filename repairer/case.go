@@ -83,7 +83,7 @@ type Case struct {
 	Disk     glia.Disk    `json:"disk"` // as it was when the case was opened, refreshed until it starts
 	Verdict  glia.Verdict `json:"verdict"`
 	OpenedAt time.Time    `json:"opened_at"`
-	At       time.Time    `json:"updated_at"`
+	At       time.Time    `json:"updated_at"` // newest time of its events
 	ClosedAt time.Time    `json:"closed_at"`
 	Seq      uint64       `json:"seq"` // of the newest event
 

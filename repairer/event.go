@@ -106,7 +106,10 @@ func Apply(c Case, e Event) (Case, error) {
 	if e.Data.Tell != "" {
 		c.Untold = append(slices.Clone(c.Untold), Notice{Seq: e.Seq, At: e.At, Text: e.Data.Tell, Reopen: e.Data.Reopen})
 	}
-	c.At, c.Seq = e.At, e.Seq
+	// A clock that was set back makes no event younger: what the log knows of stays known over a restart.
+	if c.Seq = e.Seq; e.At.After(c.At) {
+		c.At = e.At
+	}
 	c.Phase = phaseOf(c)
 	return c, nil
 }

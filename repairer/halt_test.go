@@ -231,6 +231,29 @@ func TestEngine_ClockSetBackByADayStartsNothing(t *testing.T) {
 	w.phase("N2S2", repairer.PhaseAwaitingReplacement)
 }
 
+// A case that goes on after the clock was set back writes younger times. Over a restart, the repairer still
+// knows of the older ones.
+func TestEngine_ClockSetBackIsNoticedAfterARestart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.fail("node-1", "1")
+	w.phase("N1S1", repairer.PhaseAwaitingReplacement)
+	w.now = w.now.Add(2 * time.Hour)
+	w.fleet.Do("node-1", func(h *sim.Host) { delete(h.Slots, "1") })
+	w.until("N1S1", "taken out", func(c repairer.Case) bool { return c.Removed })
+	w.now = w.now.Add(-time.Hour)
+	w.swap("node-1", "1", blank("NEW1"))
+	w.until("N1S1", "inspected", func(c repairer.Case) bool { return c.Inspections > 0 })
+	w.open()
+	w.fail("node-2", "2")
+	w.ticks(20)
+	if _, err := w.store.LastCase(t.Context(), "N2S2"); !errors.Is(err, glia.ErrNotFound) {
+		t.Errorf("a case was opened: %v", err)
+	}
+	w.now = w.now.Add(time.Hour)
+	w.phase("N2S2", repairer.PhaseAwaitingReplacement)
+}
+
 func TestEngine_HookIsAskedLastAndCanRefuse(t *testing.T) {
 	t.Parallel()
 	asked, veto := 0, "the rack moves today"

@@ -41,6 +41,10 @@ func (l ledger) Cases(ctx context.Context, all bool) ([]repairer.Case, error) {
 	return recall(l.p.w, fmt.Sprint("cases ", all), func() ([]repairer.Case, error) { return l.Store.Cases(ctx, all) })
 }
 
+func (l ledger) CasesSince(ctx context.Context, seq uint64) ([]repairer.Case, error) {
+	return recall(l.p.w, fmt.Sprint("cases since ", seq), func() ([]repairer.Case, error) { return l.Store.CasesSince(ctx, seq) })
+}
+
 func (l ledger) LastCase(ctx context.Context, serial string) (repairer.Case, error) {
 	return recall(l.p.w, "last case "+serial, func() (repairer.Case, error) { return l.Store.LastCase(ctx, serial) })
 }

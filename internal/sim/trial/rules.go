@@ -225,14 +225,16 @@ func (w *world) flapping(c repairer.Case) string {
 		return ""
 	}
 	for _, scope := range []struct {
-		what string
-		same func(repairer.Case) bool
+		what  string
+		same  func(repairer.Case) bool
+		block time.Duration
+		many  int // 0: any number
 	}{
-		{"disk", func(o repairer.Case) bool { return o.Serial() == c.Serial() }},
+		{"disk", func(o repairer.Case) bool { return o.Serial() == c.Serial() }, w.flap.Block, 2},
 		{"place", func(o repairer.Case) bool {
 			return o.Host() == c.Host() && o.Disk.Location.Place() == c.Disk.Location.Place()
-		}},
-		{"host", func(o repairer.Case) bool { return o.Host() == c.Host() }},
+		}, w.flap.Block, 2},
+		{"host", func(o repairer.Case) bool { return o.Host() == c.Host() }, 0, w.flap.HostCases},
 	} {
 		month := 0
 		for _, o := range w.past {
@@ -240,7 +242,7 @@ func (w *world) flapping(c repairer.Case) string {
 			if !scope.same(o) || age >= 30*24*time.Hour {
 				continue
 			}
-			if month++; age < w.flap.Block || month >= 2 {
+			if month++; age < scope.block || scope.many > 0 && month >= scope.many {
 				return fmt.Sprintf("the same %s had case %s, which ended %s ago, and %d cases within a month", scope.what, o.ID, age, month)
 			}
 		}

@@ -65,7 +65,7 @@ func newSite(seed uint64) site {
 		s.cohorts = repairer.CohortLimits{Least: 2, Chance: 0.2}
 	}
 	if one(4) {
-		s.flap = repairer.FlapLimits{Block: 2 * time.Minute}
+		s.flap = repairer.FlapLimits{Block: 2 * time.Minute, HostCases: r.IntN(4)}
 	}
 	if one(4) { // the run begins at noon
 		from := 12*time.Hour + time.Duration(r.IntN(4))*time.Minute

@@ -177,7 +177,7 @@ func Log(ctx context.Context, seed uint64, script []Event) (_ string, err error)
 			fmt.Fprintf(&b, "%s %s %s %s %s\n", e.At.Format(time.DateTime), e.Case, e.Kind, e.Step, e.Text)
 		}
 	}
-	return b.String(), nil
+	return strings.ReplaceAll(b.String(), filepath.Dir(w.path), "…"), nil
 }
 
 // play plays the script up to its end or to the first broken promise. The caller closes the world.
