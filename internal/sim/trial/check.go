@@ -77,8 +77,8 @@ func (w *world) mayOpen(c repairer.Case) {
 		w.violate("3", "a case for %s, which is not seen to be bad (last at %s)", c.Serial(), at.UTC())
 	case w.stopped:
 		w.violate("9", "a case for %s in spite of the stop file", c.Serial())
-	case w.storming != "":
-		w.violate("storm", "a case for %s in a storm: %s", c.Serial(), w.storming)
+	case w.storming[c.Host()] != "":
+		w.violate("storm", "a case for %s in a storm: %s", c.Serial(), w.storming[c.Host()])
 	}
 	if ended, ok := w.cancelled[c.Serial()]; ok && w.clock().Before(ended.Add(coolDown)) {
 		w.violate("cool-down", "a case for %s right after its last one was cancelled", c.Serial())
@@ -129,11 +129,12 @@ func (w *world) mayStart(c repairer.Case) bool {
 
 // calmEnough checks what speaks against the disk's being the one at fault.
 func (w *world) calmEnough(c repairer.Case, view glia.FleetView, agreed bool) bool {
-	if why := w.stormy(view); why != "" {
+	if why := w.stormy(view)[c.Host()]; why != "" {
 		w.violate("storm", "case %s started in a storm: %s", c.ID, why)
 		return false
 	}
-	if since := w.clock().Sub(w.lastStorm); !w.lastStorm.IsZero() && w.storms.CoolDown > 0 && since < w.storms.CoolDown {
+	last, was := w.lastStorm[c.Host()]
+	if since := w.clock().Sub(last); was && since < w.storms.CoolDown {
 		w.violate("storm", "case %s started %s after a storm", c.ID, since)
 		return false
 	}

@@ -68,7 +68,12 @@ func (w *world) doRight(ctx context.Context, open []repairer.Case, round int) er
 	if w.carry {
 		keep = 2
 	}
-	cased := map[string]bool{}
+	cased, fresh := map[string]bool{}, map[string]bool{}
+	for _, c := range open {
+		if c.Replacement != nil {
+			fresh[c.Replacement.Serial()] = true
+		}
+	}
 	for _, c := range open {
 		cased[c.Serial()] = true
 		if c.Replacement != nil {
@@ -79,7 +84,7 @@ func (w *world) doRight(ctx context.Context, open []repairer.Case, round int) er
 			continue
 		}
 		switch {
-		case !c.Started && keep > 0 && w.carryable(c):
+		case !c.Started && keep > 0 && !fresh[c.Serial()] && w.carryable(c):
 			keep--
 			w.returnTo(c, c.Serial(), false)
 			w.onSerial(c.Host(), c.Serial(), w.fail)

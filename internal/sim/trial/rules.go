@@ -24,12 +24,19 @@ func (w *world) fresh(view glia.FleetView) bool {
 	return age <= maxViewAge && age >= -maxViewAge && w.lastAt.Sub(w.clock()) <= maxViewAge
 }
 
-// stormy says what speaks for a storm in the view; empty when nothing does.
-func (w *world) stormy(view glia.FleetView) string {
-	bad, unseen := 0, 0
+// stormy says for each host that lies in a storm what speaks for it. A host that is gone, or on which too
+// many disks are bad, is one sign for its rack; a rack in a storm is left out of what the fleet is told by.
+func (w *world) stormy(view glia.FleetView) map[string]string {
+	out := map[string]string{}
+	l := w.storms
+	beyond := func(bad int, in func(string) bool) bool {
+		return l.Disks > 0 && bad > max(l.Disks, w.believed(populationOf(view, in)))
+	}
+	bad, lost := map[string]int{}, map[string]bool{}
 	for _, h := range view.Hosts {
+		host := h.Member.Announcement.Host
 		if h.Member.Status != glia.MemberAlive {
-			unseen++
+			lost[host] = true
 			continue
 		}
 		for _, d := range h.Disks {
@@ -40,17 +47,48 @@ func (w *world) stormy(view glia.FleetView) string {
 				}
 			}
 			if isBad(d.Verdict, w.clock()) && w.clock().Sub(since) < window {
-				bad++
+				bad[host]++
 			}
 		}
+		if beyond(bad[host], func(x string) bool { return x == host }) {
+			out[host], lost[host] = fmt.Sprintf("%d disks of %s are bad", bad[host], host), true
+		}
 	}
-	switch l := w.storms; {
-	case l.Disks > 0 && bad > max(l.Disks, w.believed(populationOf(view, func(string) bool { return true }))):
-		return fmt.Sprintf("%d disks are bad together", bad)
-	case l.HostShare > 0 && unseen >= l.Hosts && float64(unseen)/hosts > l.HostShare:
-		return fmt.Sprintf("%d of %d hosts are gone", unseen, hosts)
+	count := func(in func(string) bool, leave map[string]string) string {
+		all, gone, n := 0, 0, 0
+		for i := range hosts {
+			host := name(i)
+			if !in(host) {
+				continue
+			}
+			all++
+			if lost[host] {
+				gone++
+			} else if leave[host] == "" {
+				n += bad[host]
+			}
+		}
+		switch {
+		case beyond(n, in):
+			return fmt.Sprintf("%d disks are bad", n)
+		case l.HostShare > 0 && gone >= l.Hosts && float64(gone)/float64(all) > l.HostShare:
+			return fmt.Sprintf("%d of %d hosts are in trouble", gone, all)
+		}
+		return ""
 	}
-	return ""
+	racks := map[string]string{}
+	for i := range hosts {
+		rack := rackOf(name(i))
+		if why := count(func(x string) bool { return rackOf(x) == rack }, nil); why != "" {
+			racks[name(i)], out[name(i)] = why, rack+": "+why
+		}
+	}
+	if why := count(func(string) bool { return true }, racks); why != "" {
+		for i := range hosts {
+			out[name(i)] = "the fleet: " + why
+		}
+	}
+	return out
 }
 
 // populationOf counts the disks of some hosts that answer.

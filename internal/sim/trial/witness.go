@@ -36,9 +36,9 @@ type witness struct {
 	pulled    map[string]bool      // serials that a person took out
 
 	fuse      fuse
-	tripping  string // what trips the breaker at this look; empty: nothing
-	storming  string // what tells of a storm at this look; empty: nothing
-	lastStorm time.Time
+	tripping  string               // what trips the breaker at this look; empty: nothing
+	storming  map[string]string    // what tells of a storm at this look, by host
+	lastStorm map[string]time.Time // by host
 	stopped   bool                 // the stop file is there, or can not be looked for
 	lastAt    time.Time            // newest time in the log
 	past      []repairer.Case      // cases that have ended
@@ -50,7 +50,7 @@ func newWitness() witness {
 		modes: map[string]repairer.Mode{}, consent: map[string][]string{}, hashes: map[string][]string{}, legit: map[string]bool{},
 		badAt: map[string]time.Time{}, proven: map[string]bool{}, baseline: map[string][]string{}, condemned: map[string]bool{}, removed: map[string]bool{},
 		epochs: map[string]uint64{}, acts: map[string]int{}, rejoined: map[string]time.Time{}, tickets: map[string]string{}, cancelled: map[string]time.Time{}, pulled: map[string]bool{},
-		fuse: fuse{alarms: map[string]time.Time{}}, agreed: map[string]time.Time{},
+		fuse: fuse{alarms: map[string]time.Time{}}, agreed: map[string]time.Time{}, lastStorm: map[string]time.Time{},
 	}
 }
 
@@ -96,7 +96,7 @@ func (w *world) visible(host string) (out []string) {
 // note remembers how the disks are at this moment, and what a look at the fleet must find.
 func (w *world) note() {
 	w.tripping = w.fuse.over(w.breakers, w.clock())
-	w.storming = ""
+	w.storming = nil
 	if view, _ := w.View(); w.fresh(view) {
 		w.storming = w.stormy(view)
 	}
@@ -116,11 +116,11 @@ func (w *world) note() {
 func (w *world) looked(whole bool) {
 	if whole {
 		w.fuse.blown = w.fuse.blown || w.tripping != ""
-		if w.storming != "" {
-			w.lastStorm = w.clock()
+		for host := range w.storming {
+			w.lastStorm[host] = w.clock()
 		}
 	}
-	w.tripping, w.storming = "", ""
+	w.tripping, w.storming = "", nil
 }
 
 // kept sees a value of the fleet that is in the store now.
