@@ -223,9 +223,6 @@ func BurnInError(r *gliav1.ExecuteResponse) error {
 // awaitReturn waits for a new disk that is away, for as long as nothing was made on it and no other disk
 // has taken its place. Then it is let go, and may come back like any other. The person is told once.
 func (e *Engine) awaitReturn(ctx context.Context, c Case, name string, away *AwayError) error {
-	if len(c.Untold) > 0 {
-		return e.tell(ctx, c)
-	}
 	disks, err := e.Hosts.Disks(ctx, c.Host())
 	if err != nil {
 		return e.outOfReach(ctx, c, name, err)
