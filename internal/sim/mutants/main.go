@@ -2,6 +2,8 @@
 // each broken variant. A variant that the simulation does not catch shows a promise that nothing
 // guards; then, and when a line to break is not found exactly once, it exits with 1. The source is
 // replaced through an overlay of the go command, and nothing in the tree changes.
+//
+// A variant is tried on a seed that has caught it before, when the table knows one, and then on all others.
 package main
 
 import (
@@ -23,6 +25,7 @@ import (
 type Mutant struct {
 	Name  string
 	Edits []Edit
+	Seed  uint64 // has caught it; 0: none is known
 }
 
 // Edit is one replaced text.
@@ -44,7 +47,7 @@ func main() {
 		word := "found"
 		var err error
 		if *check {
-			_, err = mutated(m)
+			_, err = Mutated(".", m)
 		} else {
 			word, err = try(ctx, m, *seeds)
 		}
@@ -54,7 +57,7 @@ func main() {
 			continue
 		}
 		caught++
-		fmt.Printf("caught  %-45s %s\n", m.Name, word)
+		fmt.Printf("caught  %-45s %s\n", m.Name, brief(word))
 	}
 	fmt.Printf("%d caught, %d missed\n", caught, missed)
 	if missed > 0 {
@@ -62,14 +65,22 @@ func main() {
 	}
 }
 
-// mutated is the broken content of each file of the mutant.
-func mutated(m Mutant) (map[string][]byte, error) {
+// brief is the beginning of a line.
+func brief(s string) string {
+	if r := []rune(s); len(r) > 110 {
+		return string(r[:110]) + "…"
+	}
+	return s
+}
+
+// Mutated is the broken content of each file of the mutant; root is the folder of the module.
+func Mutated(root string, m Mutant) (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for _, e := range m.Edits {
 		src, ok := out[e.File]
 		if !ok {
 			var err error
-			if src, err = os.ReadFile(e.File); err != nil {
+			if src, err = os.ReadFile(filepath.Join(root, e.File)); err != nil {
 				return nil, err
 			}
 		}
@@ -83,7 +94,7 @@ func mutated(m Mutant) (map[string][]byte, error) {
 
 // try builds the simulation with the broken code and runs it. It returns what was caught.
 func try(ctx context.Context, m Mutant, seeds int) (_ string, err error) {
-	files, err := mutated(m)
+	files, err := Mutated(".", m)
 	if err != nil {
 		return "", err
 	}
@@ -115,7 +126,17 @@ func try(ctx context.Context, m Mutant, seeds int) (_ string, err error) {
 	if out, err := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-overlay", list, "-o", bin, "./internal/sim/simulate").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("it can not be built: %w: %s", err, out)
 	}
-	out, err := exec.CommandContext(ctx, bin, "-seeds", strconv.Itoa(seeds), "-shrink", "0s").CombinedOutput()
+	if m.Seed > 0 {
+		if caught, err := simulate(ctx, bin, "-seeds", "1", "-first", strconv.FormatUint(m.Seed, 10)); err == nil {
+			return caught, nil
+		}
+	}
+	return simulate(ctx, bin, "-seeds", strconv.Itoa(seeds))
+}
+
+// simulate runs the broken simulation and returns the promise that it breaks.
+func simulate(ctx context.Context, bin string, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, bin, append(args, "-shrink", "0s")...).CombinedOutput()
 	first, _, _ := strings.Cut(string(out), "\n")
 	var exit *exec.ExitError
 	switch {

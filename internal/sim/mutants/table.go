@@ -10,6 +10,11 @@ const (
 	budgetFile   = "repairer/budget.go"
 	stepFile     = "repairer/step.go"
 	replaceFile  = "repairer/replace.go"
+	breakerFile  = "repairer/breaker.go"
+	driveFile    = "repairer/drive.go"
+	serviceFile  = "repairer/service.go"
+	stopFile     = "repairer/stop.go"
+	stormFile    = "repairer/storm.go"
 	undoFile     = "repairer/undo.go"
 	coreFile     = "repairer/store/core.go"
 	sqliteFile   = "repairer/store/sqlite.go"
@@ -46,7 +51,7 @@ var Mutants = []Mutant{
 	one("a missing disk opens a case", decideFile, "case !slices.Contains(states, v.State):", "case !slices.Contains(states, v.State) && v.State != glia.StateMissing:"),
 	one("a missing disk counts as there", decideFile, "r := Removal{Gone: !here[c.Serial()]}", "r := Removal{Gone: here[c.Serial()]}"),
 	one("cool-down ignored", engineFile, "now.Before(last.ClosedAt.Add(e.CoolDown)):", "now.IsZero():"),
-	one("act before log", stepFile, "	if !s.Begun {", "	if !s.Begun && c.Seq == 0 {"),
+	one("act before log", stepFile, "		c, err = e.record(ctx, c, KindBegun, name, name+\": begun\", Data{})", "		err = e.Store.Current(ctx, c.ID, c.Seq)"),
 	{Name: "failed attempts never park", Edits: []Edit{
 		{stepFile, "if c.Step(name).Attempts < e.Attempts {", "if c.Step(name).Attempts < e.Attempts+9 {"},
 		{stepFile, "if s.Attempts > 0 && s.Attempts >= e.Attempts {", "if s.Attempts > 99 {"},
@@ -70,4 +75,51 @@ var Mutants = []Mutant{
 	one("epoch does not grow", sqliteFile, "ELSE epoch + 1 END", "ELSE epoch + 0 END"),
 	one("hand does not check the epoch", simulateHand, "if o.GetEpoch() < h.epoch {", "if o.GetEpoch() == 0 {"),
 	one("hand forgets keys", simulateHand, "r.State == gliav1.OrderState_ORDER_STATE_DONE {", "r.State == gliav1.OrderState_ORDER_STATE_FAILED {"),
+
+	// What was once found by playing seeds.
+	one("unpark opens the ticket that was closed", serviceFile, "if c.Ticket != \"\" && !c.Step(StepClose).Begun {", "if c.Ticket != \"\" {"),
+	one("kill between the last failure and the parking forgotten", stepFile, "if s.Attempts > 0 && s.Attempts >= e.Attempts {", "if s.Attempts > 99 {"),
+	one("clock set back forgotten over a restart", eventFile, "e.At.After(c.At) {", "!e.At.IsZero() {"),
+	one("a new disk that is away is unfit", replaceFile, "return &AwayError{Reason: strings.TrimPrefix(reason, burnInUntold)}", "return &UnfitError{Reason: reason}"),
+	one("a new disk that is away is waited for in vain", replaceFile, "Unfit: true, Away: true}", "Unfit: false, Away: true}"),
+
+	// Gates of the fleet.
+	one("storm gate removed", gateFile, "gatePause, gateStorm, gateWindow", "gatePause, gateWindow"),
+	one("no cool-down after a storm", stormFile, "next[scope] = Storm{Phase: StormCoolDown, Why: was.Why, Since: now}", "continue"),
+	one("breaker not latched", breakerFile, "	if b.Tripped {\n		return b\n	}\n", ""),
+	{Name: "breaker gate removed", Edits: []Edit{
+		{gateFile, "{gateStop, gateBreaker, gatePause}", "{gateStop, gatePause}"},
+		{gateFile, "	gateStop, gateBreaker, gatePause, gateStorm", "	gateStop, gatePause, gateStorm"},
+	}},
+	one("breaker ignored by what is under way", gateFile, "{gateStop, gateBreaker, gatePause}", "{gateStop, gatePause}"),
+	one("breaker does not count starts", breakerFile, "l.Starts > 0 && n > l.Starts", "l.Starts > 0 && n > l.Starts+9"),
+	one("breaker does not count openings", breakerFile, "l.Openings > 0 && n > l.Openings", "l.Openings > 0 && n > l.Openings+99"),
+	one("breaker does not count false alarms", breakerFile, "l.FalseAlarms > 0 && n >= l.FalseAlarms", "l.FalseAlarms > 0 && n > l.FalseAlarms+9"),
+	one("cohort gate removed", gateFile, "gateCohort, gateFlap", "gateFlap"),
+	one("flap gate removed", gateFile, "gateCohort, gateFlap", "gateCohort"),
+	one("window gate removed", gateFile, "gateStorm, gateWindow, ", "gateStorm, "),
+	{Name: "stop file ignored", Edits: []Edit{
+		{gateFile, "{gateStop, gateBreaker, gatePause}", "{gateBreaker, gatePause}"},
+		{gateFile, "	gateStop, gateBreaker, gatePause, gateStorm", "	gateBreaker, gatePause, gateStorm"},
+	}},
+	one("stop file that can not be looked for ignored", stopFile, "return \"whether it exists can not be told: \" + err.Error()", "return \"\""),
+	one("cases are opened in spite of the stop file", engineFile, "r != nil || l.facts.Stop != \"\" {", "r != nil {"),
+	{Name: "hook veto ignored", Edits: []Edit{
+		{stepFile, "if r := gateHook(c, Facts{Hook: answer}); r != nil {", "if r := gateHook(c, Facts{Hook: answer}); r != nil && c.Seq == 0 {"},
+		{gateFile, "gateMode, gateHook,", "gateMode,"},
+	}},
+	{Name: "storage not asked before a start", Edits: []Edit{
+		{stepFile, "	if refusals := e.gatekeeper(ctx, c, \"\", l.cases); len(refusals) > 0 {\n		return e.hold(ctx, c, refusals)\n	}\n	answer", "	answer"},
+		{stepFile, "	if refusals := e.gatekeeper(ctx, c, \"\", l.cases); len(refusals) > 0 {\n		return e.hold(ctx, c, refusals)\n	}\n	why", "	why"},
+	}},
+	one("storage not asked before what can not be taken back", driveFile, "	if !s.Reversible {", "	if !s.Reversible && c.Seq == 0 {"),
+	one("clock set back not noticed", gateFile, "behind > f.MaxViewAge {", "behind > 9999*f.MaxViewAge {"),
+
+	// Budgets.
+	one("host budget removed", budgetFile, "all := []Budget{f.hostBudget(c.Host(), c.ID)}", "all := []Budget{}"),
+	one("domain budget removed", budgetFile, "		all = append(all, f.domainBudget(d, c.ID))\n", "		_ = d\n"),
+	one("model budget removed", budgetFile, "all = append(all, f.modelBudget(modelOf(c.Disk), c.ID), f.fleet", "all = append(all, f.fleet"),
+	one("fleet budget removed", budgetFile, ", f.fleetBudget(c.ID), f.unitsBudget", ", f.unitsBudget"),
+	one("units budget removed", budgetFile, ", f.unitsBudget(c.ID))", ")"),
+	one("failure rate ignored", budgetFile, "	if l.AFR <= 0 {", "	if l.AFR <= 99999 {"),
 }

@@ -117,6 +117,8 @@ func (w *world) mayStart(c repairer.Case) bool {
 		w.violate("9", "case %s started in spite of the stop file", c.ID)
 	case w.fuse.blown || w.fuse.over(w.breakers, w.clock()) != "":
 		w.violate("9", "case %s started after the breaker had to trip (%s)", c.ID, w.fuse.over(w.breakers, w.clock()))
+	case w.sick:
+		w.violate("2", "case %s started and the storage can not spare a disk", c.ID)
 	case !w.windowOpen(c.Host()):
 		w.violate("9", "case %s started at %s, outside of every maintenance window", c.ID, w.clock())
 	case w.hook && !w.agreed[c.Plan.Hash()].Equal(w.clock()):

@@ -83,6 +83,8 @@ func (w *world) happen(ctx context.Context, e Event) error {
 		return w.stopAll(e.Op == OpStop, e.After)
 	case OpVeto:
 		w.veto = []string{"", "the cluster rebalances", "hook: exit status 1"}[e.N%3]
+	case OpSick:
+		w.sick = !w.sick
 	case OpClock:
 		w.skew = []time.Duration{0, -30 * time.Second, -10 * time.Minute, -24 * time.Hour, 90 * time.Second}[e.N%5]
 		w.forget() // what has run out may be in force again

@@ -48,7 +48,7 @@ func (w *world) start(ctx context.Context) (*process, error) {
 	p := &process{w: w, db: db, tickets: ticket.New(db.DB(), w.clock)}
 	way := wire{p}
 	p.engine = repairer.New(repairer.Options{
-		Store: ledger{db, p}, Feed: w, Hosts: way, Tracker: desk{p.tickets, p}, Drivers: map[string]repairer.Driver{"": filesystem.New(way), filesystem.Name: filesystem.New(way)},
+		Store: ledger{db, p}, Feed: w, Hosts: way, Tracker: desk{p.tickets, p}, Drivers: map[string]repairer.Driver{"": storage{filesystem.New(way), w}, filesystem.Name: storage{filesystem.New(way), w}},
 		Mode: repairer.ModeAuto, Pools: w.pools, Limits: w.limits, Domains: w.domains, Storms: w.storms, Breakers: w.breakers, Cohorts: w.cohorts,
 		Flap: w.flap, Windows: w.windows, StopFile: w.stop, Hook: p.hook, States: []glia.State{glia.StateFailing, glia.StateFailed},
 		Tick: tick, Settle: settle, CoolDown: coolDown, MaxViewAge: maxViewAge, RetryMin: 5 * time.Second, RetryMax: time.Minute, Attempts: attempts,
@@ -78,6 +78,22 @@ func (p *process) hook(ctx context.Context, plan repairer.Plan) (veto string) {
 		return err.Error()
 	}
 	return veto
+}
+
+// storage is the storage system that the disks belong to.
+type storage struct {
+	*filesystem.Driver
+	w *world
+}
+
+var _ repairer.Gatekeeper = storage{}
+
+// Check is part of repairer.Gatekeeper.
+func (s storage) Check(context.Context, repairer.Case, string, []repairer.Case) []repairer.Refusal {
+	if !s.w.sick {
+		return nil
+	}
+	return []repairer.Refusal{{Gate: "storage", Value: "copies are missing", Limit: "no missing copy", Until: "the storage has made them again"}}
 }
 
 // fault is something that will go wrong at a later call.

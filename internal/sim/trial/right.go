@@ -13,7 +13,7 @@ import (
 
 // makeGood ends all trouble, lets everybody do the right thing, and waits for every case to end.
 func (w *world) makeGood(ctx context.Context) error {
-	w.calm, w.faults, w.cut, w.split, w.deposed, w.veto = true, nil, map[string]bool{}, nil, nil, ""
+	w.calm, w.faults, w.cut, w.split, w.deposed, w.veto, w.sick = true, nil, map[string]bool{}, nil, nil, "", false
 	if err := w.stopAll(false, false); err != nil {
 		return err
 	}

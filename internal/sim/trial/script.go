@@ -54,6 +54,7 @@ const (
 	OpStop      Op = "somebody makes the stop file"
 	OpGo        Op = "somebody removes the stop file"
 	OpVeto      Op = "the site's hook changes its mind"
+	OpSick      Op = "storage falls ill or recovers"
 	OpReset     Op = "operator resets the breaker"
 	OpOutcome   Op = "workshop tells what it found"
 	OpForgive   Op = "operator forgives a disk that was taken out"
@@ -78,7 +79,7 @@ var weights = []struct {
 	{OpPause, 4}, {OpResume, 4}, {OpCancel, 4}, {OpApprove, 5}, {OpStale, 2}, {OpShift, 3}, {OpUnpark, 4},
 	{OpSwap, 10}, {OpWrong, 5}, {OpPull, 2}, {OpPutBack, 4}, {OpOld, 3}, {OpSmall, 3}, {OpUsed, 3}, {OpBad, 3}, {OpRetired, 4},
 	{OpClaim, 3}, {OpWont, 1}, {OpWait, 3}, {OpTick, 8},
-	{OpBatch, 3}, {OpRelease, 2}, {OpStorm, 3}, {OpStop, 3}, {OpGo, 3}, {OpVeto, 4}, {OpReset, 2}, {OpOutcome, 3}, {OpForgive, 2}, {OpClock, 4},
+	{OpBatch, 3}, {OpRelease, 2}, {OpStorm, 3}, {OpStop, 3}, {OpGo, 3}, {OpVeto, 4}, {OpSick, 3}, {OpReset, 2}, {OpOutcome, 3}, {OpForgive, 2}, {OpClock, 4},
 	{OpNoWrites, 3}, {OpDies, 3}, {OpSlow, 3}, {OpUnplug, 4},
 }
 

@@ -182,6 +182,9 @@ func (w *world) ordered(ctx context.Context, p *process, host string, o *gliav1.
 	case gliav1.Verb_VERB_FORMAT:
 		w.formattable(c, host, o)
 	}
+	if w.sick && p == w.proc && slices.Contains([]gliav1.Verb{gliav1.Verb_VERB_BURN_IN, gliav1.Verb_VERB_FORMAT, gliav1.Verb_VERB_REJOIN}, o.GetVerb()) && c.Cancel == "" {
+		w.violate("2", "order %s can not be taken back, and the storage did not agree", o.GetKey())
+	}
 	parts := strings.Split(o.GetKey(), "/")
 	events, err := ledger{p.db, p}.Events(ctx, c.ID, 0)
 	if err != nil || len(parts) < 3 || !slices.ContainsFunc(events, func(e repairer.Event) bool { return e.Kind == repairer.KindBegun && e.Step == parts[2] }) {

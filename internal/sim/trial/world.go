@@ -82,6 +82,7 @@ type world struct {
 	serial int             // of the newest spare disk
 	drawer []drawn         // disks that were pulled, newest last
 	veto   string          // of the site's hook; empty: it agrees
+	sick   bool            // the storage can not spare a disk
 	asked  bool            // a person acts through the service at this moment
 
 	event     int
