@@ -180,8 +180,8 @@ func (w *world) settled(c repairer.Case) {
 	t := w.truth(c.Host(), c.Replacement.Serial())
 	at, ok := w.rejoined[c.ID]
 	switch {
-	case !ok || w.clock().Sub(at) < settle:
-		w.violate("settle", "case %s settled at %s and its disk rejoined at %s", c.ID, w.clock(), at)
+	case !ok || w.now.Sub(at) < settle && w.clock().Sub(c.RejoinedAt) < settle: // a clock may have been set on meanwhile
+		w.violate("settle", "case %s settled at %s and its disk rejoined at %s", c.ID, w.now, at)
 	case !t.present || t.stale || t.disk.State != glia.StateHealthy || t.disk.Mounted == "":
 		w.violate("settle", "case %s settled and the new disk is %s, mounted on %q", c.ID, t.disk.State, t.disk.Mounted)
 	}

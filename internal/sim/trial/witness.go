@@ -271,7 +271,7 @@ func (w *world) acted(host string, o *gliav1.Order, before sim.Disk) {
 		w.violate("1", "%s was formatted and carried %s", o.GetSerial(), before.Content)
 	}
 	if o.GetVerb() == gliav1.Verb_VERB_REJOIN {
-		w.rejoined[o.GetCaseId()] = w.clock()
+		w.rejoined[o.GetCaseId()] = w.now
 	}
 	key := o.GetCaseId() + " " + verb + " " + o.GetSerial()
 	if w.acts[key]++; w.acts[key] > 1 {

@@ -44,8 +44,8 @@ func (s run) order(ctx context.Context) (repairer.Progress, error) {
 	}
 	p := repairer.Progress{Commands: r.GetCommands(), Output: r.GetOutput()}
 	if o.Verb == gliav1.Verb_VERB_BURN_IN {
-		if u := repairer.Unfit(r); u != nil {
-			return p, u
+		if err := repairer.BurnInError(r); err != nil {
+			return p, err
 		}
 	}
 	switch r.GetState() {
