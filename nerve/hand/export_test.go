@@ -37,3 +37,6 @@ func BurnInForeign(key, serial string, block []byte, at int64) int64 {
 
 // BurnInDifference lets tests and fuzzing at the words for what came back wrong.
 var BurnInDifference = difference
+
+// OSDOfCommand lets tests and fuzzing at the reading of ceph-osd's command line.
+var OSDOfCommand = osdOfCommand

@@ -3,7 +3,6 @@ package hand
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -171,9 +170,6 @@ func numbersAbove(d glia.Disk) (map[string]string, error) {
 	}
 	for _, h := range d.Holders {
 		n, err := deviceNumber(h.Name)
-		if os.IsNotExist(err) {
-			continue
-		}
 		if err != nil {
 			return nil, err
 		}
