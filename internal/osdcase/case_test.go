@@ -1,0 +1,97 @@
+//go:build ceph
+
+package osdcase_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	testbed "glia/internal/testbed/ceph"
+	"glia/repairer"
+)
+
+// inactive are the states of PGs that can not be read or written, but for those that peer at this moment.
+func (w *world) inactive() []string {
+	w.Helper()
+	var s struct {
+		PGmap struct {
+			States []struct {
+				Name string `json:"state_name"`
+			} `json:"pgs_by_state"`
+		} `json:"pgmap"`
+	}
+	if err := json.Unmarshal([]byte(w.ceph("status", "-f", "json")), &s); err != nil {
+		w.Fatal(err)
+	}
+	var out []string
+	for _, st := range s.PGmap.States {
+		if !strings.Contains(st.Name, "active") && !strings.Contains(st.Name, "peering") && !strings.Contains(st.Name, "activating") {
+			out = append(out, st.Name)
+		}
+	}
+	return out
+}
+
+// cycle carries the disk of an OSD through its case, in mode auto. Each is called after each tick.
+func (w *world) cycle(id int, each func(repairer.Case)) {
+	w.Helper()
+	objects, err := w.cluster.Write(w.Context(), "o", 48, 1<<20)
+	if err != nil {
+		w.Fatal(err)
+	}
+	verify := func(when string) {
+		w.Helper()
+		if err := w.cluster.Verify(w.Context(), objects); err != nil {
+			w.Errorf("%s: %v", when, err)
+		}
+	}
+	before := w.tree()
+	serial, _ := w.serial(id)
+	w.fail(serial)
+	c := w.until(serial, "drained", func(c repairer.Case) bool { return c.Step("drain").Done }, each)
+	verify("drained")
+	c = w.until(serial, "waiting for a person", phase(repairer.PhaseAwaitingReplacement), each)
+	verify("destroyed")
+	w.swap(c, "FRESH")
+	w.until(serial, "closed", phase(repairer.PhaseClosed), each)
+	verify("closed")
+	if after := w.tree(); after != before {
+		w.Errorf("the tree is\n%s\nit was\n%s", after, before)
+	}
+	if flags := w.ceph("osd", "dump"); strings.Contains(flags, "noin") || strings.Contains(flags, "noout") {
+		w.Errorf("flags are left:\n%s", flags)
+	}
+	want := []string{
+		"OSD_STOP " + serial, "OSD_DEACTIVATE " + serial, "BURN_IN FRESH", "OSD_PREPARE FRESH", "OSD_ACTIVATE FRESH",
+	}
+	acts := slices.DeleteFunc(w.acts, func(a string) bool {
+		return strings.HasPrefix(a, "LOCATE") || strings.HasPrefix(a, "INSPECT")
+	})
+	if !slices.Equal(acts, want) {
+		w.Errorf("the hands were ordered %q, want %q", acts, want)
+	}
+}
+
+func TestCase_ReplacesAFailingDiskOfALiveCluster(t *testing.T) {
+	w := newWorld(t, testbed.Options{Hosts: 5, PGs: 32, Size: 2 << 30})
+	w.cycle(2, func(repairer.Case) {
+		if bad := w.inactive(); len(bad) > 0 {
+			t.Errorf("PGs are %v", bad)
+		}
+	})
+}
+
+func TestCase_ComesToTheSameEndWithARepairerThatForgetsAllAfterEachEvent(t *testing.T) {
+	w := newWorld(t, testbed.Options{Hosts: 5, PGs: 32, Size: 2 << 30})
+	seq, lives := uint64(0), 0
+	w.cycle(3, func(c repairer.Case) {
+		if c.Seq != seq {
+			seq = c.Seq
+			lives++
+			w.begin()
+		}
+	})
+	t.Logf("%d lives", lives)
+}
