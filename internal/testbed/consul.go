@@ -38,6 +38,13 @@ func Consul(t testing.TB, hcl string) *Server {
 	return s
 }
 
+// ConsulTLS starts a server that serves at secure only clients with a certificate.
+func ConsulTLS(t testing.TB, c Certs) (s *Server, secure string) {
+	t.Helper()
+	port := freePort(t)
+	return Consul(t, fmt.Sprintf("ports { https = %d } ca_file = %q cert_file = %q key_file = %q verify_incoming_https = true", port, c.CA, c.Cert, c.Key)), local(port)
+}
+
 // consulLeads returns nil once the server has a leader; before, the first requests would fail.
 func consulLeads(ctx context.Context, addr string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/v1/status/leader", nil)

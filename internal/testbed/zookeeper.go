@@ -15,7 +15,7 @@ import (
 
 // The jars of Debian's libzookeeper-java and libslf4j-java that a server needs.
 var zkJars = []string{"zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-simple", "netty-handler", "netty-common", "netty-buffer",
-	"netty-transport", "netty-resolver", "netty-all", "metrics-core", "snappy-java", "commons-cli", "commons-io"}
+	"netty-transport", "netty-codec", "netty-resolver", "netty-all", "metrics-core", "snappy-java", "commons-cli", "commons-io"}
 
 // ZooKeeper starts a server with a tick of 200 ms, so that sessions may be as short as 400 ms. The lines are
 // added to its configuration. The test is skipped when ZooKeeper is not installed.
@@ -24,6 +24,15 @@ func ZooKeeper(t testing.TB, lines ...string) *Server {
 	s := newZooKeeper(t, lines...)
 	s.Start(t)
 	return s
+}
+
+// ZooKeeperTLS starts a server that serves at secure only clients with a certificate.
+func ZooKeeperTLS(t testing.TB, c Certs) (s *Server, secure string) {
+	t.Helper()
+	port := freePort(t)
+	return ZooKeeper(t, fmt.Sprintf("secureClientPort=%d", port), "secureClientPortAddress=127.0.0.1",
+		"serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
+		"ssl.keyStore.location="+c.Both, "ssl.keyStore.type=PEM", "ssl.trustStore.location="+c.CA, "ssl.trustStore.type=PEM", "ssl.clientAuth=need"), local(port)
 }
 
 // ZooKeepers starts an ensemble of n servers.

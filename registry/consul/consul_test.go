@@ -2,6 +2,7 @@ package consul_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -329,6 +330,24 @@ func awaitACL(t *testing.T, s *testbed.Server, token string) {
 		case <-ctx.Done():
 			t.Fatal(err)
 		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func TestRegistry_TLS(t *testing.T) {
+	t.Parallel()
+	certs := testbed.NewCerts(t)
+	_, secure := testbed.ConsulTLS(t, certs)
+	o := consul.Options{Address: secure, TLS: certs.Client(t, true)}
+	h, w := open(t, o), open(t, o)
+	until(t, h, registrytest.Announcement("node-1", 1))
+	registrytest.Await(t, w, "the host", one(glia.MemberAlive))
+	for words, conf := range map[string]*tls.Config{"without a certificate": certs.Client(t, false), "with another authority": testbed.NewCerts(t).Client(t, true)} {
+		o.TLS = conf
+		if m, err := open(t, o).Members(t.Context()); err == nil {
+			t.Errorf("%s: reads %v", words, m)
+		} else {
+			t.Logf("%s: %v", words, err)
 		}
 	}
 }

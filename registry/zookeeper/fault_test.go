@@ -2,6 +2,7 @@ package zookeeper_test
 
 import (
 	"context"
+	"crypto/tls"
 	"regexp"
 	"slices"
 	"strings"
@@ -243,6 +244,26 @@ func TestRegistry_DigestKeepsOthersOut(t *testing.T) {
 	}
 	if m, err := stranger.Members(t.Context()); err == nil {
 		t.Errorf("a stranger reads %v", m)
+	}
+}
+
+func TestRegistry_TLS(t *testing.T) {
+	t.Parallel()
+	certs := testbed.NewCerts(t)
+	_, secure := testbed.ZooKeeperTLS(t, certs)
+	_, port, _ := strings.Cut(secure, ":")
+	o := zookeeper.Options{Servers: []string{"localhost:" + port}, TLS: certs.Client(t, true), SessionTimeout: 4 * time.Second}
+	h, w := open(t, o), open(t, o)
+	until(t, h, registrytest.Announcement("node-1", 1))
+	registrytest.Await(t, w, "the host", one(glia.MemberAlive))
+	for words, conf := range map[string]*tls.Config{"without a certificate": certs.Client(t, false), "with another authority": testbed.NewCerts(t).Client(t, true)} {
+		o.TLS = conf
+		stranger := open(t, o)
+		if m, err := stranger.Members(t.Context()); err == nil {
+			t.Errorf("%s: reads %v", words, m)
+		} else {
+			t.Logf("%s: %v", words, err)
+		}
 	}
 }
 
