@@ -125,8 +125,9 @@ type volumes struct {
 }
 
 // lvs tells the logical volumes of the host. sign stands for everything the kernel shows of them: as long
-// as it does not change, an answer is not older than lookAgain. An lvs that hangs costs one scan the
-// patience; the scans after it get an error until it ends.
+// as it does not change, an answer holds, and is asked for again after lookAgain. An lvs that is slow or
+// hangs costs one scan the patience; until it ends, the answer before it stands if sign is the same, and else
+// there is none.
 func (s *Source) lvs(ctx context.Context, sign string) ([]LV, error) {
 	list := s.LVs
 	if list == nil {
@@ -138,8 +139,12 @@ func (s *Source) lvs(ctx context.Context, sign string) ([]LV, error) {
 		defer v.mu.Unlock()
 		return v.list, nil
 	}
+	before, holds := v.list, v.sign == sign && v.err == nil && !v.when.IsZero()
 	if v.asking {
 		v.mu.Unlock()
+		if holds {
+			return before, nil
+		}
 		return nil, fmt.Errorf("lvs has not answered yet")
 	}
 	v.asking = true
@@ -164,6 +169,9 @@ func (s *Source) lvs(ctx context.Context, sign string) ([]LV, error) {
 	case <-done:
 		return got, err
 	case <-late.C:
+		if holds {
+			return before, nil
+		}
 		return nil, fmt.Errorf("lvs has not answered after %s", patience)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)

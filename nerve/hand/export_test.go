@@ -40,3 +40,6 @@ var BurnInDifference = difference
 
 // OSDOfCommand lets tests and fuzzing at the reading of ceph-osd's command line.
 var OSDOfCommand = osdOfCommand
+
+// RunBy lets tests at telling who runs a daemon.
+var RunBy = runBy

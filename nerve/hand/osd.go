@@ -169,10 +169,17 @@ func osdProblems(o *gliav1.Order) []string {
 
 var errNoCeph = errors.New("Ceph is switched off on this host: see [hand.ceph] in the configuration of its nerve") //nolint:staticcheck // a name
 
-// standing proves, as far as the disk itself can tell, that the OSDs of the order are those on it.
-func standing(d glia.Disk, refs []osdRef) error {
+// standing proves that the OSDs of the order are those on the disk. What the disk can not tell any more is
+// told by the OSD's directory, as long as its block device is a device of the disk: numbers are those of the
+// disk and what is built on it.
+func standing(d glia.Disk, refs []osdRef, numbers map[string]string) error {
+	told := 0 // by their directories
 	for _, r := range refs {
 		i := slices.IndexFunc(d.OSDs, func(has glia.OSD) bool { return has.ID == r.ID })
+		if i < 0 && slices.ContainsFunc(d.OSDs, func(has glia.OSD) bool { return has.ID < 0 }) && dirProves(r, numbers) {
+			told++
+			continue
+		}
 		if i < 0 {
 			return fmt.Errorf("%w: %s is not on disk %s, which has %s", glia.ErrIdentityMismatch, r, d.Serial(), orNone(osdNames(d.OSDs)))
 		}
@@ -181,11 +188,25 @@ func standing(d glia.Disk, refs []osdRef) error {
 		}
 	}
 	for _, has := range d.OSDs {
+		if has.ID < 0 && told > 0 {
+			told--
+			continue
+		}
 		if !slices.ContainsFunc(refs, func(r osdRef) bool { return r.ID == has.ID }) {
 			return fmt.Errorf("%w: disk %s also has %s, which the order does not name", glia.ErrIdentityMismatch, d.Serial(), osdNames([]glia.OSD{has}))
 		}
 	}
 	return nil
+}
+
+// dirProves says whether the OSD's directory is of that very OSD and of that disk.
+func dirProves(r osdRef, numbers map[string]string) bool {
+	for _, f := range []string{"whoami", "fsid", "ceph_fsid"} {
+		if b, err := os.ReadFile(filepath.Join(r.dir(), f)); err != nil || strings.TrimSpace(string(b)) == "" {
+			return false
+		}
+	}
+	return dirBelongs("", r) == nil && leadsTo(filepath.Join(r.dir(), "block"), numbers)
 }
 
 func osdNames(osds []glia.OSD) string {

@@ -29,10 +29,10 @@ func (h *Hand) deactivateOSDs(ctx context.Context, o *gliav1.Order) (step, error
 	refs := osdsOf(o)
 	numbers := map[string]string{}
 	if note == "" {
-		if err := standing(d, refs); err != nil {
+		if numbers, err = numbersAbove(d); err != nil {
 			return step{}, err
 		}
-		if numbers, err = numbersAbove(d); err != nil {
+		if err := standing(d, refs, numbers); err != nil {
 			return step{}, err
 		}
 		if len(d.Swap) > 0 {

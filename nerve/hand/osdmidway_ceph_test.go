@@ -17,6 +17,7 @@ import (
 	"glia"
 	gliav1 "glia/api/glia/v1"
 	"glia/internal/testbed/ceph"
+	"glia/nerve/hand"
 )
 
 // What a prepare that fails midway leaves of the id, which is what the repairer's driver rests on, and that
@@ -165,6 +166,49 @@ func TestHand_RefusesOSDsThatAreNotTheOrdered(t *testing.T) {
 	stopSecond.Key, stopSecond.Serial, stopSecond.Place = stopFirst.Key, stopFirst.Serial, stopFirst.Place
 	wantDone(t, finish(t, l.hand, stopFirst))
 	wantNo(t, finish(t, l.hand, stopSecond), refused, "a new act needs a new key")
+}
+
+// A dying disk: its label can not be read any more, and then it is gone. Its OSD is still told by its
+// directory, and can be cleared away.
+func TestHand_ClearsAwayTheOSDOfADyingDisk(t *testing.T) {
+	t.Parallel()
+	c := ceph.For(t, ceph.Options{Hosts: 1, OSDsPerHost: 2, Replicas: 1})
+	l := newCephLab(t, c, "h0")
+	disks := c.Disks("h0")
+	first, second := l.disk(disks[0].Serial), l.disk(disks[1].Serial)
+	blind, err := hand.New(hand.Options{
+		Host: "h0", System: hand.Linux(), StateDir: filepath.Join(t.TempDir(), "state"), Ceph: &hand.Ceph{},
+		Inventory: func(ctx context.Context) ([]glia.Disk, error) {
+			all, err := l.source.Scan(ctx)
+			for i := range all {
+				all[i].OSDs = []glia.OSD{{ID: -1, Unknown: "the label can not be read"}}
+			}
+			return all, err
+		},
+	})
+	l.must(err)
+	t.Cleanup(func() { stop(t, blind) })
+	wantNo(t, finish(t, blind, l.order(osdStop, second, first)), refused, "an unknown OSD")
+	stranger := first
+	stranger.OSDs = []glia.OSD{first.OSDs[0]}
+	stranger.OSDs[0].UUID = "11111111-2222-4333-8444-555555555555"
+	wantNo(t, finish(t, blind, l.order(osdStop, stranger, first)), refused, "an unknown OSD")
+	wantDone(t, finish(t, blind, l.order(osdStop, first, first)))
+	wantDone(t, finish(t, blind, l.order(osdDeactivate, first, first)))
+
+	// The other disk is pulled under its running OSD, which does not notice at once.
+	l.must(c.Pull(disks[1]), os.Rename(disks[1].File, disks[1].File+".pulled"))
+	stopSecond := l.order(osdStop, second, second)
+	if r := finish(t, l.hand, stopSecond); r.State != gliav1.OrderState_ORDER_STATE_DONE || !strings.Contains(r.Output, "not found") {
+		t.Errorf("got %s (%s): %q", r.State, r.Reason, r.Output)
+	}
+	if pid := c.PID(second.OSDs[0].ID); pid != 0 {
+		t.Errorf("pid %d still runs", pid)
+	}
+	wantDone(t, finish(t, l.hand, l.order(osdDeactivate, second, second)))
+	if _, err := os.Stat(filepath.Join(c.OSDDir(second.OSDs[0].ID), "whoami")); err == nil {
+		t.Error("the directory of the OSD is still mounted")
+	}
 }
 
 func lastLines(s string, n int) string {

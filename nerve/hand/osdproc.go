@@ -80,30 +80,38 @@ func osdOfCommand(argv []string) (id, cluster string) {
 	return id, cluster
 }
 
-var unitOfCgroup = regexp.MustCompile(`/([^/\n]+\.service)(/[^\n]*)?$`)
+// unitOfCgroup finds the unit of an OSD, such as ceph-osd@3.service, in a line of /proc/PID/cgroup.
+var unitOfCgroup = regexp.MustCompile(`/([^/\n]*osd[^/\n]*\.service)(/|$)`)
 
-// managed finds who runs the process: its cgroup names the systemd unit, and runsv is the parent of what
-// runit runs and works in the directory of the service.
-func (p *process) managed(dir string) {
-	p.manager = ManagerCommand
-	groups, _ := os.ReadFile(dir + "/cgroup")
-	for line := range strings.Lines(string(groups)) {
+// containers are parts of the cgroups that container runtimes make.
+var containers = []string{"libpod-", "docker-", "/docker/", "crio-", "cri-containerd-", "kubepods"}
+
+// runBy tells who runs a process from its cgroups and from its parent's name and working directory: the
+// cgroup names the systemd unit, and runsv, which runs what runit runs, works in the directory of the service.
+// It is pure.
+func runBy(cgroups, parent, parentDir string) (by Manager, service, foreign string) {
+	by = ManagerCommand
+	for line := range strings.Lines(cgroups) {
 		line = strings.TrimSpace(line)
-		for _, word := range []string{"libpod-", "docker-", "crio-", "kubepods", "/docker/"} {
-			if strings.Contains(line, word) {
-				p.foreign = "it runs in a container (" + line + ")"
-			}
+		if slices.ContainsFunc(containers, func(word string) bool { return strings.Contains(line, word) }) {
+			foreign = "it runs in a container (" + line + ")"
 		}
-		if m := unitOfCgroup.FindStringSubmatch(line); m != nil && strings.HasPrefix(m[1], "ceph-osd@") {
-			p.manager, p.service = ManagerSystemd, m[1]
+		if m := unitOfCgroup.FindStringSubmatch(line); m != nil {
+			by, service = ManagerSystemd, m[1]
 		}
 	}
-	parent := parentOf(p.pid)
-	if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", parent)); strings.TrimSpace(string(name)) == "runsv" {
-		if service, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", parent)); err == nil {
-			p.manager, p.service = ManagerRunit, service
-		}
+	if parent == "runsv" {
+		by, service = ManagerRunit, parentDir
 	}
+	return by, service, foreign
+}
+
+func (p *process) managed(dir string) {
+	groups, _ := os.ReadFile(dir + "/cgroup")
+	parent := fmt.Sprintf("/proc/%d", parentOf(p.pid))
+	name, _ := os.ReadFile(parent + "/comm")
+	cwd, _ := os.Readlink(parent + "/cwd")
+	p.manager, p.service, p.foreign = runBy(string(groups), strings.TrimSpace(string(name)), cwd)
 }
 
 // statOf are the fields of /proc/PID/stat from the state on (proc_pid_stat(5)); nil when the process is

@@ -28,16 +28,16 @@ func (h *Hand) startOSDs(ctx context.Context, o *gliav1.Order) (step, error) {
 	if err != nil {
 		return step{}, err
 	}
+	numbers, err := numbersAbove(d)
+	if err != nil {
+		return step{}, err
+	}
 	refs := osdsOf(o)
 	if o.GetVerb() == gliav1.Verb_VERB_OSD_ACTIVATE {
 		refs, err = successors(d, refs)
 	} else {
-		err = standing(d, refs)
+		err = standing(d, refs, numbers)
 	}
-	if err != nil {
-		return step{}, err
-	}
-	numbers, err := numbersAbove(d)
 	if err != nil {
 		return step{}, err
 	}
