@@ -48,10 +48,7 @@ func newBed(t *testing.T, o testbed.Options, change func(*ceph.Settings)) *bed {
 	t.Helper()
 	o.Size = max(o.Size, 2<<30)
 	c := testbed.For(t, o)
-	conn, err := ceph.Connect(ceph.Access{Conf: c.Conf, User: "admin", Timeout: 3 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := connect(t, c)
 	b := &bed{T: t, cluster: c, conn: conn, fail: map[gliav1.Verb]func() error{}}
 	b.set = ceph.Settings{
 		Name: "test", FSID: c.FSID, HostName: c.Name, Cluster: conn,
@@ -61,10 +58,33 @@ func newBed(t *testing.T, o testbed.Options, change func(*ceph.Settings)) *bed {
 		change(&b.set)
 	}
 	b.restart()
+	var err error
 	if b.objects, err = c.Write(t.Context(), "o", 48, 1<<20); err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// connect makes the driver's own user, as glia ceph create-user does, and connects as it.
+func connect(t *testing.T, c *testbed.Cluster) ceph.Cluster {
+	t.Helper()
+	admin, err := ceph.Connect(ceph.Access{Conf: c.Conf, User: "admin", Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyring, err := ceph.CreateUser(t.Context(), admin, "glia")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "keyring")
+	if err := os.WriteFile(file, []byte(keyring), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := ceph.Connect(ceph.Access{Conf: c.Conf, User: "glia", Keyring: file, Timeout: 3 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
 }
 
 // restart is what a repairer that was killed does: nothing of the driver's memory is left.
