@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"glia/internal/cephcmd"
 	"glia/internal/cli"
 	"glia/internal/dev"
 )
@@ -17,5 +18,5 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(cli.Main(ctx, os.Args[1:], cli.Options{Extra: []*cobra.Command{dev.Command()}}))
+	os.Exit(cli.Main(ctx, os.Args[1:], cli.Options{Extra: []*cobra.Command{dev.Command(), cephcmd.Command()}}))
 }

@@ -17,21 +17,22 @@ const lookFresh = 2 * time.Second
 func cephDriver(clusters []config.Ceph, hosts repairer.Hosts, log *slog.Logger) (*ceph.Driver, error) {
 	var out []ceph.Settings
 	for _, c := range clusters {
-		conn, err := ceph.Connect(CephAccess(c))
+		s, err := CephSettings(c)
 		if err != nil {
-			return nil, fmt.Errorf("Ceph cluster %s: %w", c.Name, err)
+			return nil, fmt.Errorf("cluster %s: %w", c.Name, err)
 		}
-		out = append(out, ceph.Settings{
-			Name: c.Name, FSID: c.FSID, HostName: c.ClusterName, Cluster: conn,
-			Policy: ceph.Policy{Deny: c.Deny, Allow: c.Allow},
-			Pacing: ceph.Pacing{PGs: c.MovingPGs, Latency: time.Duration(c.Latency), Quiet: time.Duration(c.Quiet)},
-			Margin: c.Margin, Drains: c.Drains, Fresh: lookFresh,
-		})
+		out = append(out, s)
 	}
 	return ceph.New(hosts, out, time.Now, log), nil
 }
 
-// CephAccess is how a configured cluster is reached.
-func CephAccess(c config.Ceph) ceph.Access {
-	return ceph.Access{Conf: c.Conf, Keyring: c.Keyring, User: c.User, Timeout: time.Duration(c.Timeout)}
+// CephSettings are what the driver knows of a configured cluster. The error is ceph.ErrWithoutCeph.
+func CephSettings(c config.Ceph) (ceph.Settings, error) {
+	conn, err := ceph.Connect(ceph.Access{Conf: c.Conf, Keyring: c.Keyring, User: c.User, Timeout: time.Duration(c.Timeout)})
+	return ceph.Settings{
+		Name: c.Name, FSID: c.FSID, HostName: c.ClusterName, Cluster: conn,
+		Policy: ceph.Policy{Deny: c.Deny, Allow: c.Allow},
+		Pacing: ceph.Pacing{PGs: c.MovingPGs, Latency: time.Duration(c.Latency), Quiet: time.Duration(c.Quiet)},
+		Margin: c.Margin, Drains: c.Drains, Fresh: lookFresh,
+	}, err
 }

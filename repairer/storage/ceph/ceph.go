@@ -113,7 +113,7 @@ func (c *cluster) seeHeld(ctx context.Context, maxAge time.Duration, now func() 
 	if age := now().Sub(l.At); !l.At.IsZero() && age >= 0 && age < maxAge {
 		return l, nil
 	}
-	l, err := look(ctx, c.Cluster, c.FSID, now)
+	l, err := LookAt(ctx, c.Cluster, c.FSID, now)
 	if err != nil {
 		return Look{}, fmt.Errorf("cluster %s: %w", c.Settings.Name, err)
 	}

@@ -22,9 +22,9 @@ type Look struct {
 	Latency  map[int]float64 // ms, by OSD
 }
 
-// look reads the whole state. Half a look is none: when one command gets no usable answer, the error says
+// LookAt reads the whole state. Half a look is none: when one command gets no usable answer, the error says
 // which.
-func look(ctx context.Context, c Cluster, fsid string, now func() time.Time) (Look, error) {
+func LookAt(ctx context.Context, c Cluster, fsid string, now func() time.Time) (Look, error) {
 	l := Look{At: now()}
 	steps := []struct {
 		mgr  bool

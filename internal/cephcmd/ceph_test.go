@@ -1,0 +1,82 @@
+//go:build ceph
+
+package cephcmd_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"glia/internal/cephcmd"
+	"glia/internal/cli"
+	testbed "glia/internal/testbed/ceph"
+)
+
+// glia runs the tool and returns what it prints.
+func glia(t *testing.T, args ...string) (string, int) {
+	t.Helper()
+	var out bytes.Buffer
+	code := cli.Main(context.Background(), append([]string{"ceph"}, args...), cli.Options{Out: &out, Err: &out, Extra: []*cobra.Command{cephcmd.Command()}})
+	t.Logf("glia ceph %s (%d)\n%s", strings.Join(args, " "), code, &out)
+	return out.String(), code
+}
+
+func TestCommand_MakesItsUserAndShowsTheClusterAsIt(t *testing.T) {
+	c := testbed.For(t, testbed.Options{Hosts: 4, PGs: 8, Size: 1 << 30})
+	dir := t.TempDir()
+	key, conf := filepath.Join(dir, "keyring"), filepath.Join(dir, "repairer.toml")
+	if out, code := glia(t, "create-user", "--conf", c.Conf, "--write", key); code != 0 || !strings.Contains(out, "client.glia is made") {
+		t.Fatalf("%d: %s", code, out)
+	}
+	first, err := os.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, code := glia(t, "create-user", "--conf", c.Conf); code != 0 || again != string(first) {
+		t.Errorf("the second time %d: %s", code, again)
+	}
+	if _, code := glia(t, "create-user", "--conf", c.Conf, "--write", key); code == 0 {
+		t.Error("a file that exists is written over")
+	}
+	text := fmt.Sprintf("[[ceph]]\nname = \"test\"\nfsid = %q\nconf = %q\nkeyring = %q\n", c.FSID, c.Conf, key)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := glia(t, "status", "--config", conf); code != 0 || !strings.Contains(out, "test") || !strings.Contains(out, "nothing") {
+		t.Errorf("status %d: %s", code, out)
+	}
+	if out, code := glia(t, "plan", "osd.1", "--config", conf); code != 0 || !strings.Contains(out, "osd.1 of test may be emptied now") {
+		t.Errorf("plan %d: %s", code, out)
+	}
+	if _, err := c.Ceph(t.Context(), "osd", "set", "noout"); err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := glia(t, "status", "--config", conf); !strings.Contains(out, "noout") {
+		t.Errorf("status with noout: %s", out)
+	}
+	if out, _ := glia(t, "plan", "1", "--config", conf); !strings.Contains(out, "held back: an operator has set noout") {
+		t.Errorf("plan with noout: %s", out)
+	}
+	out, code := glia(t, "osds", "--config", conf, "-o", "json")
+	var osds []struct {
+		ID    int    `json:"id"`
+		Place string `json:"place"`
+	}
+	if err := json.Unmarshal([]byte(out), &osds); err != nil || code != 0 || len(osds) != 4 || osds[3].Place != "root=default host=h3" {
+		t.Errorf("osds %d, %v: %s", code, err, out)
+	}
+	wrong := strings.Replace(text, c.FSID, "acb17ac3-8ba2-45a7-a7af-ef5493882225", 1)
+	if err := os.WriteFile(conf, []byte(wrong), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := glia(t, "status", "--config", conf); code == 0 || !strings.Contains(out, "leads to another one") {
+		t.Errorf("another cluster %d: %s", code, out)
+	}
+}
