@@ -24,6 +24,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -73,12 +74,14 @@ type Agent struct {
 	rpcAddr net.Addr
 
 	changes registry.Signal
-	names   *nameGuard
-	seeds   *seeds
-	writing chan struct{}      // holds one token: only one Announce at a time reads and writes the tags
-	stop    context.CancelFunc // ends the workers
-	joining sync.WaitGroup     // the worker that tries seeds
-	closing sync.Once
+	// announced is what the health query is answered with; nil before the first announcement.
+	announced atomic.Pointer[glia.Announcement]
+	names     *nameGuard
+	seeds     *seeds
+	writing   chan struct{}      // holds one token: only one Announce at a time reads and writes the tags
+	stop      context.CancelFunc // ends the workers
+	joining   sync.WaitGroup     // the worker that tries seeds
+	closing   sync.Once
 }
 
 var (
@@ -93,6 +96,7 @@ func Start(o Options) (*Agent, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	a := &Agent{node: o.Node, log: o.Log, writing: make(chan struct{}, 1)}
+	a.announced.Store(o.First)
 	if err := a.start(o); err != nil {
 		return nil, fmt.Errorf("start serf agent %s: %w", o.Node, err)
 	}
@@ -223,8 +227,11 @@ func listenRPC(addr string) (net.Listener, error) {
 
 // HandleEvent is called by the embedded agent for everything that happens in the cluster.
 func (a *Agent) HandleEvent(e hserf.Event) {
-	if _, ok := e.(hserf.MemberEvent); ok {
+	switch e := e.(type) {
+	case hserf.MemberEvent:
 		a.changes.Send()
+	case *hserf.Query:
+		a.answerHealth(e)
 	}
 }
 

@@ -132,7 +132,7 @@ func TestAgent_ServesTheStockCommand(t *testing.T) {
 	}
 	registrytest.Await(t, watcher, "both hosts", func(m []glia.Member) bool { return len(m) == 2 })
 	command := func(args ...string) []byte {
-		args = append(args, "-rpc-addr="+watcher.RPCAddr(), "-rpc-auth=secret")
+		args = slices.Insert(args, 1, "-rpc-addr="+watcher.RPCAddr(), "-rpc-auth=secret")
 		out, err := exec.CommandContext(t.Context(), "serf", args...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("serf %v: %v\n%s", args, err, out)
@@ -154,6 +154,12 @@ func TestAgent_ServesTheStockCommand(t *testing.T) {
 	}
 	if out := string(command("members")); !strings.Contains(out, "disks=healthy") || !strings.Contains(out, "watcher") {
 		t.Errorf("serf members tells\n%s", out)
+	}
+	out := string(command("query", "-timeout=2s", "glia-health"))
+	for _, want := range []string{"disks=healthy disk_count=12 gen=7", "disks=failed disk_count=12 gen=7 sdk:failed", "Total Responses: 2"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("serf query glia-health answers\n%s\nwant %q", out, want)
+		}
 	}
 	// Tags that an operator sets beside ours survive the next announcement.
 	command("tags", "-set", "rack=b7", "-delete", "disks")
@@ -412,4 +418,31 @@ func (b *syncBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
+}
+
+func TestAgent_AnswersTheHealthQueryWithinItsLimit(t *testing.T) {
+	t.Parallel()
+	first := registrytest.Announcement("node-1", 1)
+	first.Bad = nil
+	for i := range 200 {
+		first.Bad = append(first.Bad, glia.BadDisk{Device: fmt.Sprintf("sd%03d", i), State: glia.StateFailing})
+	}
+	a := start(t, serf.Options{Node: "node-1", RPC: "127.0.0.1:0", First: &first})
+	rpc, err := client.NewRPCClient(a.RPCAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rpc.Close()
+	answers := make(chan client.NodeResponse, 1)
+	if err := rpc.Query(&client.QueryParam{Name: serf.HealthQuery, Timeout: 5 * time.Second, RespCh: answers}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-answers:
+		if text := string(got.Payload); !strings.HasPrefix(text, "disks=failing disk_count=60 gen=1 sd000:failing ") || !strings.Contains(text, " +") {
+			t.Errorf("answer %q", text)
+		}
+	case <-time.After(registrytest.Patience):
+		t.Fatal("no answer")
+	}
 }

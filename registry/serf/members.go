@@ -37,6 +37,8 @@ func (a *Agent) Announce(ctx context.Context, ann glia.Announcement) error {
 	if err != nil {
 		return fmt.Errorf("announce %s: %w", ann.Host, err)
 	}
+	ann.Bad = slices.Clone(ann.Bad)
+	a.announced.Store(&ann)
 	if maps.Equal(present, want) {
 		return nil
 	}
