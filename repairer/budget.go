@@ -238,8 +238,10 @@ func Budgets(f Facts) []Budget {
 }
 
 // gateBudgets refuses what would go beyond any budget that the case falls under. A case that puts many
-// units out of use passes when nothing else is in flight, else it could never be repaired.
+// units out of use passes when nothing else is in flight, else it could never be repaired. A case whose
+// new disk has rejoined and is the one to be repaired now does not count: both are about one place.
 func gateBudgets(c Case, f Facts) []Refusal {
+	f.Open = slices.DeleteFunc(slices.Clone(f.Open), func(o Case) bool { return !o.RejoinedAt.IsZero() && o.Replacement.Serial() == c.Serial() })
 	all := []Budget{f.hostBudget(c.Host(), c.ID)}
 	for _, d := range f.domainsOf(c.Host()) {
 		all = append(all, f.domainBudget(d, c.ID))

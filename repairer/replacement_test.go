@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"glia"
 	gliav1 "glia/api/glia/v1"
 	"glia/internal/sim"
@@ -141,6 +143,29 @@ func TestEngine_DiskThatIsAwayAtItsBurnInIsWaitedFor(t *testing.T) {
 				t.Errorf("acts %q, unfit %v", got, c.Unfit)
 			}
 		})
+	}
+}
+
+// A new disk that fails while it settles gets a repair of its own, although the case that put it in still
+// counts against the budget of the host; after it, that case ends as well.
+func TestEngine_NewDiskThatFailsWhileItSettlesIsReplacedInTurn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.fail("node-1", "2")
+	w.phase("N1S2", repairer.PhaseAwaitingReplacement)
+	w.swap("node-1", "2", blank("NEW1"))
+	w.phase("N1S2", repairer.PhaseSettling)
+	w.fail("node-1", "2")
+	first := w.phase("N1S2", repairer.PhaseParked)
+	w.phase("NEW1", repairer.PhaseAwaitingReplacement)
+	w.swap("node-1", "2", blank("NEW2"))
+	second := w.phase("NEW1", repairer.PhaseClosed)
+	if _, err := w.serve().Unpark(t.Context(), connect.NewRequest(&gliav1.UnparkRequest{CaseId: first.ID, Person: "ann", Reason: "replaced"})); err != nil {
+		t.Fatal(err)
+	}
+	first = w.phase("N1S2", repairer.PhaseClosed)
+	if w.said(first, "was replaced in case "+second.ID) != 1 {
+		t.Errorf("comments %v", w.ticket(first).Comments)
 	}
 }
 

@@ -403,6 +403,15 @@ func lastLine(s string) string {
 
 // settle waits until the new disk has proven itself.
 func (e *Engine) settle(ctx context.Context, c Case) error {
+	// A new disk that failed as well may have had its own repair; then nothing is left to wait for.
+	next, err := e.Store.LastCase(ctx, c.Replacement.Serial())
+	switch {
+	case err != nil && !errors.Is(err, glia.ErrNotFound):
+		return fmt.Errorf("look for cases of %s: %w", c.Replacement.Serial(), err)
+	case err == nil && next.Phase == PhaseClosed && next.ClosedAt.After(c.RejoinedAt):
+		_, err := e.record(ctx, c, KindDone, StepSettle, c.Replacement.Serial()+" was replaced in turn, in case "+next.ID, Data{Facts: map[string]string{factSucceeded: next.ID}})
+		return err
+	}
 	d, err := e.disk(ctx, c.Host(), c.Replacement.Serial())
 	var why string
 	ok := false

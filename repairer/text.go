@@ -53,7 +53,13 @@ func ticketBody(c Case) string {
 	return b.String()
 }
 
+// factSucceeded names the case in which the new disk of this one was replaced in turn.
+const factSucceeded = "succeeded-by"
+
 func closingText(c Case) string {
+	if next := c.Facts[factSucceeded]; next != "" {
+		return fmt.Sprintf("%s took the place of %s, failed as well, and was replaced in case %s. Thank you.", c.Replacement.Serial(), c.Serial(), next)
+	}
 	return fmt.Sprintf("%s is in place of %s, healthy and in use. Thank you.", c.Replacement.Serial(), c.Serial())
 }
 

@@ -169,6 +169,10 @@ func (w *world) budgets(ctx context.Context, p *process) {
 		return
 	}
 	started := slices.DeleteFunc(slices.Clone(open), func(c repairer.Case) bool { return !c.Started })
+	// Two cases of one place, whose new disk fails in turn, are one disk in repair.
+	started = slices.DeleteFunc(started, func(c repairer.Case) bool {
+		return !c.RejoinedAt.IsZero() && slices.ContainsFunc(open, func(o repairer.Case) bool { return o.Started && o.Serial() == c.Replacement.Serial() })
+	})
 	view, _ := w.View()
 	if what := w.overdrawn(started, view); what != "" {
 		w.violate("7", "%s", what)
@@ -177,6 +181,11 @@ func (w *world) budgets(ctx context.Context, p *process) {
 
 // settled checks the new disk when it is said to have proven itself.
 func (w *world) settled(c repairer.Case) {
+	if slices.ContainsFunc(w.past, func(o repairer.Case) bool {
+		return o.Serial() == c.Replacement.Serial() && o.Phase == repairer.PhaseClosed
+	}) {
+		return // it was replaced in turn
+	}
 	t := w.truth(c.Host(), c.Replacement.Serial())
 	at, ok := w.rejoined[c.ID]
 	switch {

@@ -175,7 +175,7 @@ func (w *world) stopAll(stop, unreadable bool) error {
 	return os.WriteFile(w.stop, nil, 0o600)
 }
 
-// unplug takes an accepted disk away right before its burn-in, or later.
+// unplug takes an accepted disk away right before its burn-in, or later, or only unmounts it.
 func (w *world) unplug(ctx context.Context, e Event) error {
 	if w.proc == nil {
 		return nil
@@ -185,7 +185,11 @@ func (w *world) unplug(ctx context.Context, e Event) error {
 		return err
 	}
 	for _, c := range open {
-		if c.Replacement != nil && (!e.After || !c.Step("burn-in").Done) {
+		switch {
+		case c.Replacement == nil:
+		case e.N%3 == 0 && c.Step("mount").Done: // by a person, who will have reasons
+			w.onSerial(c.Host(), c.Replacement.Serial(), func(d *sim.Disk) { d.Mounted = "" })
+		case !e.After || !c.Step("burn-in").Done:
 			w.pull(c.Host(), c.Disk.Location.Slot)
 		}
 	}

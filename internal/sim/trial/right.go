@@ -68,15 +68,13 @@ func (w *world) doRight(ctx context.Context, open []repairer.Case, round int) er
 	if w.carry {
 		keep = 2
 	}
-	cased, fresh := map[string]bool{}, map[string]bool{}
-	for _, c := range open {
-		if c.Replacement != nil {
-			fresh[c.Replacement.Serial()] = true
-		}
-	}
+	cased := map[string]bool{}
 	for _, c := range open {
 		cased[c.Serial()] = true
 		if c.Replacement != nil {
+			if slices.ContainsFunc(open, func(o repairer.Case) bool { return o.Serial() == c.Replacement.Serial() && (o.Started || w.carry) }) {
+				continue // the new disk has a case of its own
+			}
 			w.returnTo(c, c.Replacement.Serial(), true)
 			if c.Step("mount").Done { // what a person has pulled since, a person mounts again
 				w.onSerial(c.Host(), c.Replacement.Serial(), func(d *sim.Disk) { d.Mounted = c.Plan.Disk.Mounts[0].Target })
@@ -84,7 +82,7 @@ func (w *world) doRight(ctx context.Context, open []repairer.Case, round int) er
 			continue
 		}
 		switch {
-		case !c.Started && keep > 0 && !fresh[c.Serial()] && w.carryable(c):
+		case !c.Started && keep > 0 && w.carryable(c):
 			keep--
 			w.returnTo(c, c.Serial(), false)
 			w.onSerial(c.Host(), c.Serial(), w.fail)

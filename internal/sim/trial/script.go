@@ -62,7 +62,7 @@ const (
 	OpNoWrites  Op = "technician inserts a disk that takes no writes"
 	OpDies      Op = "hand dies in its next burn-in"
 	OpSlow      Op = "hand becomes slow or fast"
-	OpUnplug    Op = "the new disk comes loose"
+	OpUnplug    Op = "the new disk comes loose or is unmounted"
 	OpWait      Op = "nobody does anything for long"
 	OpTick      Op = "time goes on"
 )
@@ -80,7 +80,7 @@ var weights = []struct {
 	{OpSwap, 10}, {OpWrong, 5}, {OpPull, 2}, {OpPutBack, 4}, {OpOld, 3}, {OpSmall, 3}, {OpUsed, 3}, {OpBad, 3}, {OpRetired, 4},
 	{OpClaim, 3}, {OpWont, 1}, {OpWait, 3}, {OpTick, 8},
 	{OpBatch, 3}, {OpRelease, 2}, {OpStorm, 3}, {OpStop, 3}, {OpGo, 3}, {OpVeto, 4}, {OpSick, 3}, {OpReset, 2}, {OpOutcome, 3}, {OpForgive, 2}, {OpClock, 4},
-	{OpNoWrites, 3}, {OpDies, 3}, {OpSlow, 3}, {OpUnplug, 4},
+	{OpNoWrites, 3}, {OpDies, 3}, {OpSlow, 3}, {OpUnplug, 6},
 }
 
 // Event is one thing that happens, and how many ticks pass after it. What N means depends on the kind.
