@@ -16,6 +16,9 @@ import (
 // lvsTimeout bounds one run of lvs. It reads the beginning of every disk, so a disk that hangs keeps it.
 const lvsTimeout = 20 * time.Second
 
+// lookAgain is how old an answer of lvs may be before lvs is asked again, though nothing shows a change.
+const lookAgain = time.Minute
+
 // ListLVs runs lvs and returns its answer for DecodeLVs. It takes no locks and does not ask the device
 // mapper, which is what --readonly means to lvs.
 func ListLVs(ctx context.Context) ([]byte, error) {

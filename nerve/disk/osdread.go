@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -204,6 +203,3 @@ func (t tree) stable(d *device) string {
 	}
 	return "/dev/" + d.node()
 }
-
-// lookAgain is how old an answer of lvs may be while nothing shows that it has changed.
-const lookAgain = time.Minute

@@ -167,7 +167,7 @@ func osdProblems(o *gliav1.Order) []string {
 	return out
 }
 
-var errNoCeph = errors.New("Ceph is switched off on this host: see [hand.ceph] in the configuration of its nerve") //nolint:staticcheck // a name
+var errNoCeph = errors.New("the OSDs of this host are not touched: see [hand.ceph] in the configuration of its nerve")
 
 // standing proves that the OSDs of the order are those on the disk. What the disk can not tell any more is
 // told by the OSD's directory, as long as its block device is a device of the disk: numbers are those of the

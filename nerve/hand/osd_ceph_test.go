@@ -28,23 +28,24 @@ type cephLab struct {
 	source  *disk.Source
 	sys     *recorder
 	hand    *hand.Hand
+	options hand.Options
 }
 
 func newCephLab(t *testing.T, c *ceph.Cluster, host string) *cephLab {
 	t.Helper()
-	start, stopper, err := c.StarterOf(host)
+	start, _, err := c.StarterOf(host)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &cephLab{t: t, cluster: c, host: host, source: &disk.Source{Host: host, Loop: []string{c.DisksOf(host)}}, sys: &recorder{to: hand.Linux()}}
-	l.hand, err = hand.New(hand.Options{
+	l.options = hand.Options{
 		Host: host, Inventory: l.source.Scan, System: l.sys, StateDir: filepath.Join(t.TempDir(), "state"),
 		Ceph: &hand.Ceph{StartCommand: []string{start, "{id}"}},
-	})
+	}
+	l.hand, err = hand.New(l.options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = stopper // SIGTERM does here
 	t.Cleanup(func() { stop(t, l.hand) })
 	return l
 }
@@ -180,7 +181,22 @@ func TestHand_TakesAnOSDToANewDisk(t *testing.T) {
 	_, err = c.Plug(l.host, oldDisk.Bay, "FRESH", oldDisk.Size)
 	l.must(err)
 	fresh := l.disk("FRESH")
-	r := l.do(l.order(osdPrepare, old, fresh))
+	crashed := l.options
+	crashed.StateDir = filepath.Join(t.TempDir(), "state")
+	l.sys.before = func(call string) { // what a nerve would find that was killed from here on
+		if strings.HasPrefix(call, "ceph-volume") {
+			l.must(os.CopyFS(crashed.StateDir, os.DirFS(l.options.StateDir)))
+		}
+	}
+	prepare := l.order(osdPrepare, old, fresh)
+	r := l.do(prepare)
+	l.sys.before = nil
+	again, err := hand.New(crashed)
+	l.must(err)
+	if r := finish(t, again, prepare); r.State != gliav1.OrderState_ORDER_STATE_DONE || len(r.Commands) > 0 || !strings.Contains(r.Output, "was made already") {
+		t.Errorf("after a crash: got %s (%s), ran %q, said %q", r.State, r.Reason, r.Commands, r.Output)
+	}
+	stop(t, again)
 	if want := "ceph-volume --cluster " + c.Name + " raw prepare --bluestore --data " + fresh.DevicePath() + " --osd-id 2"; len(r.Commands) != 1 || r.Commands[0] != want {
 		t.Errorf("ran %q, want %q", r.Commands, want)
 	}
