@@ -57,7 +57,11 @@ func (h *Hand) stopOSDs(ctx context.Context, o *gliav1.Order) (step, error) {
 		}
 	}
 	st := step{}
-	var commands [][]string
+	type stopping struct {
+		p    process
+		argv []string
+	}
+	var daemons []stopping
 	for _, r := range refs {
 		running, err := daemonsOf(r)
 		if err != nil {
@@ -71,7 +75,7 @@ func (h *Hand) stopOSDs(ctx context.Context, o *gliav1.Order) (step, error) {
 			if err != nil {
 				return step{}, fmt.Errorf("%s: %w", r, err)
 			}
-			commands = append(commands, argv)
+			daemons = append(daemons, stopping{p, argv})
 			st.commands = append(st.commands, commandLine(argv...))
 		}
 	}
@@ -80,13 +84,16 @@ func (h *Hand) stopOSDs(ctx context.Context, o *gliav1.Order) (step, error) {
 		if note != "" {
 			out = append(out, note)
 		}
-		if len(commands) == 0 {
+		if len(daemons) == 0 {
 			out = append(out, "was not running any more")
 		}
-		for _, argv := range commands {
-			words, err := h.run(ctx, c.StopTimeout, argv, toolEnv)
+		for _, d := range daemons {
+			if !d.p.runs() { // ended meanwhile, and its pid may be another's by now
+				continue
+			}
+			words, err := h.run(ctx, c.StopTimeout, d.argv, toolEnv)
 			out = append(out, nonEmpty(words)...)
-			if err != nil && argv[0] != "kill" { // who is gone already can not be signalled
+			if err != nil && d.p.runs() {
 				return strings.Join(out, "\n"), err
 			}
 		}

@@ -118,7 +118,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := c.serveControl(); err != nil {
 		return err
 	}
-	if err := c.startMonAndMgr(ctx, k); err != nil {
+	if err := c.startMonAndMgr(ctx); err != nil {
 		return err
 	}
 	var slots []slot

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func (c *Cluster) startMonAndMgr(ctx context.Context, k keys) error {
+func (c *Cluster) startMonAndMgr(ctx context.Context) error {
 	if _, err := c.tool(ctx, nil, "monmaptool", "--create", "--fsid", c.FSID, "--addv", "a", monAddress(c.monPort), c.monmap()); err != nil {
 		return err
 	}
