@@ -33,6 +33,7 @@ type Probe struct {
 	ReadSamples int  `toml:"read_samples"` // 1 to 4096 in one probe, spread over the device
 	Write       bool `toml:"write"`        // write, sync and read back a small file on mounted filesystems
 	Smart       bool `toml:"smart"`
+	KernelLog   bool `toml:"kernel_log"` // count what /dev/kmsg says of disks
 }
 
 // Judge is the section [judge]. Both counts are of probes in a row, at least 1.
@@ -87,7 +88,7 @@ func DefaultNerve() Nerve {
 		Serf: serf, ZooKeeper: defaultZooKeeper(), Consul: defaultConsul(),
 		Probe: Probe{
 			Interval: seconds(60), Deadline: seconds(30), Expiry: minutes(10),
-			Read: true, ReadSamples: 16, Smart: true,
+			Read: true, ReadSamples: 16, Smart: true, KernelLog: true,
 		},
 		Judge: Judge{Fall: 3, Rise: 3},
 		Hand: Hand{

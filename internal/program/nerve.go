@@ -49,10 +49,21 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 			defer func() { _ = l.Close() }()
 			parts.Events = l
 		}
-		parts.Inventory = inventory{&disk.Source{Host: c.Host, Loop: c.Inventory.Loop, Ignore: c.Inventory.Ignore}}
+		parts.Inventory = inventory{Source: &disk.Source{Host: c.Host, Loop: c.Inventory.Loop, Ignore: c.Inventory.Ignore}}
 	}
+	var run []func(context.Context) error
 	if parts.Prober == nil {
-		parts.Prober = prober(c.Probe)
+		kernelLog, err := openKernelLog(c, log)
+		if err != nil {
+			return err
+		}
+		if kernelLog != nil {
+			parts.Inventory = watched(parts.Inventory, kernelLog)
+			run = append(run, func(ctx context.Context) error {
+				return kernelLog.Run(ctx, func(err error) { log.Error("the kernel's log may be counted anew after a restart", "error", err) })
+			})
+		}
+		parts.Prober = prober(c.Probe, kernelLog)
 	}
 	if parts.Hand == nil && c.Hand.Enabled {
 		h, err := hand.New(hand.Options{
@@ -91,7 +102,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 	if parts.Started != nil {
 		parts.Started()
 	}
-	return s.serve(ctx, path, handler, append(reg.checks(s), n.Run, s.watch("inventory", func() error {
+	return s.serve(ctx, path, handler, append(append(reg.checks(s), run...), n.Run, s.watch("inventory", func() error {
 		if p := n.Problem(); p != "" {
 			return fmt.Errorf("%s", p)
 		}
@@ -138,9 +149,13 @@ func (i inventory) ScanAll(ctx context.Context) ([]glia.Disk, map[string]string,
 
 // prober puts the sources in the order from cheap to dear, because one that hangs keeps those behind
 // it from looking. What would wake a sleeping disk is left out while it sleeps.
-func prober(c config.Probe) *probe.Prober {
+func prober(c config.Probe, kernelLog *probe.KernelLog) *probe.Prober {
 	awake := func(s probe.Source) probe.Source { return probe.UnlessAsleep(probe.Roots{}, s) }
-	sources := []probe.Source{&probe.Kernel{}, &probe.FS{}}
+	sources := []probe.Source{&probe.Kernel{}}
+	if kernelLog != nil {
+		sources = append(sources, kernelLog)
+	}
+	sources = append(sources, &probe.FS{})
 	if c.Smart {
 		sources = append(sources, awake(&probe.SMART{}))
 	}
