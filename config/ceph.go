@@ -25,8 +25,8 @@ type Ceph struct {
 	Margin    float64  `toml:"margin"` // share, 0 to below 1
 }
 
-func (c *Ceph) setDefaults() {
-	*c = Ceph{
+func (r *Ceph) setDefaults() {
+	*r = Ceph{
 		Conf: "/etc/ceph/ceph.conf", User: "glia", ClusterName: "ceph", Timeout: seconds(10),
 		Drains: 1, MovingPGs: 16, Latency: Duration(100e6), Quiet: seconds(15), Margin: 0.03,
 	}

@@ -50,9 +50,9 @@ func (w *world) cycle(id int, each func(repairer.Case)) {
 	before := w.tree()
 	serial, _ := w.serial(id)
 	w.fail(serial)
-	c := w.until(serial, "drained", func(c repairer.Case) bool { return c.Step("drain").Done }, each)
+	w.until(serial, "drained", func(c repairer.Case) bool { return c.Step("drain").Done }, each)
 	verify("drained")
-	c = w.until(serial, "waiting for a person", phase(repairer.PhaseAwaitingReplacement), each)
+	c := w.until(serial, "waiting for a person", phase(repairer.PhaseAwaitingReplacement), each)
 	verify("destroyed")
 	w.swap(c, "FRESH")
 	w.until(serial, "closed", phase(repairer.PhaseClosed), each)
@@ -94,4 +94,53 @@ func TestCase_ComesToTheSameEndWithARepairerThatForgetsAllAfterEachEvent(t *test
 		}
 	})
 	t.Logf("%d lives", lives)
+}
+
+func TestCase_EmptiesOneOSDAtATimeAndTakesNoWrongDisk(t *testing.T) {
+	w := newWorld(t, testbed.Options{Hosts: 6, PGs: 32, Size: 2 << 30})
+	if _, err := w.cluster.Write(t.Context(), "o", 48, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	first, _ := w.serial(1)
+	second, _ := w.serial(4)
+	w.fail(first)
+	w.until(first, "draining", func(c repairer.Case) bool { return c.Step("note").Done }, nil)
+	w.fail(second)
+	held := w.until(second, "held back by the storage", func(c repairer.Case) bool {
+		return slices.ContainsFunc(c.Refusals, func(r repairer.Refusal) bool { return r.Gate == repairer.GateStorage })
+	}, nil)
+	t.Logf("the second waits for %s", held.WaitingFor())
+	w.until(second, "started", func(c repairer.Case) bool {
+		if c.Started {
+			if f, _ := w.store.LastCase(t.Context(), first); !f.Step("drain").Done {
+				t.Error("both are emptied at a time")
+			}
+		}
+		return c.Started
+	}, nil)
+	c := w.until(first, "waiting for a person", phase(repairer.PhaseAwaitingReplacement), nil)
+
+	old := w.cluster.Disk(first)
+	if err := w.cluster.Pull(old); err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range []struct {
+		serial string
+		size   int64
+	}{{"SMALL", 1 << 30}, {first, old.Size}} {
+		d, err := w.cluster.Plug(c.Host(), old.Bay, wrong.serial, wrong.size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.tickets.Resolve(t.Context(), c.Ticket, "done", "a person", ""); err != nil {
+			t.Fatal(err)
+		}
+		refused := w.until(first, "refusing "+wrong.serial, func(c repairer.Case) bool {
+			return c.Replacement == nil && c.Rejected != nil && c.Rejected.Serial == wrong.serial
+		}, nil)
+		t.Logf("not taken: %q", refused.Rejected.Findings)
+		if err := w.cluster.Pull(d); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -2,7 +2,6 @@ package ceph
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 )
 
@@ -107,7 +106,7 @@ func OkToStop(m Map, ids []int, b []byte, err error) Answer {
 		}
 	}
 	if !*in.OK || *in.Bad > 0 {
-		return Answer{No, fmt.Sprintf("%d PGs would become inactive without %s", *in.Bad, names(ids))}
+		return Answer{No, "PGs would become inactive without " + names(ids)}
 	}
 	return Answer{Is: Yes}
 }

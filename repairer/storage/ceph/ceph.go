@@ -224,6 +224,9 @@ func (dr *Driver) Check(ctx context.Context, c repairer.Case, step string, other
 
 // start says what is against beginning to empty the OSDs.
 func (c *cluster) start(ctx context.Context, l Look, own repairer.Case, others []repairer.Case, ids []int) []repairer.Refusal {
+	if r := c.busy(own, others); r != nil {
+		return []repairer.Refusal{*r} // whatever else there is now comes from that, and changes all the time
+	}
 	out := Unfitness(l, ids, c.Policy, false)
 	dead := true
 	for _, osd := range own.Disk.OSDs {
@@ -239,9 +242,6 @@ func (c *cluster) start(ctx context.Context, l Look, own repairer.Case, others [
 		}
 		dead = dead && !o.Up
 	}
-	if r := c.busy(l, own, others); r != nil {
-		out = append(out, *r)
-	}
 	if r := degraded(l, ids); r != nil {
 		out = append(out, *r)
 	}
@@ -255,14 +255,14 @@ func (c *cluster) start(ctx context.Context, l Look, own repairer.Case, others [
 	}
 	if !dead {
 		if a := stoppable(ctx, c.Cluster, l.Map, all); a.Is != Yes {
-			out = append(out, refusal("the cluster does not let "+names(all)+" be stopped: "+a.Why, "ok-to-stop", "it does"))
+			out = append(out, refusal("the cluster does not let them be stopped: "+a.Why, "ok-to-stop", "it does"))
 		}
 	}
 	return out
 }
 
 // busy refuses to empty more OSDs at a time than are allowed.
-func (c *cluster) busy(l Look, own repairer.Case, others []repairer.Case) *repairer.Refusal {
+func (c *cluster) busy(own repairer.Case, others []repairer.Case) *repairer.Refusal {
 	n := 0
 	example := ""
 	for _, o := range others {

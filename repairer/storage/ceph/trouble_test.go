@@ -50,6 +50,15 @@ func TestDriver_WaitsForFlagsManagerAndQuorumAndGoesBackExactly(t *testing.T) {
 	b.ceph("osd", "unset", "noout")
 	b.until(c, "drain", "going on", func(p repairer.Progress) bool { return p.Waits == "" && b.tree(2) != at })
 
+	if err := errors.Join(b.cluster.KillOSD(t.Context(), 4), b.cluster.WaitDown(t.Context(), 4)); err != nil {
+		t.Fatal(err)
+	}
+	b.until(c, "drain", "waiting for osd.4", waitsFor("osd.4 down"))
+	if err := b.cluster.StartOSD(4); err != nil {
+		t.Fatal(err)
+	}
+	b.until(c, "drain", "going on", func(p repairer.Progress) bool { return p.Waits == "" })
+
 	if err := b.cluster.StopMgr(t.Context()); err != nil {
 		t.Fatal(err)
 	}
