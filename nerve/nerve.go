@@ -348,5 +348,29 @@ func (n *Nerve) Execute(ctx context.Context, o *gliav1.Order) (*gliav1.ExecuteRe
 		return nil, errNoHand
 	}
 	defer n.Rescan()
+	defer n.standStill(ctx, o)()
 	return n.Hand.Execute(ctx, o)
+}
+
+// stillness is how long an order waits for the probe of its disk to end.
+const stillness = 5 * time.Second
+
+// standStill keeps the disk from being probed while an order lets go of its filesystem, which is busy
+// for as long as a probe has a file of it open.
+func (n *Nerve) standStill(ctx context.Context, o *gliav1.Order) (release func()) {
+	if v := o.GetVerb(); v != gliav1.Verb_VERB_UNMOUNT && v != gliav1.Verb_VERB_OSD_DEACTIVATE {
+		return func() {}
+	}
+	n.mu.Lock()
+	var w *worker
+	if e := n.disks[o.GetSerial()]; e != nil {
+		w = e.worker
+	}
+	n.mu.Unlock()
+	if w == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithTimeout(ctx, stillness)
+	defer cancel()
+	return w.hold(ctx)
 }

@@ -19,6 +19,7 @@ type worker struct {
 	serial string
 	stop   context.CancelFunc
 	ask    chan struct{}
+	turn   chan struct{} // holds one element while a probe runs, or while it must not
 
 	mu       sync.Mutex
 	running  time.Time     // when the present probe began; zero when none runs
@@ -29,7 +30,7 @@ type worker struct {
 
 func (n *Nerve) startWorker(ctx context.Context, serial string) *worker {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &worker{n: n, serial: serial, stop: cancel, ask: make(chan struct{}, 1), done: make(chan struct{})}
+	w := &worker{n: n, serial: serial, stop: cancel, ask: make(chan struct{}, 1), turn: make(chan struct{}, 1), done: make(chan struct{})}
 	go w.run(ctx)
 	return w
 }
@@ -49,8 +50,25 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
+// hold keeps probes of the disk from beginning until release is called, and waits, until ctx ends at
+// most, for the one that runs: that one may hang for ever, and then no other begins anyhow.
+func (w *worker) hold(ctx context.Context) (release func()) {
+	select {
+	case w.turn <- struct{}{}:
+		return func() { <-w.turn }
+	case <-ctx.Done():
+		return func() {}
+	}
+}
+
 // round is one probe with its deadline.
 func (w *worker) round(ctx context.Context) {
+	select {
+	case w.turn <- struct{}{}:
+		defer func() { <-w.turn }()
+	case <-ctx.Done():
+		return
+	}
 	began := time.Now()
 	w.mu.Lock()
 	w.running = began
