@@ -6,30 +6,7 @@ import (
 	"glia/nerve/disk/smart"
 )
 
-// port sends commands to one disk.
-type port interface {
-	// SCSI sends a command block and reads the answer into data, which may be empty.
-	SCSI(command, data []byte) error
-	// NVMe sends an admin command; dword10 as in the specification.
-	NVMe(opcode uint8, namespace, dword10 uint32, data []byte) error
-	Close() error
-}
-
-// The commands of ATA, in an ATA PASS-THROUGH (16) block (SAT-3, 12.2.2).
-const (
-	passThrough   = 0x85
-	nonData       = 3 << 1
-	dataIn        = 4 << 1
-	oneBlockIn    = 0x0e // T_LENGTH in the count, BYT_BLOK, T_DIR
-	ataSMART      = 0xb0
-	smartReadData = 0xd0 // SMART READ DATA (ATA8-ACS, 7.52.6)
-	smartExecute  = 0xd4 // SMART EXECUTE OFF-LINE IMMEDIATE (ATA8-ACS, 7.52.5)
-	smartReadLog  = 0xd5 // SMART READ LOG (ATA8-ACS, 7.52.7)
-	selfTestLog   = 0x06 // its address
-	shortTest     = 0x01 // short self-test in off-line mode: the disk goes on with its work meanwhile
-)
-
-// ata is a SATA disk of libata.
+// ata is a SATA disk.
 type ata struct {
 	port
 	data smart.Data
@@ -37,15 +14,6 @@ type ata struct {
 }
 
 var _ Device = (*ata)(nil)
-
-func ataCommand(protocol, flags, feature, low byte) []byte {
-	c := make([]byte, 16)
-	c[0], c[1], c[2], c[4], c[8], c[10], c[12], c[14] = passThrough, protocol, flags, feature, low, 0x4f, 0xc2, ataSMART
-	if protocol == dataIn {
-		c[6] = 1
-	}
-	return c
-}
 
 // ataCounts are the attributes whose raw values count sectors: the lowest 32 bits, because some makers keep
 // something else above them.
@@ -55,8 +23,8 @@ var ataCounts = []struct {
 }{{5, "reallocated sectors"}, {197, "pending sectors"}, {198, "uncorrectable sectors"}, {187, "reported uncorrectable errors"}}
 
 func (a *ata) Look() (Report, error) {
-	page := make([]byte, 512)
-	if err := a.SCSI(ataCommand(dataIn, oneBlockIn, smartReadData, 0), page); err != nil {
+	page, err := a.ask(smart.ReadSMARTData)
+	if err != nil {
 		return Report{}, err
 	}
 	if err := a.data.Decode(page); err != nil {
@@ -71,7 +39,7 @@ func (a *ata) Look() (Report, error) {
 	if !r.Offers {
 		return r, nil
 	}
-	if err := a.SCSI(ataCommand(dataIn, oneBlockIn, smartReadLog, selfTestLog), page); err != nil {
+	if page, err = a.ask(smart.ReadSMARTLog(smart.LogSelfTests)); err != nil {
 		return Report{}, err
 	}
 	if err := a.log.DecodeATA(page); err != nil {
@@ -83,4 +51,4 @@ func (a *ata) Look() (Report, error) {
 	return r, nil
 }
 
-func (a *ata) Start() error { return a.SCSI(ataCommand(nonData, 0, smartExecute, shortTest), nil) }
+func (a *ata) Start() error { return a.start(smart.StartATATest) }

@@ -8,7 +8,6 @@ package selftest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,7 +18,7 @@ import (
 
 // ErrNone says that the disk offers no self-test and no counts: a loop device, a disk of a virtual machine,
 // one behind a RAID controller or a USB bridge.
-var ErrNone = errors.New("it tells nothing about itself")
+var ErrNone = smart.ErrNone
 
 // Device is one disk. It is used by one goroutine.
 type Device interface {

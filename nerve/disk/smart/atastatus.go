@@ -11,15 +11,11 @@ type Registers struct {
 func (r Registers) Failed() bool { return r.Status&0x01 != 0 }
 
 // ATARegisters finds the registers in the sense data that a SAT layer returns for an ATA PASS-THROUGH
-// command with CK_COND set, in descriptor or in fixed format (SAT-3, 12.2.5 and 12.2.6). ok is false when
-// the sense data is about something else.
+// command that failed or had CK_COND set, in descriptor or in fixed format (SAT-3, 12.2.5 and 12.2.6). ok is
+// false when the sense data is about something else.
 func ATARegisters(sense []byte) (r Registers, ok bool) {
-	// Additional sense 00h/1Dh is "ATA pass through information available".
 	switch {
-	case len(sense) >= 8 && sense[0]&0x7f == 0x72:
-		if sense[2] != 0x00 || sense[3] != 0x1d {
-			return r, false
-		}
+	case len(sense) >= 8 && sense[0]&0x7f == 0x72: // descriptor 09h is for nothing else
 		for rest := sense[8:min(len(sense), 8+int(sense[7]))]; len(rest) >= 2; {
 			n := 2 + int(rest[1])
 			if rest[0] == 0x09 && n >= 14 && len(rest) >= 14 {
@@ -27,7 +23,7 @@ func ATARegisters(sense []byte) (r Registers, ok bool) {
 			}
 			rest = rest[min(n, len(rest)):]
 		}
-	case len(sense) >= 14 && sense[0]&0x7f == 0x70:
+	case len(sense) >= 14 && sense[0]&0x7f == 0x70: // what tells them is 00h/1Dh, "ATA pass through information available"
 		if sense[12] != 0x00 || sense[13] != 0x1d {
 			return r, false
 		}

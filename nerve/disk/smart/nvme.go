@@ -86,11 +86,13 @@ func (e NVMeError) Media() bool {
 type NVMeErrors struct {
 	Entries []NVMeError
 
-	store [64]NVMeError
+	store [nvmeErrors]NVMeError
 }
 
-// nvmeErrorEntry is the size of an entry in bytes.
-const nvmeErrorEntry = 64
+const (
+	nvmeErrors     = 64 // entries that are read; a controller may have up to 256
+	nvmeErrorEntry = 64 // bytes of an entry
+)
 
 // Decode reads the log, which has as many entries of 64 bytes as fit; more than 64 are left out.
 func (l *NVMeErrors) Decode(b []byte) error {

@@ -4,6 +4,7 @@ import "fmt"
 
 // The SCSI log pages that are read (SPC-4, 7.3, and SBC-3, 6.4).
 const (
+	PageSupported      = 0x00
 	PageWriteErrors    = 0x02
 	PageReadErrors     = 0x03
 	PageVerifyErrors   = 0x05
@@ -20,7 +21,6 @@ type params struct {
 	rest []byte
 	code uint16
 	data []byte
-	err  error
 }
 
 // logPage checks the head of a log page (SPC-4, 7.3.2). A page that is longer than the buffer is read as
@@ -49,6 +49,22 @@ func (p *params) next() bool {
 	p.code, p.data = be.Uint16(p.rest), p.rest[4:n]
 	p.rest = p.rest[n:]
 	return true
+}
+
+// LogPages are the log pages that a disk offers.
+type LogPages [64]bool
+
+// Decode reads page 00h (SPC-4, 7.3.21).
+func (l *LogPages) Decode(b []byte) error {
+	p, err := logPage(b, PageSupported)
+	if err != nil {
+		return err
+	}
+	*l = LogPages{}
+	for _, page := range p.rest {
+		l[page&0x3f] = true
+	}
+	return nil
 }
 
 // number reads a counter of 1 to 8 bytes, or of more whose upper bytes are zero.
@@ -221,7 +237,7 @@ func GrownDefects(b []byte) (Statistic, error) {
 	switch b[1] & 0x07 {
 	case 0: // short block format
 		size = 4
-	case 3, 4, 5: // long block, bytes from index, physical sector
+	case 1, 2, 3, 4, 5: // bytes from index and physical sector, plain or extended; long block
 	default:
 		return Statistic{}, nil
 	}

@@ -113,13 +113,13 @@ func (l *SelfTestLog) DecodeATA(b []byte) error {
 	return nil
 }
 
-// nvmeSelfTestLog is the size of the log: a head of 4 bytes and 20 entries of 28.
-const nvmeSelfTestLog = 4 + 20*28
+// NVMeSelfTestSize is the size of NVMe's log in bytes: a head of 4 bytes and 20 entries of 28.
+const NVMeSelfTestSize = 4 + 20*28
 
 // DecodeNVMe reads the Device Self-test log, log page 06h (NVM Express Base Specification 2.0, 5.16.1.7).
 func (l *SelfTestLog) DecodeNVMe(b []byte) error {
-	if len(b) < nvmeSelfTestLog {
-		return fmt.Errorf("self-test log: %w: %d of %d bytes", ErrShort, len(b), nvmeSelfTestLog)
+	if len(b) < NVMeSelfTestSize {
+		return fmt.Errorf("self-test log: %w: %d of %d bytes", ErrShort, len(b), NVMeSelfTestSize)
 	}
 	l.Entries = l.store[:0]
 	l.Running = b[0]&0x0f != 0
@@ -192,5 +192,15 @@ func (l *SelfTestLog) DecodeSCSI(b []byte) error {
 		}
 		l.Entries = append(l.Entries, t)
 	}
-	return p.err
+	return nil
+}
+
+// Newest is the newest test that came to an end of its own: passed or failed. ok is false when there is none.
+func (l *SelfTestLog) Newest() (t SelfTest, ok bool) {
+	for _, t := range l.Entries {
+		if t.Result == SelfTestPassed || t.Result == SelfTestFailed {
+			return t, true
+		}
+	}
+	return t, false
 }

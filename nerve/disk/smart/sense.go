@@ -64,6 +64,21 @@ func (s *Sense) Decode(b []byte) error {
 
 func (s Sense) String() string { return fmt.Sprintf("sense %X/%02X/%02X", s.Key, s.ASC, s.ASCQ) }
 
+// Asleep says how a disk sleeps that answers a REQUEST SENSE so, and nothing when it does not (SPC-4, 5.12; SBC-3,
+// 4.21). Idle conditions are not sleep: the disk turns in them.
+func (s Sense) Asleep() string {
+	switch {
+	case s.ASC == 0x5e:
+		switch s.ASCQ {
+		case 0x02, 0x04, 0x09, 0x0a, 0x43, 0x45: // standby and standby_y by timer and by command, standby, sleep
+			return "in standby"
+		}
+	case s.Key == KeyNotReady && s.ASC == 0x04 && s.ASCQ == 0x02:
+		return "stopped"
+	}
+	return ""
+}
+
 // Prediction is what an informational exception says of a disk (SPC-4, annex D, additional sense codes
 // 0Bh and 5Dh).
 type Prediction int
