@@ -157,7 +157,7 @@ func prober(c config.Probe, kernelLog *probe.KernelLog) *probe.Prober {
 	}
 	sources = append(sources, &probe.FS{})
 	if c.Smart {
-		sources = append(sources, awake(&probe.SMART{}))
+		sources = append(sources, &probe.SMART{})
 	}
 	if c.Read {
 		sources = append(sources, awake(&probe.Read{Places: c.ReadSamples}))

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"glia"
+	"glia/nerve/disk/smart"
 )
 
 // Roots are where the kernel shows itself. The zero value is the running system; tests put trees of
@@ -20,6 +21,8 @@ type Roots struct {
 	Sys       string // "/sys"
 	MountInfo string // "/proc/self/mountinfo"
 }
+
+func (r Roots) system() smart.System { return smart.System{Dev: r.Dev, Sys: r.Sys} }
 
 func (r Roots) dev(name string) string {
 	if r.Dev == "" {

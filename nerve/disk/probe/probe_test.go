@@ -56,7 +56,7 @@ func TestProber_WhoseTurnDidNotComeIsUnknown(t *testing.T) {
 func TestProber_RealDisk(t *testing.T) {
 	t.Parallel()
 	d := newLoop(t, 64*mib).mounted(t, "ext4", "rw")
-	p := probe.New(&probe.Kernel{}, &probe.FS{}, probe.UnlessAsleep(probe.Roots{}, &probe.SMART{}),
+	p := probe.New(&probe.Kernel{}, &probe.FS{}, &probe.SMART{},
 		probe.UnlessAsleep(probe.Roots{}, &probe.Read{}), probe.UnlessAsleep(probe.Roots{}, &probe.Write{}))
 	p.Probe(t.Context(), d.Disk)
 	if got := p.Probe(t.Context(), d.Disk); say(got) != "fs.readonly=0 fs.errors=0 fs.statfs_errors=0 read.errors=0 "+allGood {

@@ -191,10 +191,10 @@ func (r *Reading) readATA(ctx context.Context, d *Device, o *Offer) {
 			r.Health.put(errKept)
 		}
 	}
-	if o.ATA.ErrorLog {
+	if o.ATA.ErrorLog || r.Data.Known && r.Data.Value.CanLogErrors {
 		r.Errors.put(r.ask(ctx, d, ReadSMARTLog(LogErrors), r.Errors.Value.Decode))
 	}
-	if o.ATA.SelfTest {
+	if o.ATA.SelfTest || r.Data.Known && r.Data.Value.CanSelfTest {
 		r.Tests.put(r.ask(ctx, d, ReadSMARTLog(LogSelfTests), r.Tests.Value.DecodeATA))
 	}
 	r.Statistics.Value = DeviceStatistics{}
