@@ -151,16 +151,18 @@ func (i inventory) ScanAll(ctx context.Context) ([]glia.Disk, map[string]string,
 // it from looking. What would wake a sleeping disk is left out while it sleeps.
 func prober(c config.Probe, kernelLog *probe.KernelLog) *probe.Prober {
 	awake := func(s probe.Source) probe.Source { return probe.UnlessAsleep(probe.Roots{}, s) }
+	volumes := &probe.Volumes{}
 	sources := []probe.Source{&probe.Kernel{}}
 	if kernelLog != nil {
+		kernelLog.Volumes = volumes
 		sources = append(sources, kernelLog)
 	}
-	sources = append(sources, &probe.FS{})
+	sources = append(sources, volumes, &probe.FS{Volumes: volumes})
 	if c.Smart {
 		sources = append(sources, &probe.SMART{})
 	}
 	if c.Read {
-		sources = append(sources, awake(&probe.Read{Places: c.ReadSamples}))
+		sources = append(sources, awake(&probe.Superblock{}), awake(&probe.Read{Places: c.ReadSamples}))
 	}
 	if c.Write {
 		sources = append(sources, awake(&probe.Write{}))

@@ -203,14 +203,14 @@ func owners(entries []entry, i int, was, is Names, lost bool) []string {
 	switch {
 	case before && after:
 		return nil // of a disk that came and went between the looks
+	case !looked && !toldWhenTaken.MatchString(about):
+		return nil
 	case before:
 		return is[about]
 	case after && (lost || !looked):
 		return nil
 	case after:
 		return was[about]
-	case !looked && !toldWhenTaken.MatchString(about):
-		return nil
 	case !looked, len(was[about]) == 0:
 		return is[about]
 	case len(is[about]) == 0:

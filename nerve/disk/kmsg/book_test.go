@@ -80,6 +80,7 @@ func TestBook_ChargesWhoeverHadTheName(t *testing.T) {
 		{"an old log, first look", nil, a, []string{"medium sda", "took sda", "io sda1"}, "A=I1"},
 		{"an old log without the beginning", nil, a, []string{"io sda"}, "A=I1"},
 		{"an old log cannot tell whose dm-0 was", nil, a, []string{"io dm-0"}, ""},
+		{"nor loop0 always", nil, kmsg.Names{"loop0": {"L"}}, []string{"loop loop0", "io loop0"}, ""},
 		{"lost messages may have told of another disk", a, b, []string{"other x", "lost", "io sda", "took sda", "io sda"}, "B=I1"},
 		{"another name with the same beginning", a, b, []string{"io sda", "took sdaa"}, ""},
 	} {

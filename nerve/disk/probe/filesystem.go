@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,10 +17,16 @@ import (
 //	fs.statfs_errors  1 when asking for the filesystem's state ends in an I/O error, else 0
 //	fs.readonly       1 when the kernel made it read-only after an error, else 0; read-only mounts
 //	                  that somebody asked for are 0
+//	fs.shutdown       XFS only: 1 when it has shut itself down, else 0
 //	fs.errors[TARGET] ext4 only: how many errors the filesystem has counted since it was last checked
+//	btrfs.*           see btrfsErrors; also of filesystems that span several disks
 //
-// Filesystems that span several disks are left out, and a full filesystem is not a fault.
-type FS struct{ Roots Roots }
+// Filesystems that span several disks are left out otherwise, and a full filesystem is not a fault. btrfs
+// makes itself read-only for want of space, too; that is unknown unless it has met errors of the disk.
+type FS struct {
+	Roots   Roots
+	Volumes *Volumes // nil: nothing excuses a filesystem
+}
 
 // Name is "filesystem".
 func (f *FS) Name() string { return "filesystem" }
@@ -36,7 +43,8 @@ func (f *FS) Probe(ctx context.Context, d glia.Disk) []glia.Evidence {
 	var out []glia.Evidence
 	counted := map[string]bool{}
 	for _, m := range d.Mounts {
-		if !f.Roots.own(d, m) {
+		own := f.Roots.own(d, m)
+		if !own && m.FSType != "btrfs" {
 			continue
 		}
 		if ctx.Err() != nil {
@@ -47,7 +55,22 @@ func (f *FS) Probe(ctx context.Context, d glia.Disk) []glia.Evidence {
 			out = append(out, f.saw("fs.statfs_errors", glia.Evidence{Unknown: err.Error()}))
 			continue
 		}
-		out = append(out, f.saw("fs.readonly", readOnly(now)))
+		var met []glia.Evidence
+		if m.FSType == "btrfs" && !counted[m.Source] {
+			counted[m.Source] = true
+			met = f.btrfsErrors(d, m)
+			out = append(out, met...)
+		}
+		if !own {
+			continue
+		}
+		fault := func(what string, e glia.Evidence) {
+			if e.Value > 0 {
+				e = f.Volumes.excuse(ctx, m, e)
+			}
+			out = append(out, f.saw(what, e))
+		}
+		fault("fs.readonly", readOnly(now, met))
 		if m.FSType == "ext4" && !counted[m.Source] {
 			counted[m.Source] = true
 			if e, ok := f.ext4Errors(m); ok {
@@ -55,7 +78,11 @@ func (f *FS) Probe(ctx context.Context, d glia.Disk) []glia.Evidence {
 			}
 		}
 		// Last, because it is the only one that may block.
-		out = append(out, f.saw("fs.statfs_errors", statErrors(m)))
+		stat := statErrors(m)
+		if m.FSType == "xfs" {
+			fault("fs.shutdown", shutdown(m, stat))
+		}
+		fault("fs.statfs_errors", stat)
 	}
 	return out
 }
@@ -65,11 +92,25 @@ func (f *FS) saw(what string, e glia.Evidence) glia.Evidence {
 	return e
 }
 
-func readOnly(m mounted) glia.Evidence {
+// readOnly judges a mount. met is what btrfs has met on the disk.
+func readOnly(m mounted, met []glia.Evidence) glia.Evidence {
 	if how := m.forced(); how != "" {
+		if m.FSType == "btrfs" && !slices.ContainsFunc(met, func(e glia.Evidence) bool { return e.Unknown == "" && e.Value > 0 }) {
+			return glia.Evidence{Unknown: fmt.Sprintf("btrfs has made %s read-only and has met no error of the disk; its log says why", m.Target)}
+		}
 		return glia.Evidence{Value: 1, Detail: fmt.Sprintf("%s of %s is mounted rw, and the kernel has made it read-only (%s)", m.FSType, m.Target, how)}
 	}
 	return glia.Evidence{}
+}
+
+// shutdown goes by what stat of the root said: XFS that has shut itself down answers it with EIO, and has no
+// other reason to, because the root is in memory (fs/xfs/xfs_iops.c, xfs_vn_getattr). Mount table and sysfs do
+// not show it.
+func shutdown(m glia.Mount, stat glia.Evidence) glia.Evidence {
+	if stat.Value > 0 {
+		return glia.Evidence{Value: 1, Detail: "XFS of " + m.Target + " has shut itself down: " + stat.Detail}
+	}
+	return glia.Evidence{Unknown: stat.Unknown}
 }
 
 // statErrors asks for the filesystem and for its root: XFS that has shut itself down still answers the

@@ -21,7 +21,7 @@ func TestFS_HealthyFilesystems(t *testing.T) {
 		want            string
 	}{
 		{"ext4", "rw", 64 * mib, "fs.readonly=0 fs.errors=0 fs.statfs_errors=0"},
-		{"xfs", "rw", xfsSize, "fs.readonly=0 fs.statfs_errors=0"},
+		{"xfs", "rw", xfsSize, "fs.readonly=0 fs.shutdown=0 fs.statfs_errors=0"},
 		{"ext4", "ro", 64 * mib, "fs.readonly=0 fs.errors=0 fs.statfs_errors=0"}, // somebody asked for it
 	} {
 		t.Run(c.fsType+" "+c.options, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestFS_XFSThatHasShutDown(t *testing.T) {
 	d := newLoop(t, xfsSize).mounted(t, "xfs", "rw")
 	command(t, "xfs_io", "-x", "-c", "shutdown", d.target())
 	got := (&probe.FS{}).Probe(t.Context(), d.Disk)
-	if !strings.Contains(say(got), "fs.statfs_errors=1") || !strings.Contains(details(got), "EIO at") {
+	if !strings.Contains(say(got), "fs.shutdown=1 fs.statfs_errors=1") || !strings.Contains(details(got), "EIO at") {
 		t.Errorf("%s\n%s", say(got), details(got))
 	}
 	if got := (&probe.Write{}).Probe(t.Context(), d.Disk); say(got) != "fs.readback_errors=1" && say(got) != "fs.write_errors=1" {
@@ -144,7 +144,7 @@ func TestFS_LeavesOutWhatSpansSeveralDisks(t *testing.T) {
 		Mounts: []glia.Mount{{Source: "dm-0", Target: "/one", FSType: "ext4"}, {Source: "md0", Target: "/two", FSType: "ext4"},
 			{Source: "sdk1", Target: "/pool", FSType: "btrfs", UUID: "u-1"}}}
 	got := (&probe.FS{Roots: probe.Roots{Sys: root, MountInfo: mountInfo}}).Probe(t.Context(), d)
-	if !strings.HasPrefix(say(got), "fs.readonly=1 fs.statfs_errors") || strings.Contains(details(got), "/two") || strings.Contains(details(got), "/pool") {
+	if !strings.HasPrefix(say(got), "fs.readonly=1 fs.statfs_errors") || strings.Count(say(got), "fs.") != 3 || strings.Contains(details(got), "/two") {
 		t.Errorf("%s\n%s", say(got), details(got))
 	}
 }

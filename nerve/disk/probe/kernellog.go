@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
 	"sync"
 	"time"
@@ -34,7 +35,8 @@ import (
 // What was logged is read by Begin and Look, around each inventory: every few seconds, and when the kernel
 // tells of a disk that comes or goes.
 type KernelLog struct {
-	Roots Roots
+	Roots   Roots
+	Volumes *Volumes // nil: nothing excuses a filesystem
 
 	file string
 	log  Records
@@ -92,18 +94,30 @@ func (k *KernelLog) Look(disks []glia.Disk) {
 }
 
 // Probe tells what stands in the disk's account.
-func (k *KernelLog) Probe(_ context.Context, d glia.Disk) []glia.Evidence {
+func (k *KernelLog) Probe(ctx context.Context, d glia.Disk) []glia.Evidence {
+	out, marked := k.account(d)
+	for _, m := range d.Mounts {
+		if mark, ok := marked[m.Source]; ok {
+			out = append(out, k.Volumes.excuse(ctx, m, glia.Evidence{Class: glia.Filesystem, Source: k.Name(), What: marks[mark.Kind], Value: 1,
+				Detail: fmt.Sprintf("%s of %s, at %s: %s", m.FSType, m.Target, mark.At.Format(time.RFC3339), mark.Text)}))
+		}
+	}
+	return out
+}
+
+// account is what was counted for a disk, and the filesystems that the kernel gave up.
+func (k *KernelLog) account(d glia.Disk) ([]glia.Evidence, map[string]kmsg.Mark) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.book.Names == nil { // no look yet: nothing can be charged
-		return []glia.Evidence{k.unknown("the inventory was not looked at yet")}
+		return []glia.Evidence{k.unknown("the inventory was not looked at yet")}, nil
 	}
 	if err := k.log.Err(); err != nil {
-		return []glia.Evidence{k.unknown(err.Error())}
+		return []glia.Evidence{k.unknown(err.Error())}, nil
 	}
 	a := k.book.Disks[d.Serial()]
 	if a == nil {
-		return []glia.Evidence{k.unknown("no kernel name is this disk's alone")}
+		return []glia.Evidence{k.unknown("no kernel name is this disk's alone")}, nil
 	}
 	var out []glia.Evidence
 	for _, c := range counters {
@@ -113,17 +127,11 @@ func (k *KernelLog) Probe(_ context.Context, d glia.Disk) []glia.Evidence {
 		}
 		out = append(out, e)
 	}
-	for _, m := range d.Mounts {
-		if mark, ok := a.Marks[m.Source]; ok {
-			out = append(out, glia.Evidence{Class: glia.Filesystem, Source: k.Name(), What: marks[mark.Kind], Value: 1,
-				Detail: fmt.Sprintf("%s of %s, at %s: %s", m.FSType, m.Target, mark.At.Format(time.RFC3339), mark.Text)})
-		}
-	}
 	if lost := k.book.Lost - k.since; lost > k.told[d.Serial()] {
 		out = append(out, k.unknown(fmt.Sprintf("%d messages of the kernel were overwritten before they were read", lost-k.told[d.Serial()])))
 		k.told[d.Serial()] = lost
 	}
-	return out
+	return out, maps.Clone(a.Marks)
 }
 
 func (k *KernelLog) unknown(why string) glia.Evidence {

@@ -45,7 +45,7 @@ func (l *loopDisk) mounted(t *testing.T, fsType, options string) *loopDisk {
 	t.Helper()
 	// ext4 must not go on initialising in the background: what it writes makes a truncated file long again.
 	options4 := []string{"-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"}
-	more := map[string][]string{"ext4": options4, "xfs": {"-f"}}[fsType]
+	more := map[string][]string{"ext4": options4, "xfs": {"-f"}, "btrfs": {"-f", "-d", "single", "-m", "single", "--mixed"}}[fsType]
 	command(t, "mkfs."+fsType, append([]string{"-q", l.DevicePath()}, more...)...)
 	target := t.TempDir()
 	command(t, "mount", "-o", options, l.DevicePath(), target)
