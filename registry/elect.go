@@ -27,3 +27,15 @@ type Term interface {
 	// Resign ends the term, so that the next candidate leads at once. Resigning again does nothing.
 	Resign(ctx context.Context) error
 }
+
+// Leader is who leads, as the registry knows it.
+type Leader struct {
+	Holder string // empty: nobody leads
+	Epoch  uint64 // the newest, also of a term that is over; 0: there was none yet
+}
+
+// Observer tells who leads without being a candidate. Electors have it. It is safe for concurrent use.
+type Observer interface {
+	// Leader asks the registry. An answer is that of a quorum; without one there is an error.
+	Leader(ctx context.Context) (Leader, error)
+}

@@ -55,6 +55,7 @@ func (b *bed) start(t *tls.Config) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle(gliav1connect.NewRepairServiceHandler(repairService{world: b.world}))
+	mux.Handle(gliav1connect.NewEntrypointServiceHandler(entrypointService{world: b.world}))
 	mux.Handle(gliav1connect.NewFleetServiceHandler(fleetService{world: b.world}))
 	p := new(http.Protocols)
 	p.SetHTTP1(true)

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"glia"
+	gliav1 "glia/api/glia/v1"
 )
 
 // Options are the ties of the tool to the outside. The zero value is the real process.
@@ -28,6 +29,9 @@ type Options struct {
 	Env   func(key string) string // environment; nil is os.Getenv
 	Now   func() time.Time        // clock for ages and deadlines; nil is time.Now
 	Extra []*cobra.Command        // further subcommands; an error of theirs is ExitError
+
+	// Straight asks what a configuration of the repairer names, without a repairer; nil where that can not be done.
+	Straight func(ctx context.Context, config string) (*gliav1.GetEntrypointResponse, error)
 }
 
 // app is what all commands share. It is filled before a command runs and not changed afterwards.
@@ -102,6 +106,7 @@ func build(o Options) (*cobra.Command, *app) {
 	complete(root, "output", formatTable, formatJSON)
 	root.AddCommand(
 		(&statusCommand{app: a}).command(),
+		(&entrypointCommand{app: a, straight: o.Straight}).command(),
 		(&disksCommand{app: a}).command(),
 		(&diskCommand{app: a}).command(),
 		(&whyCommand{app: a}).command(),

@@ -26,7 +26,8 @@ func TestMain(m *testing.M) {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		context.AfterFunc(ctx, stop)
 		os.Exit(cli.Main(ctx, os.Args[1:], cli.Options{
-			Now: func() time.Time { return now },
+			Now:      func() time.Time { return now },
+			Straight: straight,
 			Extra: []*cobra.Command{{
 				Use:   "extra",
 				Short: "A command from outside the package",

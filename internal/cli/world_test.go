@@ -25,6 +25,7 @@ type world struct {
 	tickets  []*gliav1.Ticket
 	pauses   []*gliav1.PauseEntry
 	hook     *gliav1.Hook
+	entry    *gliav1.GetEntrypointResponse
 	watchers int
 	asked    string
 }
@@ -121,6 +122,10 @@ func newWorld() *world {
 		Id: "T-2", CaseId: "C-7", Title: "Replace disk WD-F00D in enc0 slot 3 of node-2", Body: "SAFE TO PULL.\n\nSerial:  WD-F00D\n", Status: "open", CreatedAt: at(-10 * time.Minute), UpdatedAt: at(-10 * time.Minute),
 		Comments: []*gliav1.TicketComment{{At: at(-9 * time.Minute), Author: "glia", Text: "the slot blinks"}},
 	}, {Id: "T-1", CaseId: "C-3", Title: "Replace disk WD-DEAD", Status: "closed", Resolution: "done", CreatedAt: at(-72 * time.Hour)}}
+	w.entry = &gliav1.GetEntrypointResponse{
+		Leading: gliav1.Leading_LEADING_SOMEBODY, Holder: "process 7 on repair-1", Epoch: 3, Since: at(-26 * time.Hour), ElectedBy: "zookeeper",
+		Needs: []*gliav1.Need{{Name: "database"}, {Name: "election (zookeeper)"}, {Name: "serf (of the synapse)"}},
+	}
 	w.status = &gliav1.GetStatusResponse{
 		Mode: "propose", Epoch: 3, ViewAt: at(-4 * time.Second),
 		Hosts: []*gliav1.HostSummary{
@@ -146,6 +151,10 @@ func (w *world) scene(name string) {
 	case "gone":
 		w.hosts = append(w.hosts, &gliav1.HostView{Announcement: &gliav1.Announcement{Host: "node-3"}, Status: "gone", Problem: "no answer for 4m"})
 		w.status.Hosts = append(w.status.Hosts, &gliav1.HostSummary{Host: "node-3", Status: "gone", DiskCount: 2, Problem: "no answer for 4m"})
+	case "no quorum":
+		w.entry.Needs[1].Problem = "no session with any of its servers"
+	case "leaderless":
+		w.entry.Leading, w.entry.Why = gliav1.Leading_LEADING_NOBODY, "the last one has died"
 	case "cut":
 		w.status.Hosts[1].Bad, w.status.Hosts[1].More, w.status.Hosts[1].Problem = []string{"sdk:failing", "sdq:suspect"}, 7, "its nerve does not answer"
 	case "stale":

@@ -115,6 +115,7 @@ func standBy(ctx context.Context, c config.Repairer, ready func(), log *slog.Log
 	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = complain.Write(w, r, connect.NewError(connect.CodeUnavailable, fmt.Errorf("this repairer stands by: %s", waitsFor.Load()))) // the client is gone
 	})
+	entrypoint{c: c, log: log}.serve(s)
 	ready()
 	err = s.serve(ctx, "/"+gliav1connect.RepairServiceName+"/", api, func(ctx context.Context) error {
 		if st, err = store.OpenPostgres(ctx, c.Database, o); err != nil {

@@ -26,8 +26,9 @@ const patience = 60 * time.Second
 
 // one is a repairer of the test with its API.
 type one struct {
-	api  gliav1connect.RepairServiceClient
-	stop func()
+	api   gliav1connect.RepairServiceClient
+	entry gliav1connect.EntrypointServiceClient
+	stop  func()
 }
 
 func start(t *testing.T, database string, change ...func(*config.Repairer)) one {
@@ -60,7 +61,7 @@ func start(t *testing.T, database string, change ...func(*config.Repairer)) one 
 	case <-ended:
 		t.FailNow()
 	}
-	return one{gliav1connect.NewRepairServiceClient(http.DefaultClient, "http://"+addr), stop}
+	return one{gliav1connect.NewRepairServiceClient(http.DefaultClient, "http://"+addr), gliav1connect.NewEntrypointServiceClient(http.DefaultClient, "http://"+addr), stop}
 }
 
 // until asks for the status until the answer is as wanted.

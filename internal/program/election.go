@@ -23,7 +23,7 @@ func (e elected) Lead(ctx context.Context, above uint64) (repairer.Term, error) 
 	return e.Elector.Lead(ctx, above)
 }
 
-// elector is what the configuration says elects; nil is the database itself.
+// elector is what the configuration says elects; nil is the database itself. waiting may be nil.
 func elector(c config.Repairer, waiting func(string), log *slog.Logger) (repairer.Elector, error) {
 	host, _ := os.Hostname() // for people
 	holder := fmt.Sprintf("process %d on %s", os.Getpid(), host)

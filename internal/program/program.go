@@ -30,10 +30,11 @@ type shell struct {
 	reg    *prometheus.Registry
 	ln     net.Listener
 	debug  string
+	mux    *http.ServeMux // what is served beside the API
 }
 
 func newShell(api config.API, t config.TLS, debug config.Debug, log *slog.Logger, checks ...string) (*shell, error) {
-	s := &shell{log: log, health: daemon.NewHealth(log, checks...), reg: daemon.NewRegistry(), debug: debug.Socket}
+	s := &shell{log: log, health: daemon.NewHealth(log, checks...), reg: daemon.NewRegistry(), debug: debug.Socket, mux: http.NewServeMux()}
 	var err error
 	if t.Enabled() {
 		if s.tls, err = daemon.LoadTLS(t.Cert, t.Key, t.CA, log); err != nil {
@@ -53,15 +54,17 @@ func (s *shell) scheme() string {
 	return "http"
 }
 
+// handle adds a service to those that serve serves.
+func (s *shell) handle(path string, h http.Handler) { s.mux.Handle(path, h) }
+
 func (s *shell) client() *http.Client { return daemon.HTTPClient(s.tls) }
 
 // serve serves until the context ends, together with the parts. The first part that ends with an
 // error ends the others.
 func (s *shell) serve(ctx context.Context, path string, api http.Handler, parts ...func(context.Context) error) error {
-	mux := http.NewServeMux()
-	mux.Handle(path, api)
-	daemon.Routes(mux, s.health, s.reg)
-	server := daemon.Server{Handler: mux, Log: s.log}
+	s.handle(path, api)
+	daemon.Routes(s.mux, s.health, s.reg)
+	server := daemon.Server{Handler: s.mux, Log: s.log}
 	if s.tls != nil {
 		server.TLS = s.tls.Server()
 	}

@@ -77,6 +77,7 @@ func lead(ctx context.Context, c config.Repairer, st database, parts RepairerPar
 	s.reg.MustRegister(engine)
 	log.Info("repairing", "database", c.Database, "epoch", st.Epoch(), "mode", c.Mode, "synapse", c.Synapse)
 	path, handler := gliav1connect.NewRepairServiceHandler(repairer.NewService(engine, tickets))
+	entrypoint{c: c, log: log}.serve(s)
 	ready()
 	return s.serve(ctx, path, repairer.Identified(handler), engine.Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
 		s.watch("fleet", func() error { _, err := feed.View(); return err }))
