@@ -15,7 +15,7 @@ import (
 
 // decode sets what the file sets and leaves the rest of into alone. It goes on after a problem, so that
 // all of them are found; a key with a problem keeps its old value and is marked as broken.
-func decode(into schema, c *check, index int, f file) {
+func decode(into any, c *check, index int, f file) {
 	src := strings.TrimPrefix(string(f.data), "\ufeff")
 	if strings.HasPrefix(src, "\xff\xfe") || strings.HasPrefix(src, "\xfe\xff") {
 		c.unreadable = true
@@ -94,6 +94,10 @@ func (d *decoder) value(into reflect.Value, key string, value any) {
 	}
 	ok := true
 	switch into.Kind() {
+	case reflect.Pointer: // nil: the file does not set it
+		v := reflect.New(into.Type().Elem())
+		d.value(v.Elem(), key, value)
+		into.Set(v)
 	case reflect.Struct:
 		var doc map[string]any
 		if doc, ok = value.(map[string]any); ok {
@@ -228,6 +232,8 @@ func wantOf(t reflect.Type) string {
 		return "a string"
 	}
 	switch t.Kind() {
+	case reflect.Pointer:
+		return wantOf(t.Elem())
 	case reflect.Struct:
 		return "a table"
 	case reflect.Slice:

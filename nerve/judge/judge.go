@@ -33,7 +33,7 @@ func Unprobed(why string) glia.Verdict {
 // A clock that was set back does no harm: what was observed in the future counts as observed now.
 func Step(rs RuleSet, prev DiskState, evidence []glia.Evidence, now time.Time, expiry time.Duration) (DiskState, glia.Verdict) {
 	now = now.Round(0).UTC() // neither the monotonic reading nor the zone survives a restart
-	next := DiskState{Rules: make(map[string]RuleState, len(rs.Rules)), Said: prev.Said,
+	next := DiskState{Rules: make(map[string]RuleState, len(rs.Rules)), Accepted: inForce(prev.Accepted, now), Said: prev.Said,
 		LastProbe: earlier(prev.LastProbe, now), LastHealth: earlier(prev.LastHealth, now)}
 	var known []glia.Evidence
 	for _, e := range evidence {
@@ -52,7 +52,7 @@ func Step(rs RuleSet, prev DiskState, evidence []glia.Evidence, now time.Time, e
 	next.Blind = slices.Compact(next.Blind)
 
 	for _, r := range rs.Rules { // rules that are in the set no more are forgotten here
-		next.Rules[r.Name] = step(r, rs.fall(r), rs.rise(r), prev.Rules[r.Name], known, now)
+		next.Rules[r.Name] = step(r, rs.fall(r), rs.rise(r), prev.Rules[r.Name], known, acceptedFor(next.Accepted, r.Name), now)
 	}
 	v := next.Verdict(rs, now, expiry)
 	next.Said = v.State
@@ -60,24 +60,25 @@ func Step(rs RuleSet, prev DiskState, evidence []glia.Evidence, now time.Time, e
 }
 
 // step moves one rule by one round.
-func step(r Rule, fall, rise int, s RuleState, known []glia.Evidence, now time.Time) RuleState {
+func step(r Rule, fall, rise int, s RuleState, known []glia.Evidence, accepted *Accepted, now time.Time) RuleState {
 	s.Growth = maps.Clone(s.Growth)
-	s.Seen = earlier(s.Seen, now)
+	s.Seen, s.LastBad = earlier(s.Seen, now), earlier(s.LastBad, now)
+	limit, limited := r.limit(known)
 	var bad []glia.Evidence
 	observed := false
 	for _, e := range inOrder(known) {
-		if e.Class != r.Class || quantity(e.What) != r.What {
+		if e.Class != r.Class || quantity(e.What) != r.What || !limited {
 			continue
 		}
 		observed = true
-		value := e.Value
+		value := e.Value - limit
 		if r.Growth {
 			if s.Growth == nil {
 				s.Growth = map[string]Growth{}
 			}
 			value = s.grown(r, rise, e, now)
 		}
-		if value > r.Above {
+		if value > r.Above && accepted.exceeded(r, e.Value) {
 			bad = append(bad, e)
 		}
 	}
@@ -90,15 +91,30 @@ func step(r Rule, fall, rise int, s RuleState, known []glia.Evidence, now time.T
 		}
 		s.Bad, s.Good = min(s.Bad+1, fall), 0
 		s.Active = s.Active || s.Bad >= fall
-		s.Evidence = bad[0]
+		s.Evidence, s.LastBad = bad[0], now
 	default:
 		s.Bad, s.Good = 0, min(s.Good+1, rise)
-		if s.Active = s.Active && s.Good < rise; !s.Active {
-			s.Since, s.Evidence = time.Time{}, glia.Evidence{}
+		remembers := !r.Growth && now.Sub(s.LastBad) < r.Decay && accepted == nil
+		if s.Active = s.Active && (s.Good < rise || remembers); !s.Active {
+			s.Since, s.Evidence, s.LastBad = time.Time{}, glia.Evidence{}, time.Time{}
 		}
 	}
 	s.Seen = now
 	return s
+}
+
+// limit is what the value is compared with beside Above. It is false when the rule wants another quantity
+// that was not observed.
+func (r Rule) limit(known []glia.Evidence) (float64, bool) {
+	if r.Limit == "" {
+		return 0, true
+	}
+	for _, e := range inOrder(known) {
+		if e.What == r.Limit {
+			return e.Value, true
+		}
+	}
+	return 0, false
 }
 
 // grown tells by how much a counter has grown since its baseline, and moves the baseline: down after rise rounds
@@ -118,7 +134,7 @@ func (s *RuleState) grown(r Rule, rise int, e glia.Evidence, now time.Time) floa
 	} else if g.Low++; g.Low >= rise {
 		g.Baseline, g.Low = e.Value, 0
 	}
-	if r.Quiet > 0 && e.Value > g.Baseline && now.Sub(g.Moved) >= r.Quiet {
+	if r.Decay > 0 && e.Value > g.Baseline && now.Sub(g.Moved) >= r.Decay {
 		g.Baseline = e.Value
 	}
 	s.Growth[e.What] = g

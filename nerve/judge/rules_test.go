@@ -36,7 +36,7 @@ func TestDefault_OneObservation(t *testing.T) {
 		{glia.Media, "nvme.reliability", 1, 'F'},
 		{glia.Media, "nvme.backup_failed", 1, 'f'},
 		{glia.Media, "nvme.media_errors", 900, 'H'},
-		{glia.Wear, "nvme.spare_low", 1, 'W'},
+		{glia.Wear, "nvme.spare_low", 1, 'f'},
 		{glia.Wear, "nvme.percentage_used", 99, 'H'},
 		{glia.Wear, "nvme.percentage_used", 100, 'W'},
 		{glia.Media, "ata.prefail_attributes", 1, 'f'},
@@ -78,7 +78,7 @@ func TestRuleSet_ValidateTellsAllFaults(t *testing.T) {
 		{func(r *judge.Rule) { r.State = glia.StateUnknown }, "cannot make a disk unknown"},
 		{func(r *judge.Rule) { r.State = glia.StateMissing }, "cannot make a disk missing"},
 		{func(r *judge.Rule) { r.State = 77 }, "cannot make"},
-		{func(r *judge.Rule) { r.Quiet = 1 }, "growth rules"},
+		{func(r *judge.Rule) { r.Decay = -1 }, "decay is negative"},
 		{func(r *judge.Rule) { r.Fall = -1 }, "fall and rise"},
 		{func(r *judge.Rule) { r.Words = "" }, "no words"},
 	} {

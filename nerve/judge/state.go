@@ -10,7 +10,8 @@ import (
 // DiskState is what is remembered of a disk from probe to probe, and across restarts as JSON. The zero value is
 // a disk that was never probed. States are values: Step returns a new one and leaves the old one as it was.
 type DiskState struct {
-	Rules map[string]RuleState `json:"rules,omitempty"` // by name
+	Rules    map[string]RuleState `json:"rules,omitempty"` // by name
+	Accepted []Accepted           `json:"accepted,omitempty"`
 
 	// LastProbe is the last time that anything at all could be observed.
 	LastProbe time.Time `json:"last_probe"`
@@ -31,7 +32,8 @@ type RuleState struct {
 
 	Since    time.Time     `json:"since"`    // first of the bad probes in a row; of an active rule, of those that made it so
 	Evidence glia.Evidence `json:"evidence"` // the last bad one
-	Seen     time.Time     `json:"seen"`     // when its quantity was last observed in this life of the process
+	LastBad  time.Time     `json:"last_bad,omitzero"`
+	Seen     time.Time     `json:"seen"` // when its quantity was last observed in this life of the process
 
 	Growth map[string]Growth `json:"growth,omitempty"` // by What of the evidence
 }
@@ -44,7 +46,7 @@ type Growth struct {
 	Low      int       `json:"low,omitempty"` // probes in a row below the baseline
 }
 
-// AfterRestart is the state as a new process may use it: counts, active rules and baselines are kept, but until
+// AfterRestart is the state as a new process may use it: counts, active rules, baselines and accepted values are kept, but until
 // something is observed again every verdict is unknown. Callers apply it to each state that they load.
 func (s DiskState) AfterRestart() DiskState {
 	rules := maps.Clone(s.Rules)
@@ -52,5 +54,5 @@ func (s DiskState) AfterRestart() DiskState {
 		r.Seen = time.Time{}
 		rules[name] = r
 	}
-	return DiskState{Rules: rules}
+	return DiskState{Rules: rules, Accepted: s.Accepted}
 }
