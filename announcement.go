@@ -16,7 +16,8 @@ type Announcement struct {
 	DiskCount   int       `json:"disk_count"`
 	Worst       State     `json:"worst"` // the most pressing state of any disk
 	Bad         []BadDisk `json:"bad,omitempty"`
-	More        int       `json:"more,omitempty"` // bad disks beside those in Bad, which the registry had no room to name
+	More        int       `json:"more,omitempty"`    // bad disks beside those in Bad, which the registry had no room to name
+	Finding     string    `json:"finding,omitempty"` // a fault of the host that its disks are unknown for, in one line
 }
 
 // BadDisk is one entry of the digest: enough to know where to look, not enough to act on.
@@ -55,7 +56,7 @@ func NewAnnouncement(host, api string, disks []DiskStatus) Announcement {
 // SameDigest says whether two announcements tell the same, whatever their generation.
 func (a Announcement) SameDigest(b Announcement) bool {
 	return a.Host == b.Host && a.API == b.API && a.Fingerprint == b.Fingerprint &&
-		a.DiskCount == b.DiskCount && a.Worst == b.Worst && a.More == b.More && slices.Equal(a.Bad, b.Bad)
+		a.DiskCount == b.DiskCount && a.Worst == b.Worst && a.More == b.More && a.Finding == b.Finding && slices.Equal(a.Bad, b.Bad)
 }
 
 // MemberStatus is what the registry knows about the announcer itself.

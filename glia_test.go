@@ -53,7 +53,8 @@ func TestAnnouncement_SameDigestIgnoresTheGeneration(t *testing.T) {
 	}
 	for name, change := range map[string]func(*glia.Announcement){
 		"api": func(x *glia.Announcement) { x.API = "h:2" }, "fingerprint": func(x *glia.Announcement) { x.Fingerprint = "ff" },
-		"count": func(x *glia.Announcement) { x.DiskCount++ }, "worst": func(x *glia.Announcement) { x.Worst = glia.StateWorn },
+		"finding": func(x *glia.Announcement) { x.Finding = "f" },
+		"count":   func(x *glia.Announcement) { x.DiskCount++ }, "worst": func(x *glia.Announcement) { x.Worst = glia.StateWorn },
 		"bad": func(x *glia.Announcement) { x.Bad = nil },
 	} {
 		c := a

@@ -182,7 +182,7 @@ func DiskStatusesFromProto(d []*gliav1.DiskStatus) []glia.DiskStatus {
 // AnnouncementToProto translates an announcement.
 func AnnouncementToProto(a glia.Announcement) *gliav1.Announcement {
 	return &gliav1.Announcement{
-		Host: a.Host, Generation: a.Generation, Api: a.API, Fingerprint: a.Fingerprint, DiskCount: int32(a.DiskCount), Worst: StateToProto(a.Worst), More: int32(a.More),
+		Host: a.Host, Generation: a.Generation, Api: a.API, Fingerprint: a.Fingerprint, DiskCount: int32(a.DiskCount), Worst: StateToProto(a.Worst), More: int32(a.More), Finding: a.Finding,
 		Bad: each(a.Bad, func(b glia.BadDisk) *gliav1.BadDisk {
 			return &gliav1.BadDisk{Device: b.Device, State: StateToProto(b.State)}
 		}),
@@ -192,7 +192,7 @@ func AnnouncementToProto(a glia.Announcement) *gliav1.Announcement {
 // AnnouncementFromProto translates an announcement.
 func AnnouncementFromProto(a *gliav1.Announcement) glia.Announcement {
 	return glia.Announcement{
-		Host: a.GetHost(), Generation: a.GetGeneration(), API: a.GetApi(), Fingerprint: a.GetFingerprint(), DiskCount: int(a.GetDiskCount()), Worst: StateFromProto(a.GetWorst()), More: int(a.GetMore()),
+		Host: a.GetHost(), Generation: a.GetGeneration(), API: a.GetApi(), Fingerprint: a.GetFingerprint(), DiskCount: int(a.GetDiskCount()), Worst: StateFromProto(a.GetWorst()), More: int(a.GetMore()), Finding: a.GetFinding(),
 		Bad: each(a.GetBad(), func(b *gliav1.BadDisk) glia.BadDisk {
 			return glia.BadDisk{Device: b.GetDevice(), State: StateFromProto(b.GetState())}
 		}),

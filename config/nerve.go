@@ -19,6 +19,7 @@ type Nerve struct {
 	Consul    Consul    `toml:"consul"`
 	Probe     Probe     `toml:"probe"`
 	Judge     Judge     `toml:"judge"`
+	History   History   `toml:"history"`
 	Inventory Inventory `toml:"inventory"`
 	Hand      Hand      `toml:"hand"`
 }
@@ -36,10 +37,24 @@ type Probe struct {
 	KernelLog   bool `toml:"kernel_log"` // count what /dev/kmsg says of disks
 }
 
-// Judge is the section [judge]. Both counts are of probes in a row, at least 1.
+// Judge is the section [judge]. Fall and Rise are of probes in a row, at least 1.
 type Judge struct {
 	Fall int `toml:"fall"` // bad ones that make a bad verdict
 	Rise int `toml:"rise"` // good ones that clear it
+
+	Rules string `toml:"rules"` // file with rules of the site, laid over those built in; empty for none
+
+	Together       int      `toml:"together"`        // so many disks with one fault in common; 0 for never
+	TogetherWithin Duration `toml:"together_within"` // so close to each other
+	Late           Duration `toml:"late"`            // timers that are this late starve the prober; 0 for never
+	MemoryPressure int      `toml:"memory_pressure"` // percent of a minute in which all work stood still; 0 for never
+	IOPressure     int      `toml:"io_pressure"`
+}
+
+// History is the section [history].
+type History struct {
+	Days int `toml:"days"` // 0 for none, up to 366
+	MB   int `toml:"mb"`   // for all disks together, 1 to 1024
 }
 
 // Inventory is the section [inventory].
@@ -90,7 +105,8 @@ func DefaultNerve() Nerve {
 			Interval: seconds(60), Deadline: seconds(30), Expiry: minutes(10),
 			Read: true, ReadSamples: 16, Smart: true, KernelLog: true,
 		},
-		Judge: Judge{Fall: 3, Rise: 3},
+		Judge:   Judge{Fall: 3, Rise: 3, Together: 3, TogetherWithin: minutes(60), Late: seconds(5), MemoryPressure: 50, IOPressure: 95},
+		History: History{Days: 30, MB: 4},
 		Hand: Hand{
 			Enabled: true, HookTimeout: minutes(60), MountTimeout: minutes(5), BurnInMB: 64, LocateCommand: []string{"ledctl"},
 			Ceph: HandCeph{Enabled: true, StopTimeout: minutes(5), MakeTimeout: minutes(15)},
@@ -118,8 +134,9 @@ func (n *Nerve) validate(c *check) {
 	n.Debug.validate(c)
 	n.backends().validate(c)
 	n.Probe.validate(c)
-	c.within("judge.fall", n.Judge.Fall, 0)
-	c.within("judge.rise", n.Judge.Rise, 0)
+	n.Judge.validate(c)
+	c.upTo("history.days", n.History.Days, 366)
+	c.within("history.mb", n.History.MB, 1024)
 	n.Inventory.validate(c)
 	n.Hand.validate(c)
 }
@@ -141,6 +158,25 @@ func (p Probe) validate(c *check) {
 			p.Expiry, p.Interval+p.Deadline)
 	}
 	c.within("probe.read_samples", p.ReadSamples, 4096)
+}
+
+func (j Judge) validate(c *check) {
+	c.within("judge.fall", j.Fall, 0)
+	c.within("judge.rise", j.Rise, 0)
+	if j.Rules != "" {
+		c.absolute("judge.rules", j.Rules)
+	}
+	if j.Together == 1 {
+		c.bad([]string{"judge.together"}, "one disk has a fault in common with no other: want 0 for never, or 2 and more")
+	} else {
+		c.upTo("judge.together", j.Together, 1000)
+	}
+	c.positive("judge.together_within", j.TogetherWithin)
+	if j.Late < 0 {
+		c.bad([]string{"judge.late"}, "%s is not possible: want 0 for never, or more", j.Late)
+	}
+	c.upTo("judge.memory_pressure", j.MemoryPressure, 100)
+	c.upTo("judge.io_pressure", j.IOPressure, 100)
 }
 
 func (i Inventory) validate(c *check) {

@@ -57,13 +57,15 @@ func (n *Nerve) announceLoop(ctx context.Context) {
 }
 
 func (n *Nerve) announce(ctx context.Context) error {
-	a := glia.NewAnnouncement(n.Host, n.API, n.Disks())
-	a.Fingerprint = n.Cert
+	disks, found := n.view()
+	n.note(found)
+	a := glia.NewAnnouncement(n.Host, n.API, disks)
+	a.Fingerprint, a.Finding = n.Cert, headline(found)
 	n.mu.Lock()
 	if !a.SameDigest(n.announced) {
 		n.generation++
 		n.dirty = true
-		n.Log.Info("announced", "disks", a.Worst, "disk_count", a.DiskCount, "bad", a.Bad, "generation", n.generation)
+		n.Log.Info("announced", "disks", a.Worst, "disk_count", a.DiskCount, "bad", a.Bad, "finding", a.Finding, "generation", n.generation)
 	}
 	a.Generation = n.generation
 	n.announced = a

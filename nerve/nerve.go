@@ -12,9 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +21,7 @@ import (
 
 	"glia"
 	gliav1 "glia/api/glia/v1"
+	"glia/nerve/history"
 	"glia/nerve/judge"
 )
 
@@ -73,6 +73,10 @@ type Options struct {
 	Labels    Labels // nil: what the inventory says is all
 	Events    Events // nil: only scans notice disks that come and go
 	Rules     judge.RuleSet
+	Together  judge.Together   // zero: disks are judged each by itself
+	Starved   judge.Starvation // zero: the nerve never doubts itself
+	Pressure  Pressure         // nil: only late timers are noticed
+	History   *history.Store   // nil: nothing is kept
 
 	Interval time.Duration // between two probes of a disk
 	Deadline time.Duration // for one probe
@@ -92,13 +96,17 @@ type Nerve struct {
 	rescan  chan struct{}
 	changed chan struct{} // something that is announced or saved may have changed
 
+	historyFailed atomic.Bool // the last record could not be kept
+
 	mu         sync.Mutex
 	life       context.Context      // of Run, in which the workers live; nil before
 	disks      map[string]*entry    // by serial
 	told       map[string]time.Time // when an event was about a kernel name
 	generation uint64
 	announced  glia.Announcement
-	scanErr    string // of the newest scan
+	scanErr    string          // of the newest scan
+	findings   []judge.Finding // of the newest announcement
+	starved    *judge.Finding  // nil while the nerve gets what it needs
 	dirty      bool
 }
 
@@ -118,6 +126,7 @@ type entry struct {
 // New makes a nerve with what the state file says of former runs. A state file that can not be read
 // is an error, because without it verdicts would silently begin anew.
 func New(o Options) (*Nerve, error) {
+	o.Rules = o.Rules.Sealed()
 	n := &Nerve{Options: o, metrics: newMetrics(o.Registry), rescan: make(chan struct{}, 1), changed: make(chan struct{}, 1), disks: map[string]*entry{}, told: map[string]time.Time{}}
 	if err := n.load(); err != nil {
 		return nil, fmt.Errorf("read the state of former runs: %w; move the file away to start without it", err)
@@ -139,6 +148,7 @@ func (n *Nerve) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { n.firstRound(ctx); n.announceLoop(ctx); return nil })
 	g.Go(func() error { n.saveLoop(ctx); return nil })
+	g.Go(func() error { n.watchItself(ctx); return nil })
 	return g.Wait()
 }
 
@@ -290,18 +300,16 @@ func (n *Nerve) replaced(gone *entry) bool {
 
 // Disks are all disks with their verdicts as they stand now, by serial.
 func (n *Nerve) Disks() []glia.DiskStatus {
-	now := time.Now()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	out := make([]glia.DiskStatus, 0, len(n.disks))
-	for _, serial := range slices.Sorted(maps.Keys(n.disks)) {
-		out = append(out, n.disks[serial].status(now))
-	}
-	return out
+	disks, _ := n.view()
+	return disks
 }
 
-func (e *entry) status(now time.Time) glia.DiskStatus {
-	return glia.DiskStatus{Disk: e.disk, Verdict: e.verdict.At(now), Evidence: e.evidence}
+func (e *entry) status(now time.Time, doubts map[string]judge.Finding) glia.DiskStatus {
+	v := e.verdict.At(now)
+	if f, ok := doubts[e.disk.Serial()]; ok && v.State.Bad() {
+		v = judge.Doubted(v, f)
+	}
+	return glia.DiskStatus{Disk: e.disk, Verdict: v, Evidence: e.evidence}
 }
 
 // Problem says why the inventory can not be trusted now; empty when it can.
@@ -327,9 +335,10 @@ func (n *Nerve) Probe(ctx context.Context, serial string) (glia.DiskStatus, erro
 			return glia.DiskStatus{}, fmt.Errorf("probe %s: %w", serial, err)
 		}
 	}
+	now := time.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return e.status(time.Now()), nil
+	return e.status(now, doubts(n.correlate(now))), nil
 }
 
 // Fence hands an epoch to the hand.

@@ -29,7 +29,8 @@ func (s *Service) ListDisks(ctx context.Context, _ *connect.Request[gliav1.ListD
 	s.n.mu.Lock()
 	generation := s.n.generation
 	s.n.mu.Unlock()
-	return connect.NewResponse(&gliav1.ListDisksResponse{Host: s.n.Host, Generation: generation, Disks: api.DiskStatusesToProto(s.n.Disks())}), nil
+	disks, found := s.n.view()
+	return connect.NewResponse(&gliav1.ListDisksResponse{Host: s.n.Host, Generation: generation, Disks: api.DiskStatusesToProto(disks), Findings: findingsToProto(found)}), nil
 }
 
 // ProbeDisk probes one disk now.

@@ -161,23 +161,43 @@ func (n *Nerve) observe(ctx context.Context, serial string) []glia.Evidence {
 	return n.Prober.Probe(ctx, d)
 }
 
-// judge steps the disk's verdict by one round of evidence.
+// judge steps the disk's verdict by one round of evidence, and keeps what it was judged by.
 func (n *Nerve) judge(serial string, evidence []glia.Evidence, took time.Duration) {
 	now := time.Now()
+	rules, v, ok := n.step(serial, evidence, took, now)
+	if !ok || n.History == nil {
+		return
+	}
+	err := n.History.Record(serial, now, judged(rules, evidence, v))
+	if failed := err != nil; n.historyFailed.Swap(failed) != failed && failed {
+		n.Log.Error("history can not be kept", "serial", serial, "error", err)
+	}
+}
+
+// step judges one round. It is false for a disk that is not here any more.
+func (n *Nerve) step(serial string, evidence []glia.Evidence, took time.Duration, now time.Time) (judge.RuleSet, glia.Verdict, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	e := n.disks[serial]
 	if e == nil || e.missing {
-		return
+		return judge.RuleSet{}, glia.Verdict{}, false
 	}
 	n.metrics.duration.Observe(took.Seconds())
-	was := e.verdict
-	e.state, e.verdict = judge.Step(n.Rules, e.state, evidence, now, n.Expiry)
+	if n.starved != nil {
+		for i := range evidence {
+			evidence[i].Unknown = n.starved.Words
+		}
+	}
+	was, accepted := e.verdict, e.state.Accepted
+	rules := n.Rules.For(e.disk.Identity)
+	e.state, e.verdict = judge.Step(rules, e.state, evidence, now, n.Expiry)
 	e.verdict.Kernel = n.Kernel
 	e.evidence = evidence
+	n.ended(serial, accepted, e.state.Accepted)
 	if e.verdict.State != was.State {
 		n.dirty = true
 		n.Log.Info("verdict changed", "serial", serial, "device", e.disk.Location.Device, "from", was.State, "to", e.verdict.State, "why", e.verdict.Summary())
 		poke(n.changed)
 	}
+	return rules, e.verdict, true
 }

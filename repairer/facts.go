@@ -44,6 +44,11 @@ func (e *Engine) snapshot(ctx context.Context) (*snapshot, error) {
 	if err := e.fuse(ctx, l); err != nil {
 		return nil, err
 	}
+	for _, h := range l.view.Hosts {
+		if a := h.Member.Announcement; a.Finding != "" && h.Member.Status == glia.MemberAlive {
+			l.findings = append(l.findings, a.Host+": "+a.Finding+"; look at the host before any disk")
+		}
+	}
 	e.publish(l)
 	return l, nil
 }

@@ -15,7 +15,7 @@ func main() {
 	os.Exit(daemon.Main(daemon.Program[config.Nerve]{
 		Name: "nerve",
 		Path: "/etc/glia/nerve.toml",
-		Load: config.LoadNerve,
+		Load: program.LoadNerve,
 		Log:  func(c config.Nerve) config.Log { return c.Log },
 		Run: func(ctx context.Context, p *daemon.Process[config.Nerve]) error {
 			p.OnReload(func(config.Nerve) {

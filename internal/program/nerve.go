@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +20,7 @@ import (
 	"glia/nerve/disk/probe"
 	"glia/nerve/disk/uevent"
 	"glia/nerve/hand"
+	"glia/nerve/history"
 	"glia/nerve/judge"
 )
 
@@ -83,11 +86,20 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 	}
 	defer reg.leave()
 
-	rules := judge.Default()
-	rules.Fall, rules.Rise = c.Judge.Fall, c.Judge.Rise
+	rules, err := judgeRules(c.Judge)
+	if err != nil {
+		return err
+	}
+	past, err := openHistory(c, log)
+	if err != nil {
+		return err
+	}
 	o := nerve.Options{
 		Host: c.Host, Kernel: kernelRelease(), API: s.advertise(c.API), StateFile: filepath.Join(c.StateDir, "disks.json"),
 		Inventory: parts.Inventory, Prober: parts.Prober, Hand: parts.Hand, Announcer: reg, Labels: nerve.SuperblockLabels, Events: parts.Events, Rules: rules,
+		Together: judge.Together{Least: c.Judge.Together, Within: time.Duration(c.Judge.TogetherWithin)},
+		Starved:  judge.Starvation{Late: time.Duration(c.Judge.Late), Memory: float64(c.Judge.MemoryPressure), IO: float64(c.Judge.IOPressure)},
+		Pressure: pressure, History: past,
 		Interval: time.Duration(c.Probe.Interval), Deadline: time.Duration(c.Probe.Deadline), Expiry: time.Duration(c.Probe.Expiry), Log: log, Registry: s.reg,
 	}
 	if s.tls != nil {
@@ -108,6 +120,68 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		}
 		return nil
 	}))...)
+}
+
+// LoadNerve loads the configuration, and the rules that it names.
+func LoadNerve(path string) (config.Nerve, error) {
+	c, err := config.LoadNerve(path)
+	if err != nil {
+		return c, err
+	}
+	_, err = judgeRules(c.Judge)
+	return c, err
+}
+
+// judgeRules are the rules that are built in with those of the site over them. The error is *config.Errors.
+func judgeRules(c config.Judge) (judge.RuleSet, error) {
+	rules := judge.Default()
+	rules.Fall, rules.Rise = c.Fall, c.Rise
+	if c.Rules == "" {
+		return rules, nil
+	}
+	return rules.OverlayFile(c.Rules)
+}
+
+// openHistory is nil when none is to be kept.
+func openHistory(c config.Nerve, log *slog.Logger) (*history.Store, error) {
+	if c.History.Days == 0 {
+		return nil, nil
+	}
+	return history.Open(history.Options{Dir: filepath.Join(c.StateDir, "history"), Keep: time.Duration(c.History.Days) * 24 * time.Hour, Bytes: int64(c.History.MB) << 20, Log: log})
+}
+
+// pressure asks the kernel (Documentation/accounting/psi.rst): "full" is the share of time in which all tasks
+// that were not idle stood still.
+func pressure() (memory, io float64, err error) {
+	if memory, err = fullPressure("/proc/pressure/memory"); err != nil {
+		return 0, 0, err
+	}
+	io, err = fullPressure("/proc/pressure/io")
+	return memory, io, err
+}
+
+func fullPressure(path string) (float64, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	return parsePressure(string(b))
+}
+
+// parsePressure finds avg60 in the line of "full".
+func parsePressure(text string) (float64, error) {
+	for line := range strings.Lines(text) {
+		rest, ok := strings.CutPrefix(line, "full ")
+		if !ok {
+			continue
+		}
+		for field := range strings.FieldsSeq(rest) {
+			if v, ok := strings.CutPrefix(field, "avg60="); ok {
+				return strconv.ParseFloat(v, 64)
+			}
+		}
+	}
+	return 0, fmt.Errorf("no full avg60 in %q", text)
 }
 
 // kernelRelease is what uname -r prints; empty when the kernel does not say.

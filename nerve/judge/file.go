@@ -24,7 +24,8 @@ func Default() RuleSet {
 }
 
 var parsedDefault = sync.OnceValue(func() RuleSet {
-	rs, err := RuleSet{}.Overlay("rules.toml", defaultRules)
+	// Three probes in a row decide in either direction, as in nerve and HAProxy.
+	rs, err := RuleSet{Fall: 3, Rise: 3}.Overlay("rules.toml", defaultRules)
 	if err != nil {
 		panic(fmt.Sprintf("the rules that are built in: %v", err)) // a test reads them
 	}
@@ -33,8 +34,6 @@ var parsedDefault = sync.OnceValue(func() RuleSet {
 
 // ruleFile is a rule set as it is written. What is nil is as in the set below.
 type ruleFile struct {
-	Fall      *int            `toml:"fall"`
-	Rise      *int            `toml:"rise"`
 	Rules     []ruleTable     `toml:"rule"`
 	Overrides []overrideTable `toml:"override"`
 }
@@ -102,8 +101,6 @@ func (rs RuleSet) overlay(decode func(*ruleFile, func(func(string, string, ...an
 // the file, by the key that it has in the copy.
 func (rs RuleSet) with(f ruleFile, bad func(string, string, ...any)) (RuleSet, map[string]string) {
 	out := RuleSet{Fall: rs.Fall, Rise: rs.Rise, Rules: slices.Clone(rs.Rules), Overrides: slices.Clone(rs.Overrides)}
-	set(&out.Fall, f.Fall)
-	set(&out.Rise, f.Rise)
 	written := map[string]int{} // in the file, by name
 	off := map[string]bool{}
 	for i, t := range f.Rules {

@@ -67,7 +67,7 @@ func step(r Rule, fall, rise int, s RuleState, known []glia.Evidence, accepted *
 	var bad []glia.Evidence
 	observed := false
 	for _, e := range inOrder(known) {
-		if e.Class != r.Class || quantity(e.What) != r.What || !limited {
+		if !r.Sees(e) || !limited {
 			continue
 		}
 		observed = true

@@ -48,7 +48,7 @@ type RuleSet struct {
 	Rise      int        `json:"rise"`
 	Overrides []Override `json:"overrides,omitempty"` // of later ones that match, what they set counts
 
-	of string // hash of the set that these rules were chosen from; empty for a whole set
+	of string // hash of the set that these rules are, or were chosen from; empty: not made yet
 }
 
 // Override changes rules for some disks. Empty patterns match everything; at least one is not empty.
@@ -77,6 +77,12 @@ func matches(pattern, name string) bool {
 	plain := strings.NewReplacer("/", "\x00")
 	ok, err := path.Match(plain.Replace(pattern), plain.Replace(name))
 	return pattern == "" || ok && err == nil
+}
+
+// Sealed is the set with its hash remembered, for a set that is asked often and changed no more.
+func (rs RuleSet) Sealed() RuleSet {
+	rs.of = rs.Hash()
+	return rs
 }
 
 // For returns the rules that one disk is judged by. They have the hash of the whole set.
@@ -117,6 +123,9 @@ func set[T any](into *T, value *T) {
 		*into = *value
 	}
 }
+
+// Sees says whether evidence is about what the rule looks at.
+func (r Rule) Sees(e glia.Evidence) bool { return e.Class == r.Class && quantity(e.What) == r.What }
 
 // Rule finds a rule by its name.
 func (rs RuleSet) Rule(name string) (Rule, bool) {

@@ -35,6 +35,7 @@ func DecodeDigest(host string, tags map[string]string) (glia.Member, bool) {
 		Generation:  d.generation(),
 		API:         d.api(),
 		Fingerprint: d.fingerprint(),
+		Finding:     strings.ToValidUTF8(tags[tagFinding], "\uFFFD"),
 	}
 	a.Bad, a.More = d.bad()
 	return glia.Member{Announcement: a, Problem: strings.Join(d.problems, "; ")}, true

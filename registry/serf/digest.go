@@ -24,6 +24,7 @@ const (
 	tagBad         = "bad"        // sdk:failing,sdq:suspect,+7; absent when no disk is bad
 	tagGeneration  = "gen"        // glia.Announcement.Generation
 	tagAPI         = "api"        // host:port
+	tagFinding     = "finding"    // a fault of the host, cut where there is no room for all of it; absent without
 	tagFingerprint = "fp"         // SHA-256, base64url without padding; absent without TLS
 )
 
@@ -35,7 +36,7 @@ const MaxTags = memberlist.MetaMaxSize
 
 func owned(tag string) bool {
 	switch tag {
-	case tagFormat, tagDisks, tagDiskCount, tagBad, tagGeneration, tagAPI, tagFingerprint:
+	case tagFormat, tagDisks, tagDiskCount, tagBad, tagGeneration, tagAPI, tagFinding, tagFingerprint:
 		return true
 	}
 	return false
@@ -93,8 +94,27 @@ func EncodeDigest(a glia.Announcement, present map[string]string) (map[string]st
 		return nil, fmt.Errorf("digest of %s: needs %d bytes beside %d bytes of other tags (%s), and Serf allows %d in all; remove some of those tags or shorten the API's address",
 			a.Host, size-foreign, foreign, strings.Join(others, ", "), MaxTags)
 	}
+	addFinding(tags, a.Finding)
 	addBad(tags, a.Bad, a.More)
 	return tags, nil
+}
+
+// maxFinding is as much of a finding as takes its place before the bad disks: enough for what is suspected.
+const maxFinding = 100
+
+// addFinding sets the finding, as long as it may be.
+func addFinding(tags map[string]string, finding string) {
+	if finding == "" {
+		return
+	}
+	text := strings.ToValidUTF8(finding, "\uFFFD")
+	for n := min(len(text), maxFinding); n > 0; n-- {
+		tags[tagFinding] = strings.ToValidUTF8(text[:n], "")
+		if Size(tags) <= MaxTags {
+			return
+		}
+	}
+	delete(tags, tagFinding)
 }
 
 // mostCut is the largest number of cut disks that is written or believed: no host has so many.

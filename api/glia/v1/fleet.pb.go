@@ -83,7 +83,8 @@ type Announcement struct {
 	DiskCount     int32                  `protobuf:"varint,5,opt,name=disk_count,json=diskCount,proto3" json:"disk_count,omitempty"`
 	Worst         State                  `protobuf:"varint,6,opt,name=worst,proto3,enum=glia.v1.State" json:"worst,omitempty"`
 	Bad           []*BadDisk             `protobuf:"bytes,7,rep,name=bad,proto3" json:"bad,omitempty"`
-	More          int32                  `protobuf:"varint,8,opt,name=more,proto3" json:"more,omitempty"` // bad disks that the registry had no room to name
+	More          int32                  `protobuf:"varint,8,opt,name=more,proto3" json:"more,omitempty"`      // bad disks that the registry had no room to name
+	Finding       string                 `protobuf:"bytes,9,opt,name=finding,proto3" json:"finding,omitempty"` // a fault of the host that its disks are unknown for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -172,6 +173,13 @@ func (x *Announcement) GetMore() int32 {
 		return x.More
 	}
 	return 0
+}
+
+func (x *Announcement) GetFinding() string {
+	if x != nil {
+		return x.Finding
+	}
+	return ""
 }
 
 type HostView struct {
@@ -485,7 +493,7 @@ const file_glia_v1_fleet_proto_rawDesc = "" +
 	"\x13glia/v1/fleet.proto\x12\aglia.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13glia/v1/types.proto\"G\n" +
 	"\aBadDisk\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12$\n" +
-	"\x05state\x18\x02 \x01(\x0e2\x0e.glia.v1.StateR\x05state\"\xf3\x01\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x0e.glia.v1.StateR\x05state\"\x8d\x02\n" +
 	"\fAnnouncement\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1e\n" +
 	"\n" +
@@ -497,7 +505,8 @@ const file_glia_v1_fleet_proto_rawDesc = "" +
 	"disk_count\x18\x05 \x01(\x05R\tdiskCount\x12$\n" +
 	"\x05worst\x18\x06 \x01(\x0e2\x0e.glia.v1.StateR\x05worst\x12\"\n" +
 	"\x03bad\x18\a \x03(\v2\x10.glia.v1.BadDiskR\x03bad\x12\x12\n" +
-	"\x04more\x18\b \x01(\x05R\x04more\"\x84\x02\n" +
+	"\x04more\x18\b \x01(\x05R\x04more\x12\x18\n" +
+	"\afinding\x18\t \x01(\tR\afinding\"\x84\x02\n" +
 	"\bHostView\x129\n" +
 	"\fannouncement\x18\x01 \x01(\v2\x15.glia.v1.AnnouncementR\fannouncement\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12%\n" +

@@ -160,6 +160,529 @@ func (OrderState) EnumDescriptor() ([]byte, []int) {
 	return file_glia_v1_host_proto_rawDescGZIP(), []int{1}
 }
 
+type GetHistoryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"` // absent: all that is kept
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetHistoryRequest) Reset() {
+	*x = GetHistoryRequest{}
+	mi := &file_glia_v1_host_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetHistoryRequest) ProtoMessage() {}
+
+func (x *GetHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_host_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetHistoryRequest.ProtoReflect.Descriptor instead.
+func (*GetHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *GetHistoryRequest) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *GetHistoryRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+type GetHistoryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Series        []*Series              `protobuf:"bytes,1,rep,name=series,proto3" json:"series,omitempty"`
+	Accepted      []*AcceptedValue       `protobuf:"bytes,2,rep,name=accepted,proto3" json:"accepted,omitempty"` // in force now
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetHistoryResponse) Reset() {
+	*x = GetHistoryResponse{}
+	mi := &file_glia_v1_host_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetHistoryResponse) ProtoMessage() {}
+
+func (x *GetHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_host_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetHistoryResponse.ProtoReflect.Descriptor instead.
+func (*GetHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GetHistoryResponse) GetSeries() []*Series {
+	if x != nil {
+		return x.Series
+	}
+	return nil
+}
+
+func (x *GetHistoryResponse) GetAccepted() []*AcceptedValue {
+	if x != nil {
+		return x.Accepted
+	}
+	return nil
+}
+
+// Series is one quantity over time. The series with the name verdict and no class has the number of the state.
+type Series struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	What          string                 `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
+	Class         string                 `protobuf:"bytes,2,opt,name=class,proto3" json:"class,omitempty"`
+	Points        []*Point               `protobuf:"bytes,3,rep,name=points,proto3" json:"points,omitempty"` // oldest first; a value holds until the next point
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Series) Reset() {
+	*x = Series{}
+	mi := &file_glia_v1_host_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Series) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Series) ProtoMessage() {}
+
+func (x *Series) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_host_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Series.ProtoReflect.Descriptor instead.
+func (*Series) Descriptor() ([]byte, []int) {
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Series) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *Series) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *Series) GetPoints() []*Point {
+	if x != nil {
+		return x.Points
+	}
+	return nil
+}
+
+type Point struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	Value         float64                `protobuf:"fixed64,2,opt,name=value,proto3" json:"value,omitempty"`
+	Unknown       bool                   `protobuf:"varint,3,opt,name=unknown,proto3" json:"unknown,omitempty"` // it was not observed from then on
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Point) Reset() {
+	*x = Point{}
+	mi := &file_glia_v1_host_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Point) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Point) ProtoMessage() {}
+
+func (x *Point) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_host_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Point.ProtoReflect.Descriptor instead.
+func (*Point) Descriptor() ([]byte, []int) {
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Point) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Point) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *Point) GetUnknown() bool {
+	if x != nil {
+		return x.Unknown
+	}
+	return false
+}
+
+// AcceptedValue is a value that a person has looked at and accepted.
+type AcceptedValue struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rule          string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	Value         float64                `protobuf:"fixed64,2,opt,name=value,proto3" json:"value,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Person        string                 `protobuf:"bytes,4,opt,name=person,proto3" json:"person,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptedValue) Reset() {
+	*x = AcceptedValue{}
+	mi := &file_glia_v1_host_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptedValue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptedValue) ProtoMessage() {}
+
+func (x *AcceptedValue) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_host_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptedValue.ProtoReflect.Descriptor instead.
+func (*AcceptedValue) Descriptor() ([]byte, []int) {
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AcceptedValue) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *AcceptedValue) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *AcceptedValue) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *AcceptedValue) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *AcceptedValue) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *AcceptedValue) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+type AcceptValueRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	Rule          string                 `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	Value         *float64               `protobuf:"fixed64,3,opt,name=value,proto3,oneof" json:"value,omitempty"` // absent: the one that is observed now
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Person        string                 `protobuf:"bytes,5,opt,name=person,proto3" json:"person,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"` // within a year
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptValueRequest) Reset() {
+	*x = AcceptValueRequest{}
+	mi := &file_glia_v1_host_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptValueRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptValueRequest) ProtoMessage() {}
+
+func (x *AcceptValueRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_host_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptValueRequest.ProtoReflect.Descriptor instead.
+func (*AcceptValueRequest) Descriptor() ([]byte, []int) {
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *AcceptValueRequest) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *AcceptValueRequest) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *AcceptValueRequest) GetValue() float64 {
+	if x != nil && x.Value != nil {
+		return *x.Value
+	}
+	return 0
+}
+
+func (x *AcceptValueRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *AcceptValueRequest) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *AcceptValueRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+type AcceptValueResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Accepted      *AcceptedValue         `protobuf:"bytes,1,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptValueResponse) Reset() {
+	*x = AcceptValueResponse{}
+	mi := &file_glia_v1_host_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptValueResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptValueResponse) ProtoMessage() {}
+
+func (x *AcceptValueResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_host_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptValueResponse.ProtoReflect.Descriptor instead.
+func (*AcceptValueResponse) Descriptor() ([]byte, []int) {
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AcceptValueResponse) GetAccepted() *AcceptedValue {
+	if x != nil {
+		return x.Accepted
+	}
+	return nil
+}
+
+// Finding is a fault that is put down to the host and not to its disks.
+type Finding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`   // together: disks that have something in common fail together; starved: the prober itself
+	Scope         string                 `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"` // what is suspected
+	Words         string                 `protobuf:"bytes,3,opt,name=words,proto3" json:"words,omitempty"`
+	Advice        string                 `protobuf:"bytes,4,opt,name=advice,proto3" json:"advice,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	Serials       []string               `protobuf:"bytes,6,rep,name=serials,proto3" json:"serials,omitempty"` // disks that are unknown because of it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_glia_v1_host_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_host_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Finding) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Finding) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *Finding) GetWords() string {
+	if x != nil {
+		return x.Words
+	}
+	return ""
+}
+
+func (x *Finding) GetAdvice() string {
+	if x != nil {
+		return x.Advice
+	}
+	return ""
+}
+
+func (x *Finding) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Finding) GetSerials() []string {
+	if x != nil {
+		return x.Serials
+	}
+	return nil
+}
+
 type FenceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
@@ -169,7 +692,7 @@ type FenceRequest struct {
 
 func (x *FenceRequest) Reset() {
 	*x = FenceRequest{}
-	mi := &file_glia_v1_host_proto_msgTypes[0]
+	mi := &file_glia_v1_host_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -181,7 +704,7 @@ func (x *FenceRequest) String() string {
 func (*FenceRequest) ProtoMessage() {}
 
 func (x *FenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[0]
+	mi := &file_glia_v1_host_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -194,7 +717,7 @@ func (x *FenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceRequest.ProtoReflect.Descriptor instead.
 func (*FenceRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{0}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FenceRequest) GetEpoch() uint64 {
@@ -212,7 +735,7 @@ type FenceResponse struct {
 
 func (x *FenceResponse) Reset() {
 	*x = FenceResponse{}
-	mi := &file_glia_v1_host_proto_msgTypes[1]
+	mi := &file_glia_v1_host_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -224,7 +747,7 @@ func (x *FenceResponse) String() string {
 func (*FenceResponse) ProtoMessage() {}
 
 func (x *FenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[1]
+	mi := &file_glia_v1_host_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -237,7 +760,7 @@ func (x *FenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceResponse.ProtoReflect.Descriptor instead.
 func (*FenceResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{1}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{9}
 }
 
 type ListDisksRequest struct {
@@ -248,7 +771,7 @@ type ListDisksRequest struct {
 
 func (x *ListDisksRequest) Reset() {
 	*x = ListDisksRequest{}
-	mi := &file_glia_v1_host_proto_msgTypes[2]
+	mi := &file_glia_v1_host_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -260,7 +783,7 @@ func (x *ListDisksRequest) String() string {
 func (*ListDisksRequest) ProtoMessage() {}
 
 func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[2]
+	mi := &file_glia_v1_host_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -273,7 +796,7 @@ func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisksRequest.ProtoReflect.Descriptor instead.
 func (*ListDisksRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{2}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{10}
 }
 
 type ListDisksResponse struct {
@@ -281,13 +804,14 @@ type ListDisksResponse struct {
 	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
 	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
 	Disks         []*DiskStatus          `protobuf:"bytes,3,rep,name=disks,proto3" json:"disks,omitempty"`
+	Findings      []*Finding             `protobuf:"bytes,4,rep,name=findings,proto3" json:"findings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListDisksResponse) Reset() {
 	*x = ListDisksResponse{}
-	mi := &file_glia_v1_host_proto_msgTypes[3]
+	mi := &file_glia_v1_host_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -299,7 +823,7 @@ func (x *ListDisksResponse) String() string {
 func (*ListDisksResponse) ProtoMessage() {}
 
 func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[3]
+	mi := &file_glia_v1_host_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -312,7 +836,7 @@ func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisksResponse.ProtoReflect.Descriptor instead.
 func (*ListDisksResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{3}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListDisksResponse) GetHost() string {
@@ -336,6 +860,13 @@ func (x *ListDisksResponse) GetDisks() []*DiskStatus {
 	return nil
 }
 
+func (x *ListDisksResponse) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
 type ProbeDiskRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Serial        string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
@@ -345,7 +876,7 @@ type ProbeDiskRequest struct {
 
 func (x *ProbeDiskRequest) Reset() {
 	*x = ProbeDiskRequest{}
-	mi := &file_glia_v1_host_proto_msgTypes[4]
+	mi := &file_glia_v1_host_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +888,7 @@ func (x *ProbeDiskRequest) String() string {
 func (*ProbeDiskRequest) ProtoMessage() {}
 
 func (x *ProbeDiskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[4]
+	mi := &file_glia_v1_host_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +901,7 @@ func (x *ProbeDiskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeDiskRequest.ProtoReflect.Descriptor instead.
 func (*ProbeDiskRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{4}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ProbeDiskRequest) GetSerial() string {
@@ -389,7 +920,7 @@ type ProbeDiskResponse struct {
 
 func (x *ProbeDiskResponse) Reset() {
 	*x = ProbeDiskResponse{}
-	mi := &file_glia_v1_host_proto_msgTypes[5]
+	mi := &file_glia_v1_host_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -401,7 +932,7 @@ func (x *ProbeDiskResponse) String() string {
 func (*ProbeDiskResponse) ProtoMessage() {}
 
 func (x *ProbeDiskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[5]
+	mi := &file_glia_v1_host_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -414,7 +945,7 @@ func (x *ProbeDiskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeDiskResponse.ProtoReflect.Descriptor instead.
 func (*ProbeDiskResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{5}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ProbeDiskResponse) GetDisk() *DiskStatus {
@@ -446,7 +977,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_glia_v1_host_proto_msgTypes[6]
+	mi := &file_glia_v1_host_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -458,7 +989,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[6]
+	mi := &file_glia_v1_host_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -471,7 +1002,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{6}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Order) GetEpoch() uint64 {
@@ -579,7 +1110,7 @@ type Filesystem struct {
 
 func (x *Filesystem) Reset() {
 	*x = Filesystem{}
-	mi := &file_glia_v1_host_proto_msgTypes[7]
+	mi := &file_glia_v1_host_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -591,7 +1122,7 @@ func (x *Filesystem) String() string {
 func (*Filesystem) ProtoMessage() {}
 
 func (x *Filesystem) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[7]
+	mi := &file_glia_v1_host_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,7 +1135,7 @@ func (x *Filesystem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filesystem.ProtoReflect.Descriptor instead.
 func (*Filesystem) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{7}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Filesystem) GetType() string {
@@ -651,7 +1182,7 @@ type ExecuteRequest struct {
 
 func (x *ExecuteRequest) Reset() {
 	*x = ExecuteRequest{}
-	mi := &file_glia_v1_host_proto_msgTypes[8]
+	mi := &file_glia_v1_host_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +1194,7 @@ func (x *ExecuteRequest) String() string {
 func (*ExecuteRequest) ProtoMessage() {}
 
 func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[8]
+	mi := &file_glia_v1_host_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +1207,7 @@ func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteRequest.ProtoReflect.Descriptor instead.
 func (*ExecuteRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{8}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ExecuteRequest) GetOrder() *Order {
@@ -701,7 +1232,7 @@ type ExecuteResponse struct {
 
 func (x *ExecuteResponse) Reset() {
 	*x = ExecuteResponse{}
-	mi := &file_glia_v1_host_proto_msgTypes[9]
+	mi := &file_glia_v1_host_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +1244,7 @@ func (x *ExecuteResponse) String() string {
 func (*ExecuteResponse) ProtoMessage() {}
 
 func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[9]
+	mi := &file_glia_v1_host_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +1257,7 @@ func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{9}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ExecuteResponse) GetState() OrderState {
@@ -790,7 +1321,7 @@ type Inspection struct {
 
 func (x *Inspection) Reset() {
 	*x = Inspection{}
-	mi := &file_glia_v1_host_proto_msgTypes[10]
+	mi := &file_glia_v1_host_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -802,7 +1333,7 @@ func (x *Inspection) String() string {
 func (*Inspection) ProtoMessage() {}
 
 func (x *Inspection) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[10]
+	mi := &file_glia_v1_host_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -815,7 +1346,7 @@ func (x *Inspection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inspection.ProtoReflect.Descriptor instead.
 func (*Inspection) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{10}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Inspection) GetDisk() *Disk {
@@ -843,17 +1374,56 @@ var File_glia_v1_host_proto protoreflect.FileDescriptor
 
 const file_glia_v1_host_proto_rawDesc = "" +
 	"\n" +
-	"\x12glia/v1/host.proto\x12\aglia.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13glia/v1/types.proto\"$\n" +
+	"\x12glia/v1/host.proto\x12\aglia.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13glia/v1/types.proto\"]\n" +
+	"\x11GetHistoryRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"q\n" +
+	"\x12GetHistoryResponse\x12'\n" +
+	"\x06series\x18\x01 \x03(\v2\x0f.glia.v1.SeriesR\x06series\x122\n" +
+	"\baccepted\x18\x02 \x03(\v2\x16.glia.v1.AcceptedValueR\baccepted\"Z\n" +
+	"\x06Series\x12\x12\n" +
+	"\x04what\x18\x01 \x01(\tR\x04what\x12\x14\n" +
+	"\x05class\x18\x02 \x01(\tR\x05class\x12&\n" +
+	"\x06points\x18\x03 \x03(\v2\x0e.glia.v1.PointR\x06points\"c\n" +
+	"\x05Point\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value\x12\x18\n" +
+	"\aunknown\x18\x03 \x01(\bR\aunknown\"\xc7\x01\n" +
+	"\rAcceptedValue\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06person\x18\x04 \x01(\tR\x06person\x12*\n" +
+	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x120\n" +
+	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xc7\x01\n" +
+	"\x12AcceptValueRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x12\n" +
+	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x19\n" +
+	"\x05value\x18\x03 \x01(\x01H\x00R\x05value\x88\x01\x01\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06person\x18\x05 \x01(\tR\x06person\x120\n" +
+	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05untilB\b\n" +
+	"\x06_value\"I\n" +
+	"\x13AcceptValueResponse\x122\n" +
+	"\baccepted\x18\x01 \x01(\v2\x16.glia.v1.AcceptedValueR\baccepted\"\xad\x01\n" +
+	"\aFinding\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\x12\x14\n" +
+	"\x05words\x18\x03 \x01(\tR\x05words\x12\x16\n" +
+	"\x06advice\x18\x04 \x01(\tR\x06advice\x120\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
+	"\aserials\x18\x06 \x03(\tR\aserials\"$\n" +
 	"\fFenceRequest\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\"\x0f\n" +
 	"\rFenceResponse\"\x12\n" +
-	"\x10ListDisksRequest\"r\n" +
+	"\x10ListDisksRequest\"\xa0\x01\n" +
 	"\x11ListDisksResponse\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x12)\n" +
-	"\x05disks\x18\x03 \x03(\v2\x13.glia.v1.DiskStatusR\x05disks\"*\n" +
+	"\x05disks\x18\x03 \x03(\v2\x13.glia.v1.DiskStatusR\x05disks\x12,\n" +
+	"\bfindings\x18\x04 \x03(\v2\x10.glia.v1.FindingR\bfindings\"*\n" +
 	"\x10ProbeDiskRequest\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\"<\n" +
 	"\x11ProbeDiskResponse\x12'\n" +
@@ -926,12 +1496,15 @@ const file_glia_v1_host_proto_rawDesc = "" +
 	"\x13ORDER_STATE_RUNNING\x10\x01\x12\x14\n" +
 	"\x10ORDER_STATE_DONE\x10\x02\x12\x16\n" +
 	"\x12ORDER_STATE_FAILED\x10\x03\x12\x17\n" +
-	"\x13ORDER_STATE_REFUSED\x10\x042\x8b\x02\n" +
+	"\x13ORDER_STATE_REFUSED\x10\x042\x9c\x03\n" +
 	"\vHostService\x12B\n" +
 	"\tListDisks\x12\x19.glia.v1.ListDisksRequest\x1a\x1a.glia.v1.ListDisksResponse\x12B\n" +
 	"\tProbeDisk\x12\x19.glia.v1.ProbeDiskRequest\x1a\x1a.glia.v1.ProbeDiskResponse\x12<\n" +
 	"\aExecute\x12\x17.glia.v1.ExecuteRequest\x1a\x18.glia.v1.ExecuteResponse\x126\n" +
-	"\x05Fence\x12\x15.glia.v1.FenceRequest\x1a\x16.glia.v1.FenceResponseB\x19Z\x17glia/api/glia/v1;gliav1b\x06proto3"
+	"\x05Fence\x12\x15.glia.v1.FenceRequest\x1a\x16.glia.v1.FenceResponse\x12E\n" +
+	"\n" +
+	"GetHistory\x12\x1a.glia.v1.GetHistoryRequest\x1a\x1b.glia.v1.GetHistoryResponse\x12H\n" +
+	"\vAcceptValue\x12\x1b.glia.v1.AcceptValueRequest\x1a\x1c.glia.v1.AcceptValueResponseB\x19Z\x17glia/api/glia/v1;gliav1b\x06proto3"
 
 var (
 	file_glia_v1_host_proto_rawDescOnce sync.Once
@@ -946,51 +1519,74 @@ func file_glia_v1_host_proto_rawDescGZIP() []byte {
 }
 
 var file_glia_v1_host_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_glia_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_glia_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_glia_v1_host_proto_goTypes = []any{
 	(Verb)(0),                     // 0: glia.v1.Verb
 	(OrderState)(0),               // 1: glia.v1.OrderState
-	(*FenceRequest)(nil),          // 2: glia.v1.FenceRequest
-	(*FenceResponse)(nil),         // 3: glia.v1.FenceResponse
-	(*ListDisksRequest)(nil),      // 4: glia.v1.ListDisksRequest
-	(*ListDisksResponse)(nil),     // 5: glia.v1.ListDisksResponse
-	(*ProbeDiskRequest)(nil),      // 6: glia.v1.ProbeDiskRequest
-	(*ProbeDiskResponse)(nil),     // 7: glia.v1.ProbeDiskResponse
-	(*Order)(nil),                 // 8: glia.v1.Order
-	(*Filesystem)(nil),            // 9: glia.v1.Filesystem
-	(*ExecuteRequest)(nil),        // 10: glia.v1.ExecuteRequest
-	(*ExecuteResponse)(nil),       // 11: glia.v1.ExecuteResponse
-	(*Inspection)(nil),            // 12: glia.v1.Inspection
-	(*DiskStatus)(nil),            // 13: glia.v1.DiskStatus
-	(*Osd)(nil),                   // 14: glia.v1.Osd
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*Disk)(nil),                  // 16: glia.v1.Disk
+	(*GetHistoryRequest)(nil),     // 2: glia.v1.GetHistoryRequest
+	(*GetHistoryResponse)(nil),    // 3: glia.v1.GetHistoryResponse
+	(*Series)(nil),                // 4: glia.v1.Series
+	(*Point)(nil),                 // 5: glia.v1.Point
+	(*AcceptedValue)(nil),         // 6: glia.v1.AcceptedValue
+	(*AcceptValueRequest)(nil),    // 7: glia.v1.AcceptValueRequest
+	(*AcceptValueResponse)(nil),   // 8: glia.v1.AcceptValueResponse
+	(*Finding)(nil),               // 9: glia.v1.Finding
+	(*FenceRequest)(nil),          // 10: glia.v1.FenceRequest
+	(*FenceResponse)(nil),         // 11: glia.v1.FenceResponse
+	(*ListDisksRequest)(nil),      // 12: glia.v1.ListDisksRequest
+	(*ListDisksResponse)(nil),     // 13: glia.v1.ListDisksResponse
+	(*ProbeDiskRequest)(nil),      // 14: glia.v1.ProbeDiskRequest
+	(*ProbeDiskResponse)(nil),     // 15: glia.v1.ProbeDiskResponse
+	(*Order)(nil),                 // 16: glia.v1.Order
+	(*Filesystem)(nil),            // 17: glia.v1.Filesystem
+	(*ExecuteRequest)(nil),        // 18: glia.v1.ExecuteRequest
+	(*ExecuteResponse)(nil),       // 19: glia.v1.ExecuteResponse
+	(*Inspection)(nil),            // 20: glia.v1.Inspection
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*DiskStatus)(nil),            // 22: glia.v1.DiskStatus
+	(*Osd)(nil),                   // 23: glia.v1.Osd
+	(*Disk)(nil),                  // 24: glia.v1.Disk
 }
 var file_glia_v1_host_proto_depIdxs = []int32{
-	13, // 0: glia.v1.ListDisksResponse.disks:type_name -> glia.v1.DiskStatus
-	13, // 1: glia.v1.ProbeDiskResponse.disk:type_name -> glia.v1.DiskStatus
-	0,  // 2: glia.v1.Order.verb:type_name -> glia.v1.Verb
-	9,  // 3: glia.v1.Order.filesystem:type_name -> glia.v1.Filesystem
-	14, // 4: glia.v1.Order.osds:type_name -> glia.v1.Osd
-	8,  // 5: glia.v1.ExecuteRequest.order:type_name -> glia.v1.Order
-	1,  // 6: glia.v1.ExecuteResponse.state:type_name -> glia.v1.OrderState
-	12, // 7: glia.v1.ExecuteResponse.inspection:type_name -> glia.v1.Inspection
-	15, // 8: glia.v1.ExecuteResponse.started_at:type_name -> google.protobuf.Timestamp
-	15, // 9: glia.v1.ExecuteResponse.ended_at:type_name -> google.protobuf.Timestamp
-	16, // 10: glia.v1.Inspection.disk:type_name -> glia.v1.Disk
-	4,  // 11: glia.v1.HostService.ListDisks:input_type -> glia.v1.ListDisksRequest
-	6,  // 12: glia.v1.HostService.ProbeDisk:input_type -> glia.v1.ProbeDiskRequest
-	10, // 13: glia.v1.HostService.Execute:input_type -> glia.v1.ExecuteRequest
-	2,  // 14: glia.v1.HostService.Fence:input_type -> glia.v1.FenceRequest
-	5,  // 15: glia.v1.HostService.ListDisks:output_type -> glia.v1.ListDisksResponse
-	7,  // 16: glia.v1.HostService.ProbeDisk:output_type -> glia.v1.ProbeDiskResponse
-	11, // 17: glia.v1.HostService.Execute:output_type -> glia.v1.ExecuteResponse
-	3,  // 18: glia.v1.HostService.Fence:output_type -> glia.v1.FenceResponse
-	15, // [15:19] is the sub-list for method output_type
-	11, // [11:15] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	21, // 0: glia.v1.GetHistoryRequest.since:type_name -> google.protobuf.Timestamp
+	4,  // 1: glia.v1.GetHistoryResponse.series:type_name -> glia.v1.Series
+	6,  // 2: glia.v1.GetHistoryResponse.accepted:type_name -> glia.v1.AcceptedValue
+	5,  // 3: glia.v1.Series.points:type_name -> glia.v1.Point
+	21, // 4: glia.v1.Point.at:type_name -> google.protobuf.Timestamp
+	21, // 5: glia.v1.AcceptedValue.at:type_name -> google.protobuf.Timestamp
+	21, // 6: glia.v1.AcceptedValue.until:type_name -> google.protobuf.Timestamp
+	21, // 7: glia.v1.AcceptValueRequest.until:type_name -> google.protobuf.Timestamp
+	6,  // 8: glia.v1.AcceptValueResponse.accepted:type_name -> glia.v1.AcceptedValue
+	21, // 9: glia.v1.Finding.since:type_name -> google.protobuf.Timestamp
+	22, // 10: glia.v1.ListDisksResponse.disks:type_name -> glia.v1.DiskStatus
+	9,  // 11: glia.v1.ListDisksResponse.findings:type_name -> glia.v1.Finding
+	22, // 12: glia.v1.ProbeDiskResponse.disk:type_name -> glia.v1.DiskStatus
+	0,  // 13: glia.v1.Order.verb:type_name -> glia.v1.Verb
+	17, // 14: glia.v1.Order.filesystem:type_name -> glia.v1.Filesystem
+	23, // 15: glia.v1.Order.osds:type_name -> glia.v1.Osd
+	16, // 16: glia.v1.ExecuteRequest.order:type_name -> glia.v1.Order
+	1,  // 17: glia.v1.ExecuteResponse.state:type_name -> glia.v1.OrderState
+	20, // 18: glia.v1.ExecuteResponse.inspection:type_name -> glia.v1.Inspection
+	21, // 19: glia.v1.ExecuteResponse.started_at:type_name -> google.protobuf.Timestamp
+	21, // 20: glia.v1.ExecuteResponse.ended_at:type_name -> google.protobuf.Timestamp
+	24, // 21: glia.v1.Inspection.disk:type_name -> glia.v1.Disk
+	12, // 22: glia.v1.HostService.ListDisks:input_type -> glia.v1.ListDisksRequest
+	14, // 23: glia.v1.HostService.ProbeDisk:input_type -> glia.v1.ProbeDiskRequest
+	18, // 24: glia.v1.HostService.Execute:input_type -> glia.v1.ExecuteRequest
+	10, // 25: glia.v1.HostService.Fence:input_type -> glia.v1.FenceRequest
+	2,  // 26: glia.v1.HostService.GetHistory:input_type -> glia.v1.GetHistoryRequest
+	7,  // 27: glia.v1.HostService.AcceptValue:input_type -> glia.v1.AcceptValueRequest
+	13, // 28: glia.v1.HostService.ListDisks:output_type -> glia.v1.ListDisksResponse
+	15, // 29: glia.v1.HostService.ProbeDisk:output_type -> glia.v1.ProbeDiskResponse
+	19, // 30: glia.v1.HostService.Execute:output_type -> glia.v1.ExecuteResponse
+	11, // 31: glia.v1.HostService.Fence:output_type -> glia.v1.FenceResponse
+	3,  // 32: glia.v1.HostService.GetHistory:output_type -> glia.v1.GetHistoryResponse
+	8,  // 33: glia.v1.HostService.AcceptValue:output_type -> glia.v1.AcceptValueResponse
+	28, // [28:34] is the sub-list for method output_type
+	22, // [22:28] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_glia_v1_host_proto_init() }
@@ -999,13 +1595,14 @@ func file_glia_v1_host_proto_init() {
 		return
 	}
 	file_glia_v1_types_proto_init()
+	file_glia_v1_host_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_glia_v1_host_proto_rawDesc), len(file_glia_v1_host_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   11,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -41,6 +41,10 @@ const (
 	HostServiceExecuteProcedure = "/glia.v1.HostService/Execute"
 	// HostServiceFenceProcedure is the fully-qualified name of the HostService's Fence RPC.
 	HostServiceFenceProcedure = "/glia.v1.HostService/Fence"
+	// HostServiceGetHistoryProcedure is the fully-qualified name of the HostService's GetHistory RPC.
+	HostServiceGetHistoryProcedure = "/glia.v1.HostService/GetHistory"
+	// HostServiceAcceptValueProcedure is the fully-qualified name of the HostService's AcceptValue RPC.
+	HostServiceAcceptValueProcedure = "/glia.v1.HostService/AcceptValue"
 )
 
 // HostServiceClient is a client for the glia.v1.HostService service.
@@ -55,6 +59,10 @@ type HostServiceClient interface {
 	// Fence makes the hand refuse every order of an older epoch from now on, without giving one. The
 	// repairer that has taken over says so before its first act.
 	Fence(context.Context, *connect.Request[v1.FenceRequest]) (*connect.Response[v1.FenceResponse], error)
+	// GetHistory tells how the values that a disk is judged by have changed, and what was accepted of them.
+	GetHistory(context.Context, *connect.Request[v1.GetHistoryRequest]) (*connect.Response[v1.GetHistoryResponse], error)
+	// AcceptValue accepts a value of a disk for a person, with reason and end: only growth beyond it counts until then.
+	AcceptValue(context.Context, *connect.Request[v1.AcceptValueRequest]) (*connect.Response[v1.AcceptValueResponse], error)
 }
 
 // NewHostServiceClient constructs a client for the glia.v1.HostService service. By default, it uses
@@ -92,15 +100,29 @@ func NewHostServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(hostServiceMethods.ByName("Fence")),
 			connect.WithClientOptions(opts...),
 		),
+		getHistory: connect.NewClient[v1.GetHistoryRequest, v1.GetHistoryResponse](
+			httpClient,
+			baseURL+HostServiceGetHistoryProcedure,
+			connect.WithSchema(hostServiceMethods.ByName("GetHistory")),
+			connect.WithClientOptions(opts...),
+		),
+		acceptValue: connect.NewClient[v1.AcceptValueRequest, v1.AcceptValueResponse](
+			httpClient,
+			baseURL+HostServiceAcceptValueProcedure,
+			connect.WithSchema(hostServiceMethods.ByName("AcceptValue")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // hostServiceClient implements HostServiceClient.
 type hostServiceClient struct {
-	listDisks *connect.Client[v1.ListDisksRequest, v1.ListDisksResponse]
-	probeDisk *connect.Client[v1.ProbeDiskRequest, v1.ProbeDiskResponse]
-	execute   *connect.Client[v1.ExecuteRequest, v1.ExecuteResponse]
-	fence     *connect.Client[v1.FenceRequest, v1.FenceResponse]
+	listDisks   *connect.Client[v1.ListDisksRequest, v1.ListDisksResponse]
+	probeDisk   *connect.Client[v1.ProbeDiskRequest, v1.ProbeDiskResponse]
+	execute     *connect.Client[v1.ExecuteRequest, v1.ExecuteResponse]
+	fence       *connect.Client[v1.FenceRequest, v1.FenceResponse]
+	getHistory  *connect.Client[v1.GetHistoryRequest, v1.GetHistoryResponse]
+	acceptValue *connect.Client[v1.AcceptValueRequest, v1.AcceptValueResponse]
 }
 
 // ListDisks calls glia.v1.HostService.ListDisks.
@@ -123,6 +145,16 @@ func (c *hostServiceClient) Fence(ctx context.Context, req *connect.Request[v1.F
 	return c.fence.CallUnary(ctx, req)
 }
 
+// GetHistory calls glia.v1.HostService.GetHistory.
+func (c *hostServiceClient) GetHistory(ctx context.Context, req *connect.Request[v1.GetHistoryRequest]) (*connect.Response[v1.GetHistoryResponse], error) {
+	return c.getHistory.CallUnary(ctx, req)
+}
+
+// AcceptValue calls glia.v1.HostService.AcceptValue.
+func (c *hostServiceClient) AcceptValue(ctx context.Context, req *connect.Request[v1.AcceptValueRequest]) (*connect.Response[v1.AcceptValueResponse], error) {
+	return c.acceptValue.CallUnary(ctx, req)
+}
+
 // HostServiceHandler is an implementation of the glia.v1.HostService service.
 type HostServiceHandler interface {
 	// ListDisks tells all disks of the host, those that went missing included.
@@ -135,6 +167,10 @@ type HostServiceHandler interface {
 	// Fence makes the hand refuse every order of an older epoch from now on, without giving one. The
 	// repairer that has taken over says so before its first act.
 	Fence(context.Context, *connect.Request[v1.FenceRequest]) (*connect.Response[v1.FenceResponse], error)
+	// GetHistory tells how the values that a disk is judged by have changed, and what was accepted of them.
+	GetHistory(context.Context, *connect.Request[v1.GetHistoryRequest]) (*connect.Response[v1.GetHistoryResponse], error)
+	// AcceptValue accepts a value of a disk for a person, with reason and end: only growth beyond it counts until then.
+	AcceptValue(context.Context, *connect.Request[v1.AcceptValueRequest]) (*connect.Response[v1.AcceptValueResponse], error)
 }
 
 // NewHostServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -168,6 +204,18 @@ func NewHostServiceHandler(svc HostServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(hostServiceMethods.ByName("Fence")),
 		connect.WithHandlerOptions(opts...),
 	)
+	hostServiceGetHistoryHandler := connect.NewUnaryHandler(
+		HostServiceGetHistoryProcedure,
+		svc.GetHistory,
+		connect.WithSchema(hostServiceMethods.ByName("GetHistory")),
+		connect.WithHandlerOptions(opts...),
+	)
+	hostServiceAcceptValueHandler := connect.NewUnaryHandler(
+		HostServiceAcceptValueProcedure,
+		svc.AcceptValue,
+		connect.WithSchema(hostServiceMethods.ByName("AcceptValue")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/glia.v1.HostService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case HostServiceListDisksProcedure:
@@ -178,6 +226,10 @@ func NewHostServiceHandler(svc HostServiceHandler, opts ...connect.HandlerOption
 			hostServiceExecuteHandler.ServeHTTP(w, r)
 		case HostServiceFenceProcedure:
 			hostServiceFenceHandler.ServeHTTP(w, r)
+		case HostServiceGetHistoryProcedure:
+			hostServiceGetHistoryHandler.ServeHTTP(w, r)
+		case HostServiceAcceptValueProcedure:
+			hostServiceAcceptValueHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -201,4 +253,12 @@ func (UnimplementedHostServiceHandler) Execute(context.Context, *connect.Request
 
 func (UnimplementedHostServiceHandler) Fence(context.Context, *connect.Request[v1.FenceRequest]) (*connect.Response[v1.FenceResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.HostService.Fence is not implemented"))
+}
+
+func (UnimplementedHostServiceHandler) GetHistory(context.Context, *connect.Request[v1.GetHistoryRequest]) (*connect.Response[v1.GetHistoryResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.HostService.GetHistory is not implemented"))
+}
+
+func (UnimplementedHostServiceHandler) AcceptValue(context.Context, *connect.Request[v1.AcceptValueRequest]) (*connect.Response[v1.AcceptValueResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.HostService.AcceptValue is not implemented"))
 }
