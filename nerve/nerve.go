@@ -96,6 +96,7 @@ type Nerve struct {
 	rescan  chan struct{}
 	changed chan struct{} // something that is announced or saved may have changed
 
+	saving        sync.Mutex
 	historyFailed atomic.Bool // the last record could not be kept
 
 	mu         sync.Mutex

@@ -66,6 +66,8 @@ func (n *Nerve) load() error {
 
 // save writes the state file when there is something new.
 func (n *Nerve) save(force bool) error {
+	n.saving.Lock() // an older state must not be written over a newer one
+	defer n.saving.Unlock()
 	n.mu.Lock()
 	if !n.dirty && !force {
 		n.mu.Unlock()
