@@ -73,7 +73,7 @@ func TestExamples_ShowEveryDefault(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, key := range schemaKeys(reflect.TypeOf(want), nil) {
-			if !md.IsDefined(key...) && (!slices.Contains([]string{"pool", "domain", "window", "rule", "ceph"}, key[0]) || !strings.Contains(full, "\n"+key[len(key)-1]+" = ")) {
+			if !md.IsDefined(key...) && (!slices.Contains([]string{"pool", "domain", "window", "rule", "ceph", "smartctl"}, key[0]) || !strings.Contains(full, "\n"+key[len(key)-1]+" = ")) {
 				t.Errorf("%s does not show %s", name, strings.Join(key, "."))
 			}
 		}
@@ -154,6 +154,17 @@ func TestParse_RefusesEachBadValue(t *testing.T) {
 	for _, tt := range []struct{ program, text, want string }{
 		{"nerve", "[api]\nlisten = \"0.0.0.0:7411\"",
 			"f.toml:2:1: api.listen: 0.0.0.0:7411 is reachable from other hosts, and without [tls] anybody there could order repairs: set tls.cert, tls.key and tls.ca, or listen on loopback"},
+		{"nerve", "[[smartctl]]\ndevice = \"/dev/sda\"\ntypes = [\"megaraid,0\", \"sat+megaraid,1\", \"areca,2/1\", \"sat,auto\"]", ""},
+		{"nerve", "[[smartctl]]\ntypes = [\"sat\"]", "f.toml:1:3: smartctl.device: is missing"},
+		{"nerve", "[[smartctl]]\ndevice = \"sda\"\ntypes = [\"sat\"]", `f.toml:2:1: smartctl.device: "sda" is not the absolute path of a device below /dev`},
+		{"nerve", "[[smartctl]]\ndevice = \"/dev/../etc\"\ntypes = [\"sat\"]", "is not the absolute path"},
+		{"nerve", "[[smartctl]]\ndevice = \"/dev/sda\"", `smartctl.types: is missing: name what "smartctl -d" needs`},
+		{"nerve", "[[smartctl]]\ndevice = \"/dev/sda\"\ntypes = [\"sat\", \"megraid,0\"]", `"megraid,0" is not a type of smartctl`},
+		{"nerve", "[[smartctl]]\ndevice = \"/dev/sda\"\ntypes = [\"sat -s off\"]", `"sat -s off" is not a type of smartctl`},
+		{"nerve", "[[smartctl]]\ndevice = \"/dev/sda\"\ntypes = [\"sat\", \"sat\"]", `"sat" is there twice`},
+		{"nerve", "[[smartctl]]\ndevice = \"/dev/sda\"\ntypes = [\"sat\"]\n[[smartctl]]\ndevice = \"/dev/sda\"\ntypes = [\"auto\"]", "there is another [[smartctl]] for /dev/sda"},
+		{"nerve", "probe.smart = false\n[[smartctl]]\ndevice = \"/dev/sda\"\ntypes = [\"sat\"]", "with probe.smart = false none is asked"},
+		{"nerve", "[[smartctl]]\ndevice = \"/dev/sda\"\ntypes = [\"sat\"]\ntype = \"sat\"", "smartctl.type: unknown key"},
 		{"nerve", "api.listen = \":7411\"", "f.toml:1:5: api.listen: :7411 is reachable from other hosts"},
 		{"nerve", "api.listen = \"[::]:7411\"", "is reachable from other hosts"},
 		{"nerve", "api.listen = \"[::1]:7411\"", ""},

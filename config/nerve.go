@@ -22,6 +22,8 @@ type Nerve struct {
 	History   History   `toml:"history"`
 	Inventory Inventory `toml:"inventory"`
 	Hand      Hand      `toml:"hand"`
+
+	Smartctl []Smartctl `toml:"smartctl"`
 }
 
 // Probe is the section [probe].
@@ -139,6 +141,7 @@ func (n *Nerve) validate(c *check) {
 	c.within("history.mb", n.History.MB, 1024)
 	n.Inventory.validate(c)
 	n.Hand.validate(c)
+	n.validateSmartctl(c)
 }
 
 func (n *Nerve) checkFiles(c *check) {

@@ -66,7 +66,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 				return kernelLog.Run(ctx, func(err error) { log.Error("the kernel's log may be counted anew after a restart", "error", err) })
 			})
 		}
-		parts.Prober = prober(c.Probe, kernelLog)
+		parts.Prober = prober(c, kernelLog)
 	}
 	if parts.Hand == nil && c.Hand.Enabled {
 		h, err := hand.New(hand.Options{
@@ -221,9 +221,23 @@ func (i inventory) ScanAll(ctx context.Context) ([]glia.Disk, map[string]string,
 	return found.Disks, doubtful, err
 }
 
+// health asks disks for their own health data, those that are listed by means of smartctl.
+func health(listed []config.Smartctl) probe.Source {
+	own := &probe.SMART{}
+	if len(listed) == 0 {
+		return own
+	}
+	s := &probe.Smartctl{Otherwise: own}
+	for _, l := range listed {
+		s.Disks = append(s.Disks, probe.SmartctlDisk{Device: l.Device, Types: l.Types})
+	}
+	return s
+}
+
 // prober puts the sources in the order from cheap to dear, because one that hangs keeps those behind
 // it from looking. What would wake a sleeping disk is left out while it sleeps.
-func prober(c config.Probe, kernelLog *probe.KernelLog) *probe.Prober {
+func prober(n config.Nerve, kernelLog *probe.KernelLog) *probe.Prober {
+	c := n.Probe
 	awake := func(s probe.Source) probe.Source { return probe.UnlessAsleep(probe.Roots{}, s) }
 	volumes := &probe.Volumes{}
 	sources := []probe.Source{&probe.Kernel{}}
@@ -233,7 +247,7 @@ func prober(c config.Probe, kernelLog *probe.KernelLog) *probe.Prober {
 	}
 	sources = append(sources, volumes, &probe.FS{Volumes: volumes})
 	if c.Smart {
-		sources = append(sources, &probe.SMART{})
+		sources = append(sources, health(n.Smartctl))
 	}
 	if c.Read {
 		sources = append(sources, awake(&probe.Superblock{}), awake(&probe.Read{Places: c.ReadSamples}))

@@ -24,6 +24,7 @@ var (
 	_ probe.Source = (*probe.Write)(nil)
 	_ probe.Source = (*probe.Kernel)(nil)
 	_ probe.Source = (*probe.SMART)(nil)
+	_ probe.Source = (*probe.Smartctl)(nil)
 )
 
 func TestProber_DatesWhatSourcesSaw(t *testing.T) {

@@ -33,9 +33,9 @@ func (e *evidence) scsi(r *smart.Reading) {
 			e.flag(p.class, p.what, s.Prediction() == p.of, s.Words())
 		}
 	}
-	e.uncorrected("read", &r.Read)
-	e.uncorrected("write", &r.Write)
-	e.uncorrected("verify", &r.Verify)
+	e.uncorrected("read", &r.ReadErrors)
+	e.uncorrected("write", &r.WriteErrors)
+	e.uncorrected("verify", &r.VerifyErrors)
 	e.count(glia.Media, "scsi.grown_defects", &r.Grown, "%d sectors were replaced since the disk was made")
 	e.count(glia.Interface, "scsi.non_medium", &r.NonMedium, "%d errors that are not the medium's")
 	e.count(glia.Wear, "scsi.percentage_used", &r.Endurance, "%d %% of the rated endurance is used")

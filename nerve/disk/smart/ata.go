@@ -84,7 +84,7 @@ func (t *Thresholds) Decode(b []byte) error {
 	}
 	*t = Thresholds{}
 	for i := range attributeCount {
-		if e := b[2+12*i:]; e[0] != 0 {
+		if e := b[2+12*i:]; e[0] != 0 && t[e[0]] == 0 { // the first one counts, as with attributes
 			t[e[0]] = e[1]
 		}
 	}

@@ -37,11 +37,11 @@ var plainHosts = []string{"virtio_scsi", "scsi_debug"}
 // because some bridges and controllers hang over commands that they do not know: NVMe disks, disks that
 // libata or a SAS controller shows as ATA, and SCSI disks at a SAS port. For others the error wraps ErrNone.
 func (s System) Kind(name string) (Kind, error) {
-	dir, err := filepath.EvalSymlinks(s.block(name))
+	dir, err := os.Readlink(s.block(name)) // its place among the devices, up to the controller
 	if err != nil {
 		return KindNone, err
 	}
-	vendor := text(dir, "device/vendor")
+	vendor := text(s.block(name), "device/vendor")
 	switch {
 	case strings.HasPrefix(name, "nvme"):
 		return KindNVMe, nil

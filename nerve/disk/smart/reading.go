@@ -41,15 +41,15 @@ type Reading struct {
 	NVMeErrors Page[NVMeErrors]
 
 	// SCSI
-	Exception   Page[Sense] // the informational exception that the disk reports now
-	Write       Page[ErrorCounters]
-	Read        Page[ErrorCounters]
-	Verify      Page[ErrorCounters]
-	NonMedium   Page[Statistic]
-	Temperature Page[Statistic] // degrees Celsius
-	Endurance   Page[Statistic] // percent used
-	Grown       Page[Statistic] // grown defects
-	Scan        Page[BackgroundScan]
+	Exception    Page[Sense] // the informational exception that the disk reports now
+	WriteErrors  Page[ErrorCounters]
+	ReadErrors   Page[ErrorCounters]
+	VerifyErrors Page[ErrorCounters]
+	NonMedium    Page[Statistic]
+	Temperature  Page[Statistic] // degrees Celsius
+	Endurance    Page[Statistic] // percent used
+	Grown        Page[Statistic] // grown defects
+	Scan         Page[BackgroundScan]
 
 	page [16 << 10]byte // the answer of the command that was sent last
 }
@@ -66,7 +66,7 @@ func (r *Reading) reset(k Kind) {
 	r.NVMe.forget()
 	r.NVMeErrors.forget()
 	r.Exception.forget()
-	for _, c := range []*Page[ErrorCounters]{&r.Write, &r.Read, &r.Verify} {
+	for _, c := range []*Page[ErrorCounters]{&r.WriteErrors, &r.ReadErrors, &r.VerifyErrors} {
 		c.forget()
 	}
 	for _, s := range []*Page[Statistic]{&r.NonMedium, &r.Temperature, &r.Endurance, &r.Grown} {
@@ -234,9 +234,9 @@ func (r *Reading) readSCSI(ctx context.Context, d *Device, o *Offer) {
 		return r.ask(ctx, d, LogSense(page), decode)
 	}
 	r.exception(ctx, d, log)
-	r.Write.put(log(PageWriteErrors, func(b []byte) error { return r.Write.Value.Decode(PageWriteErrors, b) }))
-	r.Read.put(log(PageReadErrors, func(b []byte) error { return r.Read.Value.Decode(PageReadErrors, b) }))
-	r.Verify.put(log(PageVerifyErrors, func(b []byte) error { return r.Verify.Value.Decode(PageVerifyErrors, b) }))
+	r.WriteErrors.put(log(PageWriteErrors, func(b []byte) error { return r.WriteErrors.Value.Decode(PageWriteErrors, b) }))
+	r.ReadErrors.put(log(PageReadErrors, func(b []byte) error { return r.ReadErrors.Value.Decode(PageReadErrors, b) }))
+	r.VerifyErrors.put(log(PageVerifyErrors, func(b []byte) error { return r.VerifyErrors.Value.Decode(PageVerifyErrors, b) }))
 	one := func(p *Page[Statistic], page byte, decode func([]byte) (Statistic, error)) {
 		p.put(log(page, func(b []byte) (err error) { p.Value, err = decode(b); return err }))
 		p.Known = p.Known && p.Value.Valid

@@ -176,23 +176,29 @@ func (l *SelfTestLog) DecodeSCSI(b []byte) error {
 		if hours == 0 && e[0] == 0 {
 			continue // never written
 		}
-		t := SelfTest{Hours: uint64(hours), Extended: e[0]>>5 == 2 || e[0]>>5 == 6}
-		switch code := e[0] & 0x0f; code {
-		case 0:
-			t.Result = SelfTestPassed
-		case 1, 2:
-			t.Result = SelfTestAborted
-		case 3, 4, 5, 6, 7:
-			t.Result = SelfTestFailed
-			if lba := be.Uint64(e[4:]); lba != ^uint64(0) {
-				t.LBA, t.HasLBA = lba, true
-			}
-		case 15:
-			t.Result, l.Running = SelfTestRunning, true
+		t := SelfTest{Result: scsiSelfTestResult(e[0] & 0x0f), Hours: uint64(hours), Extended: e[0]>>5 == 2 || e[0]>>5 == 6}
+		if lba := be.Uint64(e[4:]); t.Result == SelfTestFailed && lba != ^uint64(0) {
+			t.LBA, t.HasLBA = lba, true
 		}
+		l.Running = l.Running || t.Result == SelfTestRunning
 		l.Entries = append(l.Entries, t)
 	}
 	return nil
+}
+
+// scsiSelfTestResult translates the result of SPC-4, table 385.
+func scsiSelfTestResult(code byte) SelfTestResult {
+	switch code {
+	case 0:
+		return SelfTestPassed
+	case 1, 2:
+		return SelfTestAborted
+	case 3, 4, 5, 6, 7:
+		return SelfTestFailed
+	case 15:
+		return SelfTestRunning
+	}
+	return SelfTestUnknown
 }
 
 // Newest is the newest test that came to an end of its own: passed or failed. ok is false when there is none.
