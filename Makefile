@@ -5,7 +5,8 @@
 # make test-registry  runs the contract of the registries over all of them, with real servers that it breaks
 # make test-ceph  runs the tests that need a real Ceph cluster, which they start themselves
 # make bench  prints the figures that the project answers for, each beside its target: ratios against a peer
-#             in the same run, or times and memory, for which the machine should have nothing else to do
+#             in the same run, or times and memory, for which the machine should have nothing else to do;
+#             those of Ceph, where it is installed (make test-ceph does it), on clusters that it starts
 # make lint   runs the linters
 # make sim    plays SEEDS simulated lives of a fleet (default 200) with the real repairer
 # make mutants  breaks the code on purpose, and shows that the simulation notices
@@ -58,7 +59,7 @@ vet:
 	$(if $(CEPH),$(GO) vet -tags ceph ./...)
 
 bench:
-	$(GO) test -p 1 -run '^$$' -bench . -benchtime 1s $$(git grep -l '^func Benchmark' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|')
+	$(GO) test -p 1 -timeout 30m -tags '$(CEPH)' -run '^$$' -bench . -benchtime 1s $$(git grep -l '^func Benchmark' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 # Each decoder of outside bytes, FUZZTIME each.
 FUZZTIME ?= 30s

@@ -40,6 +40,11 @@ type Options struct {
 	PGs      int    // of the pool; 0: 16
 	Replicas int    // 0: 3, or fewer where there are fewer hosts
 
+	// MapOnly makes another kind of cluster: so many OSDs are in the map and in the CRUSH tree, below the root
+	// mapped, 24 on each of the hosts m0, m1, …; none of them runs, and there is no pool. It is for what
+	// the mon and the manager of a large cluster have to tell. 3000 take a minute or two.
+	MapOnly int
+
 	Dir  string            // for everything the cluster writes; empty: a temporary one, removed by Close
 	Conf map[string]string // more lines for [global] of the configuration, by key
 }
@@ -120,6 +125,9 @@ func (c *Cluster) start(ctx context.Context) error {
 	}
 	if err := c.startMonAndMgr(ctx); err != nil {
 		return err
+	}
+	if c.opts.MapOnly > 0 {
+		return c.mapOSDs(ctx)
 	}
 	var slots []slot
 	for h := range c.opts.Hosts {

@@ -31,7 +31,7 @@ import (
 // bed is a real cluster, the driver on it, and a hand that does on this machine what the driver orders.
 // Its tests run one after the other, because each needs the whole machine for a while.
 type bed struct {
-	*testing.T
+	testing.TB
 	cluster *testbed.Cluster
 	conn    ceph.Cluster
 	set     ceph.Settings
@@ -44,12 +44,12 @@ type bed struct {
 	new  *testbed.Disk
 }
 
-func newBed(t *testing.T, o testbed.Options, change func(*ceph.Settings)) *bed {
+func newBed(t testing.TB, o testbed.Options, change func(*ceph.Settings)) *bed {
 	t.Helper()
 	o.Size = max(o.Size, 2<<30)
 	c := testbed.For(t, o)
 	conn := connect(t, c)
-	b := &bed{T: t, cluster: c, conn: conn, fail: map[gliav1.Verb]func() error{}}
+	b := &bed{TB: t, cluster: c, conn: conn, fail: map[gliav1.Verb]func() error{}}
 	b.set = ceph.Settings{
 		Name: "test", FSID: c.FSID, HostName: c.Name, Cluster: conn,
 		Pacing: ceph.Pacing{PGs: 8, Quiet: 3 * time.Second}, Margin: 0.02, Drains: 1, Fresh: 300 * time.Millisecond,
@@ -66,7 +66,7 @@ func newBed(t *testing.T, o testbed.Options, change func(*ceph.Settings)) *bed {
 }
 
 // connect makes the driver's own user, as glia ceph create-user does, and connects as it.
-func connect(t *testing.T, c *testbed.Cluster) ceph.Cluster {
+func connect(t testing.TB, c *testbed.Cluster) ceph.Cluster {
 	t.Helper()
 	admin, err := ceph.Connect(ceph.Access{Conf: c.Conf, User: "admin", Timeout: 10 * time.Second})
 	if err != nil {
