@@ -90,7 +90,7 @@ func (s run) drain(ctx context.Context) (repairer.Progress, error) {
 	switch {
 	case weight > 0 && len(against) > 0:
 		p.Waits = "it is not emptied further: " + against[0].Value
-	case weight > 0 && !suffering && (v.heard || s.untouched(l)):
+	case weight > 0 && !suffering && (v.heard || c.begun() || s.untouched(l)):
 		return p, s.lower(ctx, l, c, v)
 	case weight > 0 && suffering:
 		p.Text += "; slowed down, because the other OSDs are slow to commit"
@@ -118,16 +118,24 @@ func (s run) drain(ctx context.Context) (repairer.Progress, error) {
 	return p, nil
 }
 
-// against is what forbids to move more data now. What the movement itself brings with it does not.
+// against is what forbids to move more data now. What the movement itself brings with it does not: PGs peer
+// when the weight changes, and again when they have moved.
 func (s run) against(l Look, c *course) []repairer.Refusal {
-	return Unfitness(l, union(s.ids, s.flight(s.act.Case, s.act.Others)), s.Policy, l.At.Sub(c.changed) < s.Pacing.Quiet)
+	settling := l.At.Sub(c.changed) < s.Pacing.Quiet || l.At.Sub(c.moved) < s.Pacing.Quiet
+	return Unfitness(l, union(s.ids, s.flight(s.act.Case, s.act.Others)), s.Policy, settling)
 }
 
 // lower takes the next step down.
 func (s run) lower(ctx context.Context, l Look, c *course, v sight) error {
+	unseen := c.unseen(v)
+	staying, moving := v.staying-unseen, v.moving+unseen
+	if unseen > 0 && staying <= 0 {
+		return nil // all that it holds was asked to go: how much that was shows by and by
+	}
+	changed := false
 	for _, id := range s.ids {
 		now := l.Map.OSDs[id].Weight
-		next := lower(now, v.staying, v.moving, c.budget)
+		next := lower(now, staying, moving, c.budget)
 		if !l.Map.OSDs[id].Up { // it gives nothing away itself; the sooner copies are made elsewhere, the better
 			next = 0
 		}
@@ -137,7 +145,10 @@ func (s run) lower(ctx context.Context, l Look, c *course, v sight) error {
 		if err := s.mon(ctx, reweight(id, next)); err != nil {
 			return waits(ctx, err)
 		}
-		c.changed, c.epoch = s.now(), l.Map.Epoch+1
+		changed = true
+	}
+	if changed {
+		c.began(s.now(), l.Map.Epoch+1, room(staying, moving, c.budget), v)
 	}
 	return nil
 }

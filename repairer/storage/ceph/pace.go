@@ -2,6 +2,7 @@ package ceph
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,8 @@ type Pacing struct {
 type course struct {
 	changed time.Time       // of the last change of weight; zero: of none that is known
 	epoch   int             // of the map after it
+	asked   int             // PGs that the changes were to set in motion and that no report had shown, after the last one
+	stayed  int             // PGs that were to keep their copy by the reports of that moment; -1: no change was made in this life
 	budget  int             // PGs that may move now; 0: not set yet
 	judged  time.Time       // when the budget was changed
 	mine    map[string]bool // PGs that were seen on the OSDs
@@ -47,7 +50,7 @@ func (c *course) see(l Look, ids []int, pgs []PG, p Pacing) sight {
 		c.mine = map[string]bool{}
 	}
 	if c.changed.IsZero() {
-		c.changed, c.epoch = l.At, l.Map.Epoch
+		c.changed, c.epoch, c.stayed = l.At, l.Map.Epoch, -1
 	}
 	var s sight
 	s.heard = l.At.Sub(c.changed) >= p.Quiet
@@ -97,6 +100,25 @@ func (c *course) measure(now time.Time, s sight) {
 	c.left, c.at, c.pgs = s.left, now, s.on
 }
 
+// begun says that the last change of weight is known, because it was made in this life of the repairer.
+func (c *course) begun() bool { return c.stayed >= 0 }
+
+// began keeps that the weight was changed, in the map of that epoch, and sets so many more PGs in motion.
+func (c *course) began(at time.Time, epoch, pgs int, s sight) {
+	c.asked, c.stayed = c.unseen(s)+pgs, s.staying
+	c.changed, c.epoch = at, epoch
+}
+
+// unseen are the PGs that a change of weight has set in motion and that the manager has not heard of yet. They
+// count as moving, so that what the driver asks for next needs not wait until all of them have reported.
+func (c *course) unseen(s sight) int {
+	if s.heard || !c.begun() {
+		return 0
+	}
+	gone := s.staying - c.stayed
+	return max(0, c.asked-max(gone, -gone))
+}
+
 // allow sets how many PGs may move now, by the latency of the other OSDs: half as many when clients
 // suffer, an eighth more when they do not. It tells whether they suffer.
 func (c *course) allow(l Look, ids []int, p Pacing) (suffering bool) {
@@ -136,10 +158,7 @@ func latency(l Look, ids []int) (float64, bool) {
 // begin to move. A PG stays on an OSD while a hash of both is below the reweight, so that each PG moves
 // once, to where it would go if the OSD were marked out at once.
 func lower(now Weight, staying, moving, budget int) Weight {
-	free := budget - moving
-	if free <= 0 {
-		return now
-	}
+	free := room(staying, moving, budget)
 	if staying <= free {
 		return 0
 	}
@@ -152,14 +171,25 @@ func lower(now Weight, staying, moving, budget int) Weight {
 
 // raise is the next reweight of an OSD on its way in, which is to have so many PGs at the goal.
 func raise(now, goal Weight, pgs, moving, budget int) Weight {
-	free := budget - moving
-	if free <= 0 {
+	missing := int(math.Ceil(float64(pgs) * float64(1-now/goal)))
+	free := room(missing, moving, budget)
+	if free == 0 && missing > 0 {
 		return now
 	}
-	if pgs <= free {
+	if missing <= free {
 		return goal
 	}
 	return min(goal, now+goal*Weight(float64(free)/float64(pgs)))
+}
+
+// room is how many PGs a change of weight sets in motion: 0 until it is a quarter of the budget, or the
+// last ones, because each change is a new map for every OSD and client.
+func room(left, moving, budget int) int {
+	free := max(0, budget-moving)
+	if free < min(left, (budget+3)/4) {
+		return 0
+	}
+	return min(left, free)
 }
 
 // least is the reweight below which an OSD may as well be out.

@@ -168,14 +168,15 @@ func (s run) ramp(ctx context.Context) (repairer.Progress, error) {
 			p.Text += "; slowed down, because the other OSDs are slow to commit"
 			return p, nil
 		}
-		if !v.heard && o.Weight > 0 {
+		if !v.heard && !c.begun() && o.Weight > 0 {
 			return p, nil
 		}
-		if next := raise(o.Weight, n.Goal, n.PGs, v.moving, c.budget); next != o.Weight {
+		moving := v.moving + c.unseen(v)
+		if next := raise(o.Weight, n.Goal, n.PGs, moving, c.budget); next != o.Weight {
 			if err := s.mon(ctx, reweight(id, next)); err != nil {
 				return p, waits(ctx, err)
 			}
-			c.changed, c.epoch = s.now(), l.Map.Epoch+1
+			c.began(s.now(), l.Map.Epoch+1, room(n.PGs, moving, c.budget), v)
 		}
 	}
 	p.Done = full
@@ -271,7 +272,7 @@ func (s run) refill(ctx context.Context) (repairer.Progress, error) {
 		p.Waits = "its data does not come: an operator has set " + strings.Join(against, ", ")
 	case v.moving > 0 && l.At.Sub(c.moved) > stalled:
 		p.Waits = "nothing has moved for " + stalled.String()
-	case v.moving == 0 && v.heard:
+	case v.moving == 0 && l.At.Sub(c.changed) > s.Pacing.Quiet: // PGs that are to come, and have not reported, are not seen
 		p.Done, p.Text = true, ""
 		p.Output = fmt.Sprintf("all %d PGs of %s are active and clean", v.on, names(s.ids))
 	}

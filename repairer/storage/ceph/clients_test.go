@@ -1,0 +1,127 @@
+//go:build ceph
+
+package ceph_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ceph/go-ceph/rados"
+
+	testbed "glia/internal/testbed/ceph"
+	"glia/repairer/storage/ceph"
+)
+
+// clients write objects of 16 KiB, read each back and compare it, one after the other, and measure how long
+// a write takes.
+type clients struct {
+	mu    sync.Mutex
+	took  []time.Duration
+	wrong int
+	stop  context.CancelFunc
+	all   sync.WaitGroup
+}
+
+func (b *bed) clients(n int) *clients {
+	b.Helper()
+	conn, err := rados.NewConnWithUser("admin")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := conn.ReadConfigFile(b.cluster.Conf); err != nil {
+		b.Fatal(err)
+	}
+	if err := conn.Connect(); err != nil {
+		b.Fatal(err)
+	}
+	io, err := conn.OpenIOContext(b.cluster.Pool)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(b.Context())
+	c := &clients{stop: stop}
+	for i := range n {
+		c.all.Go(func() {
+			for turn := 0; ctx.Err() == nil; turn++ {
+				sum := sha256.Sum256(fmt.Append(nil, i, turn))
+				data, got := bytes.Repeat(sum[:], 512), make([]byte, 16<<10)
+				name := fmt.Sprint("client", i, "-", turn%64)
+				start := time.Now()
+				err := io.WriteFull(name, data)
+				took := time.Since(start)
+				if err == nil {
+					_, err = io.Read(name, got, 0)
+				}
+				c.mu.Lock()
+				c.took = append(c.took, took)
+				if err != nil || !bytes.Equal(got, data) {
+					c.wrong++
+				}
+				c.mu.Unlock()
+			}
+		})
+	}
+	b.Cleanup(func() { stop(); c.all.Wait(); io.Destroy(); conn.Shutdown() })
+	return c
+}
+
+// during is how long writes took while f ran: the median, and what 99 of 100 stay below.
+func (c *clients) during(f func()) (median, p99 time.Duration, n int) {
+	c.mu.Lock()
+	c.took = nil
+	c.mu.Unlock()
+	f()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slices.Sort(c.took)
+	n = len(c.took)
+	if n == 0 {
+		return 0, 0, 0
+	}
+	return c.took[n/2], c.took[(n*99-1)/100], n
+}
+
+// BenchmarkDriver_WhatClientsFeel prints how long a write of 16 KiB takes at rest, while an OSD is emptied as
+// an operator does it, and while the driver does, with two PGs in motion at a time. The cluster itself has
+// no limit on recovery. Each client compares what it reads with what it wrote.
+func BenchmarkDriver_WhatClientsFeel(b *testing.B) {
+	bed := newBed(b, testbed.Options{Hosts: 5, PGs: 32}, func(s *ceph.Settings) {
+		s.Pacing = ceph.Pacing{PGs: 2, Latency: 50 * time.Millisecond, Quiet: 3 * time.Second}
+	})
+	if _, err := bed.cluster.Write(b.Context(), "more", 96, 2<<20); err != nil {
+		b.Fatal(err)
+	}
+	c := bed.clients(2)
+	for b.Loop() {
+		rest := time.NewTimer(10 * time.Second)
+		for _, phase := range []struct {
+			name string
+			do   func()
+		}{
+			{"rest", func() { <-rest.C }},
+			{"unpaced", func() { bed.byHand(2) }},
+			{"back", func() { bed.back(2) }},
+			{"paced", func() { bed.byDriver(2) }},
+		} {
+			start := time.Now()
+			median, p99, n := c.during(phase.do)
+			b.Logf("%s: %s, %d writes, median %s, 99 of 100 below %s", phase.name, time.Since(start).Round(time.Second), n, median, p99)
+			if phase.name != "back" {
+				b.ReportMetric(median.Seconds()*1000, phase.name+"-median-ms")
+				b.ReportMetric(p99.Seconds()*1000, phase.name+"-p99-ms")
+			}
+		}
+		bed.back(2)
+	}
+	c.stop()
+	c.all.Wait()
+	if c.wrong > 0 {
+		b.Errorf("%d objects are not what was written", c.wrong)
+	}
+}
