@@ -37,6 +37,7 @@ type Probe struct {
 	Write       bool `toml:"write"`        // write, sync and read back a small file on mounted filesystems
 	Smart       bool `toml:"smart"`
 	KernelLog   bool `toml:"kernel_log"` // count what /dev/kmsg says of disks
+	Latency     bool `toml:"latency"`    // compare each disk with its siblings
 }
 
 // Judge is the section [judge]. Fall and Rise are of probes in a row, at least 1.
@@ -105,7 +106,7 @@ func DefaultNerve() Nerve {
 		Serf: serf, ZooKeeper: defaultZooKeeper(), Consul: defaultConsul(),
 		Probe: Probe{
 			Interval: seconds(60), Deadline: seconds(30), Expiry: minutes(10),
-			Read: true, ReadSamples: 16, Smart: true, KernelLog: true,
+			Read: true, ReadSamples: 16, Smart: true, KernelLog: true, Latency: true,
 		},
 		Judge:   Judge{Fall: 3, Rise: 3, Together: 3, TogetherWithin: minutes(60), Late: seconds(5), MemoryPressure: 50, IOPressure: 95},
 		History: History{Days: 30, MB: 4},

@@ -60,13 +60,19 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		if err != nil {
 			return err
 		}
+		slow := &probe.Latency{}
+		var watchers []watcher
+		if c.Probe.Latency {
+			watchers = append(watchers, slow)
+		}
 		if kernelLog != nil {
-			parts.Inventory = watched(parts.Inventory, kernelLog)
+			watchers = append(watchers, kernelLog)
 			run = append(run, func(ctx context.Context) error {
 				return kernelLog.Run(ctx, func(err error) { log.Error("the kernel's log may be counted anew after a restart", "error", err) })
 			})
 		}
-		parts.Prober = prober(c, kernelLog)
+		parts.Inventory = watched(parts.Inventory, watchers...)
+		parts.Prober = prober(c, kernelLog, slow)
 	}
 	if parts.Hand == nil && c.Hand.Enabled {
 		h, err := hand.New(hand.Options{
@@ -236,7 +242,7 @@ func health(listed []config.Smartctl) probe.Source {
 
 // prober puts the sources in the order from cheap to dear, because one that hangs keeps those behind
 // it from looking. What would wake a sleeping disk is left out while it sleeps.
-func prober(n config.Nerve, kernelLog *probe.KernelLog) *probe.Prober {
+func prober(n config.Nerve, kernelLog *probe.KernelLog, slow *probe.Latency) *probe.Prober {
 	c := n.Probe
 	awake := func(s probe.Source) probe.Source { return probe.UnlessAsleep(probe.Roots{}, s) }
 	volumes := &probe.Volumes{}
@@ -244,6 +250,9 @@ func prober(n config.Nerve, kernelLog *probe.KernelLog) *probe.Prober {
 	if kernelLog != nil {
 		kernelLog.Volumes = volumes
 		sources = append(sources, kernelLog)
+	}
+	if c.Latency {
+		sources = append(sources, slow)
 	}
 	sources = append(sources, volumes, &probe.FS{Volumes: volumes})
 	if c.Smart {
