@@ -194,6 +194,8 @@ func TestParse_RefusesEachBadValue(t *testing.T) {
 		{"nerve", "probe.read_samples = 0", "0 is not possible: want 1 to 4096"},
 		{"nerve", "judge.fall = 0", "0 is not possible: want at least 1"},
 		{"nerve", "inventory.loop = [\"disks/*.img\"]", "is not an absolute path"},
+		{"nerve", "probe.ceph_sockets = [\"run/{id}.asok\"]", "is not an absolute path"},
+		{"nerve", "probe.ceph_sockets = [\"/run/ceph/*.asok\"]", "has no {id}"},
 		{"nerve", "inventory.loop = [\"/disks/[.img\"]", "is not a pattern"},
 		{"nerve", "inventory.ignore = [\"/dev/sda\"]", "f.toml:1:21: inventory.ignore: \"/dev/sda\" has a slash"},
 		{"nerve", "hand.drain_hook = [\"\"]", "the program to run is empty"},

@@ -38,6 +38,8 @@ type Probe struct {
 	Smart       bool `toml:"smart"`
 	KernelLog   bool `toml:"kernel_log"` // count what /dev/kmsg says of disks
 	Latency     bool `toml:"latency"`    // compare each disk with its siblings
+
+	CephSockets []string `toml:"ceph_sockets"` // patterns of absolute paths with {id}; empty: OSDs are not asked
 }
 
 // Judge is the section [judge]. Fall and Rise are of probes in a row, at least 1.
@@ -107,6 +109,7 @@ func DefaultNerve() Nerve {
 		Probe: Probe{
 			Interval: seconds(60), Deadline: seconds(30), Expiry: minutes(10),
 			Read: true, ReadSamples: 16, Smart: true, KernelLog: true, Latency: true,
+			CephSockets: []string{"/run/ceph/*-osd.{id}.asok", "/run/ceph/*/*-osd.{id}.asok"},
 		},
 		Judge:   Judge{Fall: 3, Rise: 3, Together: 3, TogetherWithin: minutes(60), Late: seconds(5), MemoryPressure: 50, IOPressure: 95},
 		History: History{Days: 30, MB: 4},
@@ -162,6 +165,16 @@ func (p Probe) validate(c *check) {
 			p.Expiry, p.Interval+p.Deadline)
 	}
 	c.within("probe.read_samples", p.ReadSamples, 4096)
+	for n, g := range p.CephSockets {
+		key := element("probe.ceph_sockets", n)
+		if !c.glob(key, g) {
+			continue
+		}
+		c.absolute(key, g)
+		if !strings.Contains(g, "{id}") {
+			c.bad([]string{key}, "%q has no {id}, so every OSD would be asked at the same sockets", g)
+		}
+	}
 }
 
 func (j Judge) validate(c *check) {

@@ -254,6 +254,9 @@ func prober(n config.Nerve, kernelLog *probe.KernelLog, slow *probe.Latency) *pr
 	if c.Latency {
 		sources = append(sources, slow)
 	}
+	if len(c.CephSockets) > 0 {
+		sources = append(sources, &probe.OSD{Sockets: c.CephSockets})
+	}
 	sources = append(sources, volumes, &probe.FS{Volumes: volumes})
 	if c.Smart {
 		sources = append(sources, health(n.Smartctl))
