@@ -99,7 +99,7 @@ const verdictSeries = "verdict"
 func judged(rules judge.RuleSet, evidence []glia.Evidence, v glia.Verdict) []history.Value {
 	out := []history.Value{{What: verdictSeries, Value: float64(v.State), Unknown: v.State == glia.StateUnknown}}
 	for _, e := range evidence {
-		if slices.ContainsFunc(rules.Rules, func(r judge.Rule) bool { return r.Sees(e) || r.Limit != "" && r.Limit == e.What }) {
+		if slices.ContainsFunc(rules.Rules, func(r judge.Rule) bool { return r.Sees(e) }) {
 			out = append(out, history.Value{What: strings.ToValidUTF8(e.What, "\uFFFD"), Class: e.Class, Value: e.Value, Unknown: e.Unknown != ""})
 		}
 	}

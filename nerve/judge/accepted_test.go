@@ -96,22 +96,3 @@ func TestStep_LevelRuleRemembersForItsDecay(t *testing.T) {
 		t.Errorf("after an hour it is %s", d.verdict.Summary())
 	}
 }
-
-func TestStep_LimitOfTheDiskItself(t *testing.T) {
-	t.Parallel()
-	d := newDisk()
-	at := func(now, limit float64) []glia.Evidence {
-		e := []glia.Evidence{reads(0), {Class: glia.Thermal, What: "scsi.temperature", Value: now}}
-		if limit > 0 {
-			e = append(e, glia.Evidence{Class: glia.Thermal, What: "scsi.temperature.limit", Value: limit})
-		}
-		return e
-	}
-	var got []byte
-	for _, v := range [][2]float64{{68, 68}, {69, 0}, {69, 0}, {69, 0}, {69, 68}, {69, 68}, {69, 68}} {
-		got = append(got, d.round(at(v[0], v[1])...))
-	}
-	if string(got) != "HHHHHHS" {
-		t.Errorf("%s: want suspect only beyond a limit that was told", got)
-	}
-}

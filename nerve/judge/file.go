@@ -45,7 +45,6 @@ type ruleTable struct {
 	Class  *string          `toml:"class"`
 	State  *glia.State      `toml:"state"`
 	Above  *float64         `toml:"above"`
-	Limit  *string          `toml:"limit"`
 	Growth *bool            `toml:"growth"`
 	Decay  *config.Duration `toml:"decay"`
 	Fall   *int             `toml:"fall"`
@@ -140,7 +139,6 @@ func (t ruleTable) apply(r *Rule) {
 	set((*string)(&r.Class), t.Class)
 	set(&r.State, t.State)
 	set(&r.Above, t.Above)
-	set(&r.Limit, t.Limit)
 	set(&r.Growth, t.Growth)
 	set(&r.Decay, (*time.Duration)(t.Decay))
 	set(&r.Fall, t.Fall)

@@ -63,15 +63,14 @@ func Step(rs RuleSet, prev DiskState, evidence []glia.Evidence, now time.Time, e
 func step(r Rule, fall, rise int, s RuleState, known []glia.Evidence, accepted *Accepted, now time.Time) RuleState {
 	s.Growth = maps.Clone(s.Growth)
 	s.Seen, s.LastBad = earlier(s.Seen, now), earlier(s.LastBad, now)
-	limit, limited := r.limit(known)
 	var bad []glia.Evidence
 	observed := false
 	for _, e := range inOrder(known) {
-		if !r.Sees(e) || !limited {
+		if !r.Sees(e) {
 			continue
 		}
 		observed = true
-		value := e.Value - limit
+		value := e.Value
 		if r.Growth {
 			if s.Growth == nil {
 				s.Growth = map[string]Growth{}
@@ -101,20 +100,6 @@ func step(r Rule, fall, rise int, s RuleState, known []glia.Evidence, accepted *
 	}
 	s.Seen = now
 	return s
-}
-
-// limit is what the value is compared with beside Above. It is false when the rule wants another quantity
-// that was not observed.
-func (r Rule) limit(known []glia.Evidence) (float64, bool) {
-	if r.Limit == "" {
-		return 0, true
-	}
-	for _, e := range inOrder(known) {
-		if e.What == r.Limit {
-			return e.Value, true
-		}
-	}
-	return 0, false
 }
 
 // grown tells by how much a counter has grown since its baseline, and moves the baseline: down after rise rounds

@@ -23,10 +23,6 @@ type Rule struct {
 	Above float64            `json:"above"` // an observation is bad when its value is greater
 	State glia.State         `json:"state"` // what a disk is while the rule is active
 
-	// Limit is another quantity of the same round, or empty. The value is then bad when it is greater
-	// than that one plus Above; in a round without the other quantity nothing was observed.
-	Limit string `json:"limit,omitempty"`
-
 	// Growth compares with the baseline instead: the value seen first. An observation is bad when the
 	// value has grown by more than Above since.
 	Growth bool `json:"growth,omitempty"`
@@ -175,9 +171,6 @@ func (rs RuleSet) validate(bad func(key, format string, args ...any)) {
 func (r Rule) validate(at, name string, bad func(key, format string, args ...any)) {
 	if r.What == "" || strings.ContainsAny(r.What, "[] \t\n") {
 		bad(at+".what", "rule %s: %q is not a quantity", name, r.What)
-	}
-	if r.Limit != "" && r.Growth {
-		bad(at+".limit", "rule %s: growth is not compared with another quantity", name)
 	}
 	if !slices.Contains(classes, r.Class) {
 		bad(at+".class", "rule %s: %q is not a class of evidence", name, r.Class)
