@@ -57,6 +57,7 @@ func (b *bed) start(t *tls.Config) error {
 	mux.Handle(gliav1connect.NewRepairServiceHandler(repairService{world: b.world}))
 	mux.Handle(gliav1connect.NewEntrypointServiceHandler(entrypointService{world: b.world}))
 	mux.Handle(gliav1connect.NewFleetServiceHandler(fleetService{world: b.world}))
+	mux.Handle(gliav1connect.NewHostServiceHandler(hostService{world: b.world}))
 	p := new(http.Protocols)
 	p.SetHTTP1(true)
 	p.SetHTTP2(true)
@@ -100,7 +101,7 @@ func (b *bed) command(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		ts.Check(b.start(t))
 	case "scene":
-		w.update(func() { w.scene(rest[0]) })
+		w.update(func() { w.api = b.addr; w.scene(rest[0]) })
 	case "event":
 		w.update(func() {
 			w.event(rest[0], rest[1], rest[2], rest[3])

@@ -120,6 +120,8 @@ func build(o Options) (*cobra.Command, *app) {
 		(&pauseCommand{app: a}).command(),
 		(&resumeCommand{app: a}).command(),
 		(&locateCommand{app: a}).command(),
+		(&acceptCommand{app: a}).command(),
+		(&replayCommand{app: a}).command(),
 		ticketCommand(a),
 		rulesCommand(a),
 		auditCommand(a),

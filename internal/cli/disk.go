@@ -17,13 +17,15 @@ import (
 type diskCommand struct {
 	*app
 	host string
+	days int
 }
 
 func (c *diskCommand) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "disk SERIAL",
 		Short: "Show one disk: what it is, where, what uses it, its verdict and evidence",
-		Long: `Show one disk: what it is, where it is, what uses it, its verdict and the evidence for it.
+		Long: `Show one disk: what it is, where it is, what uses it, its verdict and the evidence for it, what people have
+accepted of it, and how the values that it is judged by have changed.
 
 All hosts are asked, because the serial alone does not tell where the disk is; --host asks one.
 Exits with 4 when the disk was not found, but a host did not answer that may have it.`,
@@ -32,6 +34,7 @@ Exits with 4 when the disk was not found, but a host did not answer that may hav
 		RunE:              func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args[0]) },
 	}
 	cmd.Flags().StringVar(&c.host, "host", "", "ask only this `host`")
+	cmd.Flags().IntVar(&c.days, "days", 30, "how many days of history to show; 0 for none")
 	_ = cmd.RegisterFlagCompletionFunc("host", c.completeHosts)
 	return cmd
 }
@@ -64,7 +67,28 @@ func (c *diskCommand) run(ctx context.Context, serial string) error {
 		}
 		return degradedError{[]string{fmt.Sprintf("%d disks say that they are %s: %s; the first is shown", len(found), clean(serial), clean(strings.Join(where, "; ")))}}
 	}
-	return c.print(found[0])
+	problem := c.remember(ctx, d, &found[0])
+	if err := c.print(found[0]); err != nil {
+		return err
+	}
+	return problem
+}
+
+// remember adds what the nerve of the host remembers of the disk. The error says that the answer is incomplete.
+func (c *diskCommand) remember(ctx context.Context, d disksDoc, x *disk) error {
+	if c.days <= 0 || d.addresses[x.Disk.Location.Host] == "" {
+		return nil
+	}
+	since := c.now().AddDate(0, 0, -c.days)
+	p, err := c.past(ctx, d, *x, since)
+	if err != nil {
+		return degradedError{[]string{"no history: " + err.Error()}}
+	}
+	x.Accepted, x.Since = p.accepted, since
+	for _, s := range p.series {
+		x.History = append(x.History, seriesFrom(s))
+	}
+	return nil
 }
 
 // near suggests serials that look like the given one: operators copy parts of a serial from a label,
@@ -119,6 +143,15 @@ func (x disk) write(w io.Writer, now time.Time) {
 	x.writeUse(w)
 	fmt.Fprintln(w)
 	x.Verdict.write(w, now)
+	writeAccepted(w, x.Accepted)
+	x.writeEvidence(w, now)
+	if len(x.History) > 0 {
+		fmt.Fprintln(w)
+		writeHistory(w, x.History, x.Since, now)
+	}
+}
+
+func (x disk) writeEvidence(w io.Writer, now time.Time) {
 	if len(x.Evidence) == 0 {
 		return
 	}

@@ -79,6 +79,8 @@ func isAre(n int, noun string) string {
 type disksDoc struct {
 	Disks      []disk           `json:"disks"`      // by host
 	Unanswered []unansweredHost `json:"unanswered"` // hosts whose disks are not known now
+
+	addresses map[string]string // of the nerves, by host
 }
 
 type unansweredHost struct {
@@ -100,7 +102,7 @@ func (d disksDoc) incomplete() error {
 
 // fleetDisks asks the synapse for the disks of one host, or of all when host is empty.
 func (a *app) fleetDisks(ctx context.Context, host string) (disksDoc, error) {
-	d := disksDoc{Disks: []disk{}, Unanswered: []unansweredHost{}}
+	d := disksDoc{Disks: []disk{}, Unanswered: []unansweredHost{}, addresses: map[string]string{}}
 	fc, s, err := a.fleetClient()
 	if err != nil {
 		return d, err
@@ -114,6 +116,7 @@ func (a *app) fleetDisks(ctx context.Context, host string) (disksDoc, error) {
 	})
 	for _, h := range hosts {
 		name := h.GetAnnouncement().GetHost()
+		d.addresses[name] = h.GetAnnouncement().GetApi()
 		for _, st := range h.GetDisks() {
 			x := diskFrom(st, a.now())
 			if x.Disk.Location.Host == "" {

@@ -13,11 +13,11 @@ import (
 func rulesCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
-		Short: "See how well the rules that judge disks do",
+		Short: "Try the rules that judge disks, and see how well they do",
 		Args:  group,
 		RunE:  group,
 	}
-	cmd.AddCommand((&rulesScoreCommand{app: a}).command())
+	cmd.AddCommand((&rulesScoreCommand{app: a}).command(), (&rulesTestCommand{app: a}).command())
 	return cmd
 }
 

@@ -29,6 +29,11 @@ type disk struct {
 	Disk     glia.Disk       `json:"disk"`
 	Verdict  verdict         `json:"verdict"`
 	Evidence []glia.Evidence `json:"evidence,omitempty"`
+
+	// Of glia disk only.
+	Accepted []acceptedDoc `json:"accepted,omitempty"` // values that count no more, unless they grow
+	History  []seriesDoc   `json:"history,omitempty"`
+	Since    time.Time     `json:"history_since,omitzero"`
 }
 
 // refusal is one gate that holds a step back.

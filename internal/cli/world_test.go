@@ -28,6 +28,7 @@ type world struct {
 	entry    *gliav1.GetEntrypointResponse
 	watchers int
 	asked    string
+	api      string // where the nerves are
 }
 
 func (w *world) update(f func()) {
@@ -148,6 +149,10 @@ func (w *world) scene(name string) {
 	switch name {
 	case "empty":
 		w.cases, w.tickets, w.hosts, w.status.Hosts = map[string]*gliav1.Case{}, nil, nil, nil
+	case "nerves":
+		for _, h := range w.hosts {
+			h.Announcement.Api = w.api
+		}
 	case "gone":
 		w.hosts = append(w.hosts, &gliav1.HostView{Announcement: &gliav1.Announcement{Host: "node-3"}, Status: "gone", Problem: "no answer for 4m"})
 		w.status.Hosts = append(w.status.Hosts, &gliav1.HostSummary{Host: "node-3", Status: "gone", DiskCount: 2, Problem: "no answer for 4m"})
