@@ -219,3 +219,25 @@ func TestNerve_KeepsAndServesHistory(t *testing.T) {
 func timestamp(after time.Duration) *timestamppb.Timestamp {
 	return timestamppb.New(time.Now().Add(after))
 }
+
+// The kernel may call a disk by another name at any time; what it is stays.
+func TestNerve_RenamedDiskIsTheSameDisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench("A", "B")
+		n, stop := start(t, b.options(dir))
+		defer stop()
+		time.Sleep(time.Second)
+		b.do(func() { b.disks["A"], b.disks["B"] = "7", b.disks["A"] }) // sd1 is sd7 now, and sd2 is sd1
+		time.Sleep(time.Minute)
+		for _, serial := range []string{"A", "B"} {
+			if s := state(n, serial); s != glia.StateHealthy {
+				t.Errorf("%s is %s", serial, s)
+			}
+		}
+		if a := b.last(); a.DiskCount != 2 || len(a.Bad) != 0 {
+			t.Errorf("announced %+v", a)
+		}
+	})
+}

@@ -171,11 +171,11 @@ func fullPressure(path string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return parsePressure(string(b))
+	return ParsePressure(string(b))
 }
 
-// parsePressure finds avg60 in the line of "full".
-func parsePressure(text string) (float64, error) {
+// ParsePressure finds avg60 in the line "full" of a file below /proc/pressure, in percent.
+func ParsePressure(text string) (float64, error) {
 	for line := range strings.Lines(text) {
 		rest, ok := strings.CutPrefix(line, "full ")
 		if !ok {

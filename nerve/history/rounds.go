@@ -10,7 +10,8 @@ import (
 )
 
 // Rounds turns series back into what was observed, for a replay: at each change and often enough after it that
-// any rule can decide (once a minute, settle times), and once an hour where nothing changes, until the end.
+// any rule can decide (once a minute, settle times), and once an hour where nothing changes, until the end. What
+// depends on time alone, as the end of a decay, is therefore seen some hours late.
 func Rounds(series []Series, settle int, until time.Time) []judge.Round {
 	type change struct {
 		at     time.Time
