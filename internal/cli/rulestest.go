@@ -78,13 +78,13 @@ func (c *rulesTestCommand) run(files []string) error {
 	}
 	var s judge.DiskState
 	var v glia.Verdict
-	now := c.now()
+	now := c.now().Add(-time.Duration(needed+len(rounds)) * time.Minute)
 	for i, e := range rounds {
 		for range needed {
-			if s, v = judge.Step(own, s, e, now, time.Hour); i+1 < len(rounds) {
+			now = now.Add(time.Minute)
+			if s, v = judge.Step(own, s, e, now, 2*time.Hour); i+1 < len(rounds) {
 				break
 			}
-			now = now.Add(time.Minute)
 		}
 	}
 	return c.print(testDoc{Identity: id, Verdict: verdict(v), Evidence: rounds[len(rounds)-1]})

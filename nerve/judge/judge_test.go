@@ -30,7 +30,7 @@ type disk struct {
 	verdict glia.Verdict
 }
 
-func newDisk() *disk { return &disk{rules: judge.Default(), now: start} }
+func newDisk() *disk { return &disk{rules: judge.Default().Sealed(), now: start} }
 
 func (d *disk) round(evidence ...glia.Evidence) byte {
 	d.state, d.verdict = judge.Step(d.rules, d.state, evidence, d.now, expiry)
