@@ -169,7 +169,7 @@ func (o *Output) scsi(d *document) {
 	case s.Passed:
 		r.Exception = smart.Page[smart.Sense]{Known: true}
 	}
-	for name, page := range map[string]*smart.Page[smart.ErrorCounters]{"read": &r.Read, "write": &r.Write, "verify": &r.Verify} {
+	for name, page := range map[string]*smart.Page[smart.ErrorCounters]{"read": &r.ReadErrors, "write": &r.WriteErrors, "verify": &r.VerifyErrors} {
 		if c, ok := d.Count[name]["total_uncorrected_errors"]; ok && c.Valid {
 			page.Known, page.Value.Uncorrected = true, smart.Statistic(c)
 		}
