@@ -23,7 +23,7 @@ func (a Approval) samePerson(b Approval) bool {
 
 // approvals are those of the plan as it stands now, each by another person.
 func approvals(c Case) []Approval {
-	if c.Plan == nil {
+	if c.Plan == nil || len(c.Approvals) == 0 {
 		return nil
 	}
 	hash := c.Plan.Hash()

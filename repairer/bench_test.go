@@ -93,7 +93,7 @@ func BenchmarkGates_LargeFleet(b *testing.B) {
 		f := repairer.Facts{
 			Now: wnow, ViewAt: view.At, MaxViewAge: time.Minute, OpenStates: failing, Limits: limits, Domains: domains, Open: cases,
 			Disks: repairer.CountDisks(view, domains), Flap: repairer.FlapLimits{Block: time.Hour},
-			Cohorts: repairer.Cohorts(view, failing, repairer.CohortLimits{Least: 4, Chance: 1e-3}, wnow),
+			Cohorts: repairer.Cohorts(view, failing, repairer.CohortLimits{Least: 4, Chance: 1e-3}, calm, wnow),
 		}
 		signs := repairer.ReadSigns(view, failing, day, func(host string) []string { return names[host] }, wnow)
 		f.Storms = repairer.NextStorms(f.Storms, repairer.StormLimits{Disks: 3, HostShare: 0.1}, signs, func(int) int { return 12 }, wnow)

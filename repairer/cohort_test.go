@@ -60,13 +60,54 @@ func TestCohorts_BeyondChance(t *testing.T) {
 			}
 			view.Hosts = append(view.Hosts, h)
 		}
-		cohorts := repairer.Cohorts(view, []glia.State{glia.StateFailed}, repairer.CohortLimits{Least: 4, Chance: 1e-3}, wnow)
+		cohorts := repairer.Cohorts(view, []glia.State{glia.StateFailed}, repairer.CohortLimits{Least: 4, Chance: 1e-3}, calm, wnow)
 		var got []string
 		for _, x := range cohorts {
 			got = append(got, x.Kind+" "+x.Value)
 		}
 		if !slices.Equal(got, tc.want) {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
+func calm(string) string { return "" }
+
+// What fails together in one storm is one failure: it holds back no other disk of the same firmware, and
+// still counts when more fails elsewhere.
+func TestCohorts_CountAStormOnce(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		bad   []int // on hosts of 36 disks of one firmware each
+		storm map[string]string
+		want  bool
+	}{
+		{"a host of 36, without a storm", []int{36, 1}, nil, true},
+		{"a host of 36 in a storm", []int{36, 1}, map[string]string{"node-0": "host:node-0"}, false},
+		{"a rack of two in a storm", []int{36, 36, 1}, map[string]string{"node-0": "domain:r", "node-1": "domain:r"}, false},
+		{"a storm and three elsewhere", []int{36, 1, 2}, map[string]string{"node-0": "host:node-0"}, true},
+		{"four storms", []int{36, 36, 36, 36}, map[string]string{"node-0": "a", "node-1": "b", "node-2": "c", "node-3": "d"}, true},
+	} {
+		var view glia.FleetView
+		for i := range 40 {
+			name := fmt.Sprint("node-", i)
+			h := glia.HostView{Member: glia.Member{Announcement: glia.Announcement{Host: name}}}
+			for j := range 36 {
+				d := glia.DiskStatus{Disk: glia.Disk{Identity: glia.Identity{Model: "M", Firmware: "X"}}, Verdict: glia.Verdict{State: glia.StateHealthy}}
+				if i < len(tc.bad) {
+					d.Disk.Identity.Firmware = "Y"
+					if j < tc.bad[i] {
+						d.Verdict.State = glia.StateFailed
+					}
+				}
+				h.Disks = append(h.Disks, d)
+			}
+			view.Hosts = append(view.Hosts, h)
+		}
+		cohorts := repairer.Cohorts(view, []glia.State{glia.StateFailed}, repairer.CohortLimits{Least: 4, Chance: 1e-3}, func(host string) string { return tc.storm[host] }, wnow)
+		if got := len(cohorts) == 1 && cohorts[0].Value == "M Y"; got != tc.want || !got && len(cohorts) > 0 {
+			t.Errorf("%s: %v", tc.name, cohorts)
 		}
 	}
 }

@@ -63,8 +63,6 @@ func (e *Engine) gather(ctx context.Context) (*snapshot, error) {
 		l.hosts[h.Member.Announcement.Host] = h
 	}
 	now := e.Now()
-	cohorts := make(chan []Cohort, 1) // counted while the store is read
-	go func() { cohorts <- Cohorts(l.view, e.States, e.Cohorts, now) }()
 	var err error
 	if l.cases, err = e.memory.look(ctx, e.Store); err != nil {
 		return nil, fmt.Errorf("read the open cases: %w", err)
@@ -90,8 +88,17 @@ func (e *Engine) gather(ctx context.Context) (*snapshot, error) {
 	if err := e.load(ctx, keyBreaker, &l.facts.Breaker); err != nil {
 		return nil, err
 	}
-	l.facts.Cohorts = <-cohorts
+	e.compare(l)
 	return l, nil
+}
+
+// compare looks for what the bad disks have in common.
+func (e *Engine) compare(l *snapshot) {
+	storm := func(host string) string {
+		scope, _ := l.facts.Storms.over(host, e.lookup(host))
+		return scope
+	}
+	l.facts.Cohorts = Cohorts(l.view, e.States, e.Cohorts, storm, l.facts.Now)
 }
 
 // lookup names the domains of a host. It remembers them, because they stay as the configuration has them.
@@ -116,7 +123,8 @@ func (e *Engine) weather(ctx context.Context, l *snapshot) error {
 	if gateFreshness(Case{}, *f) == nil {
 		signs := ReadSigns(l.view, e.States, e.window(), e.lookup, f.Now)
 		next := NextStorms(f.Storms, e.Storms, signs, e.Limits.expect, f.Now)
-		if !maps.EqualFunc(next, f.Storms, func(a, b Storm) bool { return a.Phase == b.Phase }) {
+		changed := !maps.EqualFunc(next, f.Storms, func(a, b Storm) bool { return a.Phase == b.Phase })
+		if changed {
 			text := cmp.Or(strings.Join(next.findings(), "; "), "all storms are over")
 			if err := e.keep(ctx, keyStorms, next, Event{At: f.Now, Kind: KindStorm, Text: text}); err != nil {
 				return err
@@ -124,6 +132,9 @@ func (e *Engine) weather(ctx context.Context, l *snapshot) error {
 			e.Log.Warn("storms have changed", "now", text)
 		}
 		f.Storms = next
+		if changed {
+			e.compare(l)
+		}
 		l.findings = append(l.findings, next.findings()...)
 	}
 	return nil

@@ -2,6 +2,7 @@ package repairer
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -38,9 +39,14 @@ const (
 // gateFlap refuses what was under repair a moment ago, and what is again and again. A person's
 // approval of this very plan overrides it.
 func gateFlap(c Case, f Facts) *Refusal {
-	if f.Flap.Block <= 0 || approved(c) {
+	serial, host := c.Serial(), c.Host()
+	if f.Flap.Block <= 0 || !slices.ContainsFunc(f.Past, func(p Past) bool { return p.Serial == serial || p.Host == host }) || approved(c) {
 		return nil
 	}
+	return flaps(c, f)
+}
+
+func flaps(c Case, f Facts) *Refusal {
 	for _, scope := range []struct {
 		what  string
 		same  func(Past) bool

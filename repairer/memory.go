@@ -11,23 +11,27 @@ import (
 	"glia"
 )
 
-// memory keeps in memory what every look needs of the store: the open cases, and what the gates ask of
-// those that have ended. Each look reads the cases that have newer events than the newest one known,
-// whoever wrote them. Between two looks it may be behind; the store refuses decisions that rest on that,
-// see ErrMoved. It is safe for concurrent use.
+// memory keeps in memory what every look needs of the store. Each look reads the cases that have newer
+// events than the newest one known, whoever wrote them. Between two looks it may be behind; the store refuses
+// decisions that rest on that, see ErrMoved. It is safe for concurrent use.
 type memory struct {
 	moving  sync.Mutex // held while storm and breaker are read, moved and kept
 	reading sync.Mutex // held while the store is read
 
 	mu      sync.Mutex
-	seq     uint64               // of the newest event that is known; 0: nothing was read yet
-	open    []*Case              // in the order of their opening; neither the slice nor a case is ever changed
-	ended   map[string]Past      // by case
-	newest  time.Time            // of all that stands in the log
-	alarms  map[string]time.Time // false alarms, by case
+	known   known
 	taken   uint64               // grows whenever more serials may have been retired
 	domains map[string][]string  // of hosts
 	agreed  map[string]agreement // of open cases
+}
+
+// known are the open cases, and what the gates ask of those that have ended.
+type known struct {
+	seq    uint64               // of the newest event; 0: nothing was read yet
+	open   []*Case              // brief, in the order of their opening; neither the slice nor a case is ever changed
+	ended  map[string]Past      // by case
+	newest time.Time            // of all that stands in the log
+	alarms map[string]time.Time // false alarms, by case
 }
 
 // agreement says that a case was up to date with the disk as the view had it.
@@ -62,32 +66,54 @@ func (m *memory) look(ctx context.Context, st Store) ([]*Case, error) {
 	m.reading.Lock()
 	defer m.reading.Unlock()
 	m.mu.Lock()
-	seq := m.seq
+	seq := m.known.seq
 	m.mu.Unlock()
-	var changed []Case
-	var err error
-	if seq > 0 {
-		if changed, err = st.CasesSince(ctx, seq); err != nil {
-			return nil, err
-		}
+	if seq == 0 {
+		return m.lookAnew(ctx, st)
 	}
-	// The newest event that was known is read again each time. When it is not there, this is not the log
-	// that it was: the database has fallen back to an older state, and nothing that is known counts.
-	again := len(changed) == 0
-	if again {
-		if changed, err = st.Cases(ctx, true); err != nil {
-			return nil, err
-		}
+	changed, err := st.CasesSince(ctx, seq)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(changed) == 0:
+		// The newest event that was known is not there, so this is not the log that it was: the database has
+		// fallen back to an older state, and nothing that is known counts.
+		return m.lookAnew(ctx, st)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if again {
-		m.seq, m.open, m.newest = 0, nil, time.Time{}
-		m.ended, m.alarms, m.agreed = map[string]Past{}, map[string]time.Time{}, map[string]agreement{}
-		m.taken++
+	newer := make([]*Case, 0, len(changed))
+	for _, c := range changed {
+		if c.Seq > seq {
+			m.known.learn(c)
+			b := c.brief()
+			newer = append(newer, &b)
+			if c.Removed || c.Phase == PhaseClosed {
+				m.taken++
+			}
+		}
 	}
-	m.learn(changed)
-	return m.open, nil
+	m.replace(newer)
+	return m.known.open, nil
+}
+
+// lookAnew reads all cases.
+func (m *memory) lookAnew(ctx context.Context, st Store) ([]*Case, error) {
+	now := known{ended: map[string]Past{}, alarms: map[string]time.Time{}}
+	if err := st.EachCase(ctx, func(c Case) {
+		now.learn(c)
+		if !c.Phase.Ended() {
+			b := c.brief()
+			now.open = append(now.open, &b)
+		}
+	}); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known, m.agreed = now, map[string]agreement{}
+	m.taken++
+	return m.known.open, nil
 }
 
 // correct takes a case as the store has it now, after it was found to have moved on.
@@ -100,38 +126,27 @@ func (m *memory) correct(ctx context.Context, st Store, id string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.replace([]*Case{&c})
+	b := c.brief()
+	m.replace([]*Case{&b})
 	return nil
 }
 
-// learn takes what is new in cases that were read. The caller holds the mutex.
-func (m *memory) learn(read []Case) {
-	var changed []*Case
-	known := m.seq
-	for _, c := range read {
-		if c.Seq <= known {
-			continue
+// learn takes what a case tells beside itself.
+func (k *known) learn(c Case) {
+	k.seq = max(k.seq, c.Seq)
+	for _, t := range []time.Time{c.At, c.OpenedAt, c.ClosedAt} {
+		if t.After(k.newest) {
+			k.newest = t
 		}
-		m.seq = max(m.seq, c.Seq)
-		for _, t := range []time.Time{c.At, c.OpenedAt, c.ClosedAt} {
-			if t.After(m.newest) {
-				m.newest = t
-			}
-		}
-		if c.Removed || c.Phase == PhaseClosed {
-			m.taken++
-		}
-		if c.Outcome != OutcomeFalseAlarm {
-			delete(m.alarms, c.ID)
-		} else if _, known := m.alarms[c.ID]; !known {
-			m.alarms[c.ID] = c.At
-		}
-		if c.Phase.Ended() {
-			m.ended[c.ID] = pastOf(c)
-		}
-		changed = append(changed, &c)
 	}
-	m.replace(changed)
+	if c.Outcome != OutcomeFalseAlarm {
+		delete(k.alarms, c.ID)
+	} else if _, has := k.alarms[c.ID]; !has {
+		k.alarms[c.ID] = c.At
+	}
+	if c.Phase.Ended() {
+		k.ended[c.ID] = pastOf(c)
+	}
 }
 
 // replace puts cases into the place of what was known of them. The caller holds the mutex.
@@ -147,8 +162,8 @@ func (m *memory) replace(changed []*Case) {
 			delete(m.agreed, c.ID)
 		}
 	}
-	open := make([]*Case, 0, len(m.open)+len(changed))
-	for _, c := range m.open {
+	open := make([]*Case, 0, len(m.known.open)+len(changed))
+	for _, c := range m.known.open {
 		newer, has := now[c.ID]
 		delete(now, c.ID)
 		if !has {
@@ -163,7 +178,7 @@ func (m *memory) replace(changed []*Case) {
 			open = append(open, c)
 		}
 	}
-	m.open = open
+	m.known.open = open
 }
 
 // retirements grows whenever the store may have more retired serials than before.
@@ -177,21 +192,21 @@ func (m *memory) retirements() uint64 {
 func (m *memory) past() ([]Past, time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	maps.DeleteFunc(m.ended, func(_ string, p Past) bool { return m.newest.Sub(p.EndedAt) >= flapMonth })
-	return slices.SortedFunc(maps.Values(m.ended), func(a, b Past) int { return strings.Compare(a.Case, b.Case) }), m.newest
+	maps.DeleteFunc(m.known.ended, func(_ string, p Past) bool { return m.known.newest.Sub(p.EndedAt) >= flapMonth })
+	return slices.SortedFunc(maps.Values(m.known.ended), func(a, b Past) int { return strings.Compare(a.Case, b.Case) }), m.known.newest
 }
 
 // times are when ended cases were opened and started, and when false alarms became known.
 func (m *memory) times() (openings, starts, alarms []time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, p := range m.ended {
+	for _, p := range m.known.ended {
 		openings = append(openings, p.OpenedAt)
 		if !p.StartedAt.IsZero() {
 			starts = append(starts, p.StartedAt)
 		}
 	}
-	for _, t := range m.alarms {
+	for _, t := range m.known.alarms {
 		alarms = append(alarms, t)
 	}
 	return openings, starts, alarms

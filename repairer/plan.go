@@ -73,12 +73,17 @@ type Plan struct {
 	Approvals int        `json:"approvals,omitempty"` // persons whom an approval of it takes; 0 counts as 1
 	Obstacle  string     `json:"obstacle,omitempty"`  // why no repair is possible; empty otherwise
 	Units     int        `json:"units,omitempty"`     // storage units that are out of use meanwhile; 0 counts as 1
+
+	hash string // of a plan of which the rest was left out; see Case.brief
 }
 
 // Hash names the plan and all that it binds, 12 hex digits of a SHA-256. Kernel names are not bound,
 // because they may change without any meaning, nor is the controller, whose firmware may; nor are the mode
 // and the number of approvals, which say who may start the plan, not what it does.
 func (p Plan) Hash() string {
+	if p.hash != "" {
+		return p.hash
+	}
 	p.Mode, p.ModeWhy, p.Approvals = "", "", 0
 	p.Disk.Location.Device, p.Disk.Location.Controller = "", glia.Controller{}
 	p.Disk.Mounts = append([]glia.Mount(nil), p.Disk.Mounts...)

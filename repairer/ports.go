@@ -32,6 +32,8 @@ type Store interface {
 	Case(ctx context.Context, id string) (Case, error)
 	// Cases returns the open cases, or all, newest last.
 	Cases(ctx context.Context, all bool) ([]Case, error)
+	// EachCase hands over all cases, ended ones included, in the order in which they were opened.
+	EachCase(ctx context.Context, take func(Case)) error
 	// CasesSince returns the cases that have an event of this sequence number or a higher one, ended ones
 	// included, in the order in which they were opened. The sequence numbers of a database have no gaps and
 	// become visible in their order, so that the highest one returned is where the next call goes on.

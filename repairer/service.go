@@ -73,7 +73,9 @@ func (s *Service) GetStatus(ctx context.Context, _ *connect.Request[gliav1.GetSt
 		r.Hosts = append(r.Hosts, hostSummary(h))
 	}
 	for _, c := range l.cases {
-		r.OpenCases = append(r.OpenCases, s.show(*c))
+		shown := s.show(*c)
+		shown.Plan = nil // most of it is not in memory; GetCase has it
+		r.OpenCases = append(r.OpenCases, shown)
 		if c.Alarm != "" {
 			r.Findings = append(r.Findings, c.ID+": "+c.Alarm)
 		} else if c.Parked != "" {

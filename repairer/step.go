@@ -89,6 +89,9 @@ func (e *Engine) prepare(ctx context.Context, c Case, l *snapshot) error {
 	if refusals := Gates(c, l.facts); len(refusals) > 0 {
 		return e.hold(ctx, c, refusals)
 	}
+	if c, err = e.whole(ctx, c); err != nil {
+		return err
+	}
 	if refusals := e.gatekeeper(ctx, c, "", l.cases); len(refusals) > 0 {
 		return e.hold(ctx, c, refusals)
 	}

@@ -217,7 +217,7 @@ func TestPoints_CoverEveryMethod(t *testing.T) {
 		port           reflect.Type
 		counted, reads []string
 	}{
-		{reflect.TypeFor[repairer.Store](), []string{"Open", "Append", "AddPause", "EndPauses", "Forgive", "Set"}, []string{"Epoch", "Held", "Newest", "Case", "Cases", "CasesSince", "Current", "LastCase", "Retired", "Events", "Changed", "Pauses", "Get"}},
+		{reflect.TypeFor[repairer.Store](), []string{"Open", "Append", "AddPause", "EndPauses", "Forgive", "Set"}, []string{"Epoch", "Held", "Newest", "Case", "Cases", "EachCase", "CasesSince", "Current", "LastCase", "Retired", "Events", "Changed", "Pauses", "Get"}},
 		{reflect.TypeFor[repairer.Hosts](), []string{"Probe", "Execute", "Fence"}, []string{"Disks"}},
 		{reflect.TypeFor[repairer.Tracker](), []string{"File", "Comment", "Reopen", "Close"}, []string{"Ticket"}},
 	} {

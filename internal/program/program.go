@@ -79,10 +79,10 @@ func (s *shell) serve(ctx context.Context, path string, api http.Handler, parts 
 	return g.Wait()
 }
 
-// watch reports a readiness check whenever it changes, looking once a second.
+// watch reports a readiness check whenever it changes, looking several times a second.
 func (s *shell) watch(name string, check func() error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		t := time.NewTicker(time.Second)
+		t := time.NewTicker(200 * time.Millisecond)
 		defer t.Stop()
 		for {
 			reason := ""

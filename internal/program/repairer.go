@@ -3,6 +3,8 @@ package program
 import (
 	"context"
 	"log/slog"
+	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -20,6 +22,10 @@ import (
 // about again; the longest call is a probe with its deadline.
 const answerWithin = time.Minute
 
+// garbage is how much memory may be lost to garbage, in percent of what is in use, unless GOGC says it. Views and
+// cases come and go as a whole, and a repairer is idle most of the time.
+const garbage = 25
+
 // RepairerParts stands between the engine and what it changes, for tests that count or cut off every
 // effect. A nil field leaves that part as it is.
 type RepairerParts struct {
@@ -31,6 +37,9 @@ type RepairerParts struct {
 // Repairer runs a repairer until the context ends; started is called once it serves
 // or, on a database that is shared, stands by; it may be nil.
 func Repairer(ctx context.Context, c config.Repairer, started func(), log *slog.Logger) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	return RepairerWith(ctx, c, RepairerParts{}, started, log)
 }
 

@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"glia"
 	"glia/repairer"
@@ -164,19 +167,67 @@ func (s *core) CasesSince(ctx context.Context, seq uint64) ([]repairer.Case, err
 	return scanCases(s.db.QueryContext(ctx, `SELECT doc FROM cases WHERE id IN (SELECT case_id FROM events WHERE seq >= $1) ORDER BY id`, seq))
 }
 
+// EachCase hands over all cases, one after the other. It is one statement, and so sees one state of the
+// database.
+func (s *core) EachCase(ctx context.Context, take func(repairer.Case)) error {
+	rows, err := s.db.QueryContext(ctx, `SELECT doc FROM cases ORDER BY id`)
+	return eachCase(rows, err, take)
+}
+
 func scanCases(rows *sql.Rows, err error) (out []repairer.Case, _ error) {
+	err = eachCase(rows, err, func(c repairer.Case) { out = append(out, c) })
+	return out, err
+}
+
+// decodedTogether is how many cases are decoded at a time, by all processors. More would be more memory.
+const decodedTogether = 128
+
+func eachCase(rows *sql.Rows, err error, take func(repairer.Case)) error {
 	if err != nil {
-		return nil, fmt.Errorf("read the cases: %w", err)
+		return fmt.Errorf("read the cases: %w", err)
 	}
 	defer func() { _ = rows.Close() }() // its error is rows.Err's
-	for rows.Next() {
-		c, err := scanCase(rows)
-		if err != nil {
-			return nil, err
+	docs := make([][]byte, 0, decodedTogether)
+	for more := true; more; {
+		docs = docs[:0]
+		for len(docs) < decodedTogether {
+			if more = rows.Next(); !more {
+				break
+			}
+			docs = append(docs, nil)
+			if err := rows.Scan(&docs[len(docs)-1]); err != nil {
+				return fmt.Errorf("read the cases: %w", err)
+			}
 		}
-		out = append(out, c)
+		cases, err := decode(docs)
+		if err != nil {
+			return fmt.Errorf("read the cases: %w", err)
+		}
+		for _, c := range cases {
+			take(c)
+		}
 	}
-	return out, rows.Err()
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read the cases: %w", err)
+	}
+	return nil
+}
+
+func decode(docs [][]byte) ([]repairer.Case, error) {
+	out := make([]repairer.Case, len(docs))
+	var g errgroup.Group
+	parts := min(runtime.GOMAXPROCS(0), len(docs))
+	for p := range parts {
+		g.Go(func() error {
+			for i := p; i < len(docs); i += parts {
+				if err := json.Unmarshal(docs[i], &out[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return out, g.Wait()
 }
 
 // LastCase is the newest case of a serial.
