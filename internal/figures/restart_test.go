@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,6 +26,7 @@ import (
 	gliav1 "glia/api/glia/v1"
 	"glia/api/glia/v1/gliav1connect"
 	"glia/config"
+	"glia/internal/figures"
 	"glia/internal/program"
 	"glia/repairer"
 	"glia/repairer/store"
@@ -53,36 +55,47 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// fleet is 2,800 hosts of 36 disks. On the first hosts all disks are bad, until there are so many.
-func fleet(bad int, now time.Time) glia.FleetView {
+// fleet is 2,800 hosts of 36 disks, so many of which are bad, as many as each of the hosts has from the first
+// host on. A host with a bad disk tells the detail of all its disks.
+func fleet(bad, each int, now time.Time) glia.FleetView {
 	const hosts, disks = 2800, 36
 	view := glia.FleetView{At: now}
 	since := now.Add(-72 * time.Hour)
 	for h := range hosts {
 		name := fmt.Sprintf("node-%d", h)
 		hv := glia.HostView{Member: glia.Member{Announcement: glia.Announcement{Host: name, DiskCount: disks}, Status: glia.MemberAlive}, FetchedAt: now}
-		for d := 0; d < disks && bad > 0; d++ {
-			bad--
-			hv.Disks = append(hv.Disks, glia.DiskStatus{
+		mine := min(each, bad)
+		bad -= mine
+		for d := 0; d < disks && mine > 0; d++ {
+			s := glia.DiskStatus{
 				Disk: glia.Disk{
 					Identity: glia.Identity{Serial: fmt.Sprintf("N%dS%d", h, d), WWN: fmt.Sprintf("0x5000c500%04x%04x", h, d), Model: "ST16000NM001G", Firmware: fmt.Sprint("SN0", h%5), Size: 16e12, Class: glia.ClassHDD},
 					Location: glia.Location{Host: name, Slot: fmt.Sprint(d), Device: "sda"},
 					Mounts:   []glia.Mount{{Source: "sda", Target: fmt.Sprint("/data/", d), FSType: "xfs", UUID: "u"}},
 				},
-				Verdict: glia.Verdict{State: glia.StateFailed, ObservedAt: now, ExpiresAt: now.Add(time.Hour), Prober: "1", RuleSet: "r", Reasons: []glia.Reason{
+				Verdict: glia.Verdict{State: glia.StateHealthy, ObservedAt: now, ExpiresAt: now.Add(time.Hour), Prober: "1", RuleSet: "r"},
+			}
+			if d < mine {
+				s.Verdict.State = glia.StateFailed
+				s.Verdict.Reasons = []glia.Reason{
 					{Rule: "media", Words: "the disk reports errors that it can not correct", Class: glia.Media, State: glia.StateFailed, Since: since},
-					{Rule: "filesystem", Words: "the filesystem can not be written", Class: glia.Filesystem, State: glia.StateFailed, Since: since}}},
-			})
+					{Rule: "filesystem", Words: "the filesystem can not be written", Class: glia.Filesystem, State: glia.StateFailed, Since: since}}
+			}
+			for _, what := range []string{"read.errors", "smart.reallocated", "smart.pending", "thermal.celsius"} {
+				s.Evidence = append(s.Evidence, glia.Evidence{Class: glia.Media, Source: "smart", What: what, At: now})
+			}
+			hv.Disks = append(hv.Disks, s)
 		}
 		view.Hosts = append(view.Hosts, hv)
 	}
 	return view
 }
 
-// synapse serves one view.
+// synapse serves one view, again and again.
 type synapse struct {
 	gliav1connect.UnimplementedFleetServiceHandler
 	view *gliav1.FleetView
+	sent chan struct{} // holds one value for each view that was sent, up to its capacity
 }
 
 func (s synapse) WatchFleet(ctx context.Context, _ *connect.Request[gliav1.WatchFleetRequest], stream *connect.ServerStream[gliav1.WatchFleetResponse]) error {
@@ -92,17 +105,34 @@ func (s synapse) WatchFleet(ctx context.Context, _ *connect.Request[gliav1.Watch
 			return err
 		}
 		select {
+		case s.sent <- struct{}{}:
+		default:
+		}
+		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Second):
 		}
 	}
 }
 
+// views is how many views arrive before the memory is measured: each is there twice for a moment.
+const views = 8
+
 // BenchmarkRepairer_RestartWith10000Cases starts the repairer as a process on a SQLite file with 10,000 open
 // cases that wait, in a fleet of 100,800 disks, until it is ready and has looked at all of them. Then it
-// tells the memory that the process has, and had at most.
+// tells the memory that the process has after some more views, and had at most. The bad disks are on few hosts,
+// or on all: then the view has the detail of all disks.
 func BenchmarkRepairer_RestartWith10000Cases(b *testing.B) {
+	b.Run("few hosts", func(b *testing.B) {
+		restart(b, 36)
+		b.ReportMetric(2000, "ms-to-ready"+figures.AtMost)
+		b.ReportMetric(150, "MB-resident"+figures.AtMost)
+	})
+	b.Run("all hosts", func(b *testing.B) { restart(b, 4) })
+}
+
+func restart(b *testing.B, each int) {
 	const cases = 10000
 	dir, err := os.MkdirTemp("/dev/shm", "glia") // filling the database is not what is measured
 	if err != nil {
@@ -110,13 +140,14 @@ func BenchmarkRepairer_RestartWith10000Cases(b *testing.B) {
 	}
 	b.Cleanup(func() { _ = os.RemoveAll(dir) })
 	now := time.Now()
-	view := fleet(cases, now)
+	view := fleet(cases, each, now)
 	database := filepath.Join(dir, "glia.db")
 	if err := fill(b.Context(), database, view); err != nil {
 		b.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle(gliav1connect.NewFleetServiceHandler(synapse{view: api.FleetViewToProto(view)}))
+	fleet := synapse{view: api.FleetViewToProto(view), sent: make(chan struct{}, views)}
+	mux.Handle(gliav1connect.NewFleetServiceHandler(fleet))
 	srv := httptest.NewUnstartedServer(mux)
 	srv.Config.Protocols = new(http.Protocols)
 	srv.Config.Protocols.SetHTTP1(true)
@@ -124,22 +155,28 @@ func BenchmarkRepairer_RestartWith10000Cases(b *testing.B) {
 	srv.Start()
 	b.Cleanup(srv.Close)
 	p := start(b, database, srv.URL) // in its first life it plans, and writes down what holds the cases back
-	p.until(b, 5*time.Minute, cases)
+	p.until(b, 5*time.Minute, cases, true)
 	p.stop(b)
-	var rss, peak float64
+	fastest, used, rss, peak := time.Hour, time.Duration(0), 0.0, 0.0
 	for b.Loop() {
+		began := time.Now()
 		p := start(b, database, srv.URL)
-		p.until(b, time.Minute, cases)
-		b.StopTimer()
+		p.until(b, time.Minute, cases, false)
+		fastest = min(fastest, time.Since(began))
+		used += p.processor(b)
+		for len(fleet.sent) > 0 {
+			<-fleet.sent
+		}
+		for range views {
+			<-fleet.sent
+		}
 		rss, peak = max(rss, p.memory(b, "VmRSS:")), max(peak, p.memory(b, "VmHWM:"))
 		p.stop(b)
-		b.StartTimer()
 	}
-	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)*1000, "ms-to-ready")
+	b.ReportMetric(float64(fastest.Milliseconds()), "ms-to-ready")
+	b.ReportMetric(float64(used.Milliseconds())/float64(b.N), "processor-ms-to-ready")
 	b.ReportMetric(rss, "MB-resident")
-	b.ReportMetric(peak, "MB-at-most")
-	b.ReportMetric(2000, "ms-target")
-	b.ReportMetric(150, "MB-target")
+	b.ReportMetric(peak, "MB-for-a-moment")
 	b.ReportMetric(0, "ns/op")
 }
 
@@ -152,6 +189,9 @@ func fill(ctx context.Context, database string, view glia.FleetView) error {
 	defer func() { _ = st.Close() }()
 	for _, h := range view.Hosts {
 		for _, d := range h.Disks {
+			if d.Verdict.State != glia.StateFailed {
+				continue
+			}
 			at := view.At.Add(-48 * time.Hour) // long enough ago that the breaker does not trip
 			data := repairer.Data{Disk: &d.Disk, Verdict: &d.Verdict, Mode: repairer.ModeObserve}
 			c, err := st.Open(ctx, repairer.Event{At: at, Kind: repairer.KindOpened, Data: data})
@@ -193,19 +233,16 @@ func start(b *testing.B, database, synapse string) process {
 	return process{cmd, "http://" + addr}
 }
 
-// until waits until the repairer says that it is ready and has looked at so many waiting cases.
-func (p process) until(b *testing.B, within time.Duration, cases int) {
+// until waits until the repairer says that it is ready and has looked at so many waiting cases; in its first
+// life, until it has written down what holds each back.
+func (p process) until(b *testing.B, within time.Duration, cases int, first bool) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), within)
 	defer cancel()
-	want := fmt.Sprintf(`glia_cases{phase="waiting"} %d`, cases)
-	held := fmt.Sprintf(`glia_gate_refusals_total{gate="mode"} %d`, cases)
 	for {
-		status, _ := get(ctx, p.url+"/readyz")
-		if status == http.StatusOK {
+		if status, _ := get(ctx, p.url+"/readyz"); status == http.StatusOK {
 			_, text := get(ctx, p.url+"/metrics")
-			// In its first life the gates begin to hold them back.
-			if looked := strings.Contains(text, want) || strings.Contains(text, "glia_cases{phase=\"waiting\"} 1e+04"); looked && (within <= time.Minute || strings.Contains(text, held) || strings.Contains(text, `glia_gate_refusals_total{gate="mode"} 1e+04`)) {
+			if has(text, `glia_cases{phase="waiting"}`, cases) && (!first || has(text, `glia_gate_refusals_total{gate="mode"}`, cases)) {
 				return
 			}
 		}
@@ -215,6 +252,33 @@ func (p process) until(b *testing.B, within time.Duration, cases int) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// has looks for a value of a metric, however it is written.
+func has(text, metric string, want int) bool {
+	for l := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(l, metric); ok {
+			v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			return err == nil && v == float64(want)
+		}
+	}
+	return false
+}
+
+// processor is how long the processors have worked for the process: utime and stime of proc_pid_stat(5), in
+// ticks of which Linux has 100 a second.
+func (p process) processor(b *testing.B) time.Duration {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:])) // from the third field on
+	var user, system time.Duration
+	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
+		b.Fatal(err)
+	}
+	return (user + system) * time.Second / 100
 }
 
 func get(ctx context.Context, url string) (status int, text string) {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -243,6 +244,21 @@ func casesSince(t *testing.T, b Backend) {
 	for seq, want := range map[uint64]string{0: "c1 at 5, c2 at 3, ", 3: "c1 at 5, c2 at 3, ", 4: "c1 at 5, ", 5: "c1 at 5, ", 6: ""} {
 		if got := since(seq); got != want {
 			t.Errorf("since %d: %q, want %q", seq, got, want)
+		}
+	}
+	for i := range 300 { // more than are decoded at a time
+		must[repairer.Case](t)(s.Open(t.Context(), Opened(fmt.Sprint("N", i))))
+	}
+	var each []repairer.Case
+	if err := s.EachCase(t.Context(), func(c repairer.Case) { each = append(each, c) }); err != nil {
+		t.Fatal(err)
+	}
+	if all := must[[]repairer.Case](t)(s.Cases(t.Context(), true)); len(all) != 302 || !reflect.DeepEqual(each, all) {
+		t.Errorf("%d cases one by one, %d at once", len(each), len(all))
+	}
+	for i, c := range each {
+		if c.ID != fmt.Sprint("c", i+1) {
+			t.Fatalf("case %s is at place %d", c.ID, i)
 		}
 	}
 }
