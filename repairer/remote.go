@@ -71,7 +71,9 @@ func (f *SynapseFeed) follow(ctx context.Context) error {
 	}
 	defer func() { _ = stream.Close() }() // the stream has ended already
 	for stream.Receive() {
-		v := api.FleetViewFromProto(stream.Msg().GetView())
+		before, _ := f.View()
+		v := leanView(stream.Msg().GetView(), before)
+		stream.Msg().View = nil // the stream holds the message until the next one comes
 		f.set(&v, nil)
 	}
 	if err := stream.Err(); err != nil {
