@@ -79,7 +79,7 @@ type Member struct {
 // HostView is what a synapse knows of one host.
 type HostView struct {
 	Member    Member       `json:"member"`
-	Disks     []DiskStatus `json:"disks,omitempty"`   // detail; only of hosts whose digest says something is wrong
+	Disks     []DiskStatus `json:"disks,omitempty"`   // detail, without Evidence; only of hosts whose digest says something is wrong
 	FetchedAt time.Time    `json:"fetched_at"`        // when Disks was read from the nerve; zero if never
 	Problem   string       `json:"problem,omitempty"` // why the detail could not be read
 }

@@ -7,8 +7,8 @@ import (
 )
 
 // leanView translates a view that has arrived, and takes it apart meanwhile. What has not been read anew since
-// the view before is taken from there. The evidence beside the verdicts, which nobody here asks for, is left
-// out, and words that many disks share are kept once: the detail of 100,000 disks is the largest thing in memory.
+// the view before is taken from there. Words that many disks share are kept once: the detail of 100,000 disks is
+// the largest thing in memory.
 func leanView(m *gliav1.FleetView, before glia.FleetView) glia.FleetView {
 	known := make(map[string]*glia.HostView, len(before.Hosts))
 	for i := range before.Hosts {
@@ -23,9 +23,6 @@ func leanView(m *gliav1.FleetView, before glia.FleetView) glia.FleetView {
 			h.Disks = nil
 		} else {
 			was = nil
-		}
-		for _, d := range h.GetDisks() {
-			d.Evidence = nil
 		}
 		host := api.HostViewFromProto(h)
 		if was != nil {

@@ -155,13 +155,15 @@ func troubled(host, problem string) func(glia.FleetView) bool {
 func TestFleet_ReadsTheDetailOfBadHostsOnly(t *testing.T) {
 	t.Parallel()
 	var r memory.Registry
-	bad := startNerve(t, "bad", disk("bad", "a", glia.StateHealthy), disk("bad", "b", glia.StateFailing))
+	failing := disk("bad", "b", glia.StateFailing)
+	failing.Evidence = []glia.Evidence{{What: "read.errors", Value: 1}}
+	bad := startNerve(t, "bad", disk("bad", "a", glia.StateHealthy), failing)
 	good := startNerve(t, "good", disk("good", "c", glia.StateHealthy))
 	unknown := startNerve(t, "unknown", disk("unknown", "d", glia.StateUnknown))
 	announce(t, &r, unknown.announcement(), good.announcement(), bad.announcement())
 	f := run(t, synapse.Options{Watcher: &r})
 	v := await(t, f, "the detail", fetched("bad"))
-	if h := of(v, "bad"); len(h.Disks) != 2 || h.Disks[1].Verdict.State != glia.StateFailing {
+	if h := of(v, "bad"); len(h.Disks) != 2 || h.Disks[1].Verdict.State != glia.StateFailing || h.Disks[1].Evidence != nil {
 		t.Errorf("detail is %+v", h.Disks)
 	}
 	var names []string

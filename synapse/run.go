@@ -178,6 +178,9 @@ func (l *loop) dispatch(ctx context.Context, now time.Time) (wake time.Time) {
 		a := h.member.Announcement
 		l.workers.Go(func() {
 			disks, generation, err := l.ask(ctx, a)
+			for i := range disks {
+				disks[i].Evidence = nil // most of what a view would hold; ListFleetDisks has it, and verdicts tell what they rest on
+			}
 			select {
 			case l.results <- result{host: h, disks: disks, generation: generation, err: err}:
 			case <-ctx.Done():

@@ -81,9 +81,6 @@ func fleet(bad, each int, now time.Time) glia.FleetView {
 					{Rule: "media", Words: "the disk reports errors that it can not correct", Class: glia.Media, State: glia.StateFailed, Since: since},
 					{Rule: "filesystem", Words: "the filesystem can not be written", Class: glia.Filesystem, State: glia.StateFailed, Since: since}}
 			}
-			for _, what := range []string{"read.errors", "smart.reallocated", "smart.pending", "thermal.celsius"} {
-				s.Evidence = append(s.Evidence, glia.Evidence{Class: glia.Media, Source: "smart", What: what, At: now})
-			}
 			hv.Disks = append(hv.Disks, s)
 		}
 		view.Hosts = append(view.Hosts, hv)
