@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"glia"
+	"glia/internal/figures"
 	testbed "glia/internal/testbed/ceph"
 	"glia/repairer"
 	"glia/repairer/storage/ceph"
@@ -45,6 +46,7 @@ func BenchmarkDriver_LooksAt3000RealOSDs(b *testing.B) {
 		dr.Check(b.Context(), own, "", nil)
 		checks = append(checks, time.Since(start))
 	}
-	b.ReportMetric(slices.Max(looks).Seconds(), "look-max-s(target<2)")
+	b.ReportMetric(slices.Max(looks).Seconds(), "look-max-s")
+	b.ReportMetric(2, "look-max-s"+figures.AtMost)
 	b.ReportMetric(slices.Max(checks).Seconds(), "whole-check-max-s")
 }
