@@ -3,9 +3,7 @@ package probe
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -41,8 +39,7 @@ func (r Roots) sys(parts ...string) string {
 
 // attr reads one sysfs attribute without its newline.
 func (r Roots) attr(parts ...string) (string, error) {
-	b, err := os.ReadFile(r.sys(parts...))
-	return strings.TrimSpace(string(b)), err
+	return smart.ReadAttribute(r.sys(parts...))
 }
 
 // number is the major:minor of a block device, disk or partition, by its kernel name.

@@ -227,35 +227,39 @@ func (r *Reading) readNVMe(ctx context.Context, d *Device, o *Offer) {
 }
 
 func (r *Reading) readSCSI(ctx context.Context, d *Device, o *Offer) {
-	log := func(page byte, decode func([]byte) error) error {
-		if !o.Pages[page] {
-			return ErrUnsupported
-		}
-		return r.ask(ctx, d, LogSense(page), decode)
-	}
-	r.exception(ctx, d, log)
-	r.WriteErrors.put(log(PageWriteErrors, func(b []byte) error { return r.WriteErrors.Value.Decode(PageWriteErrors, b) }))
-	r.ReadErrors.put(log(PageReadErrors, func(b []byte) error { return r.ReadErrors.Value.Decode(PageReadErrors, b) }))
-	r.VerifyErrors.put(log(PageVerifyErrors, func(b []byte) error { return r.VerifyErrors.Value.Decode(PageVerifyErrors, b) }))
-	one := func(p *Page[Statistic], page byte, decode func([]byte) (Statistic, error)) {
-		p.put(log(page, func(b []byte) (err error) { p.Value, err = decode(b); return err }))
-		p.Known = p.Known && p.Value.Valid
-	}
-	one(&r.NonMedium, PageNonMedium, NonMedium)
-	one(&r.Temperature, PageTemperature, func(b []byte) (Statistic, error) { now, _, err := Temperatures(b); return now, err })
-	one(&r.Endurance, PageSolidState, Endurance)
-	r.Tests.put(log(PageSelfTests, r.Tests.Value.DecodeSCSI))
-	r.Scan.put(log(PageBackgroundScan, r.Scan.Value.Decode))
+	r.exception(ctx, d, o)
+	r.WriteErrors.put(r.log(ctx, d, o, PageWriteErrors, func(b []byte) error { return r.WriteErrors.Value.Decode(PageWriteErrors, b) }))
+	r.ReadErrors.put(r.log(ctx, d, o, PageReadErrors, func(b []byte) error { return r.ReadErrors.Value.Decode(PageReadErrors, b) }))
+	r.VerifyErrors.put(r.log(ctx, d, o, PageVerifyErrors, func(b []byte) error { return r.VerifyErrors.Value.Decode(PageVerifyErrors, b) }))
+	r.one(ctx, d, o, PageNonMedium, &r.NonMedium, NonMedium)
+	r.one(ctx, d, o, PageTemperature, &r.Temperature, func(b []byte) (Statistic, error) { now, _, err := Temperatures(b); return now, err })
+	r.one(ctx, d, o, PageSolidState, &r.Endurance, Endurance)
+	r.Tests.put(r.log(ctx, d, o, PageSelfTests, r.Tests.Value.DecodeSCSI))
+	r.Scan.put(r.log(ctx, d, o, PageBackgroundScan, r.Scan.Value.Decode))
 	r.Grown.put(r.ask(ctx, d, ReadGrownDefects, func(b []byte) (err error) { r.Grown.Value, err = GrownDefects(b); return err }))
 	r.Grown.Known = r.Grown.Known && r.Grown.Value.Valid
+}
+
+// log reads a SCSI log page if the disk offers it.
+func (r *Reading) log(ctx context.Context, d *Device, o *Offer, page byte, decode func([]byte) error) error {
+	if !o.Pages[page] {
+		return ErrUnsupported
+	}
+	return r.ask(ctx, d, LogSense(page), decode)
+}
+
+// one reads a SCSI log page of which one number counts.
+func (r *Reading) one(ctx context.Context, d *Device, o *Offer, page byte, p *Page[Statistic], decode func([]byte) (Statistic, error)) {
+	p.put(r.log(ctx, d, o, page, func(b []byte) (err error) { p.Value, err = decode(b); return err }))
+	p.Known = p.Known && p.Value.Valid
 }
 
 // exception asks for the informational exception in both of its places: the log page, and sense data that a disk
 // keeps for the next REQUEST SENSE. Without the log page, silence of the other one says nothing, because a disk
 // may be set to never report there.
-func (r *Reading) exception(ctx context.Context, d *Device, log func(byte, func([]byte) error) error) {
+func (r *Reading) exception(ctx context.Context, d *Device, o *Offer) {
 	paged := false
-	r.Exception.put(log(PageExceptions, func(b []byte) (err error) {
+	r.Exception.put(r.log(ctx, d, o, PageExceptions, func(b []byte) (err error) {
 		r.Exception.Value, paged, err = Exception(b)
 		return err
 	}))
