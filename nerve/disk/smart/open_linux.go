@@ -83,9 +83,9 @@ func text(dir, name string) string {
 const attributeSize = 4096
 
 // ReadAttribute reads an attribute of sysfs, without the white space around it. It takes three system calls, where
-// os.ReadFile takes eight: an attribute is never waited for, and is read whole or not at all.
+// os.ReadFile takes eight: an attribute is read whole by one read.
 func ReadAttribute(path string) (string, error) {
-	fd, err := openNode(path)
+	fd, err := open(path, unix.O_RDONLY|unix.O_CLOEXEC)
 	if err != nil {
 		return "", fmt.Errorf("open %s: %w", path, err)
 	}
@@ -110,7 +110,8 @@ func (s System) open(name string, tests bool) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd, err := openNode(s.dev(name))
+	// For reading only: the end of writing would make udev look at the disk again, and wake it.
+	fd, err := open(s.dev(name), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", s.dev(name), err)
 	}
@@ -121,10 +122,10 @@ func (s System) open(name string, tests bool) (*Device, error) {
 	return NewDevice(kind, &kernel{fd: fd}, tests), nil
 }
 
-func openNode(path string) (int, error) {
+// open repeats what a signal interrupted.
+func open(path string, flags int) (int, error) {
 	for {
-		// For reading only: the end of writing would make udev look at the disk again, and wake it.
-		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open(path, flags, 0)
 		if !errors.Is(err, unix.EINTR) {
 			return fd, err
 		}
