@@ -98,6 +98,7 @@ func TestJudge_MustBeRight(t *testing.T) {
 		{"a crawling disk", good, append(saw(glia.Latency, "latency.slow", 1), good...), 'S', "slower than its siblings"},
 		{"slow requests of a busy cluster", good, append(saw(glia.Latency, "osd.slow_ops", 12), good...), 'S', "compare it"},
 		{"a snapshot without room", good, append(saw(glia.Filesystem, "volume.full[dm-3]", 1), good...), 'H', ""},
+		{"MD has thrown it out", good, append(saw(glia.Storage, "md.faulty[md0]", 1), good...), 'S', "look at the kernel log for why"},
 		{"its endurance is used", good, nvme(func(n *smart.NVMe) { n.PercentUsed = 104 }), 'W', "plan its replacement"},
 
 		// Failing and failed, and why.
@@ -117,7 +118,6 @@ func TestJudge_MustBeRight(t *testing.T) {
 		{"not writable, and fsck finds nothing", good, saw(glia.Filesystem, "fs.write_errors", 1), 'F', "can not be written; replace it"},
 		{"the self-test fails", good, saw(glia.Media, "selftest.failed", 1), 'f', "failed its own self-test"},
 		{"BlueStore meets read errors", append(saw(glia.Storage, "osd.read_errors", 0), good...), append(saw(glia.Storage, "osd.read_errors", 7), good...), 'f', "more and more read errors"},
-		{"MD has thrown it out", good, append(saw(glia.Storage, "md.faulty[md0]", 1), good...), 'f', "thrown the disk out"},
 	} {
 		d := newDisk()
 		d.round(c.first...)
