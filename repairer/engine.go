@@ -99,6 +99,7 @@ type Engine struct {
 
 	mu       sync.Mutex
 	findings []string        // what needs a person and has no case
+	surveyed surveyed        // more of that, of the storage
 	busy     map[string]bool // cases whose step has not returned
 	status   Status          // of the newest look
 	refused  map[string]uint64
@@ -222,6 +223,13 @@ func (e *Engine) begin(ctx context.Context, run func(c Case, step func() error))
 		run(Case{ID: graveTask}, func() error {
 			defer e.unclaim(graveTask)
 			e.visit(ctx, l)
+			return nil
+		})
+	}
+	if e.surveyDue() && e.claim(surveyTask) {
+		run(Case{ID: surveyTask}, func() error {
+			defer e.unclaim(surveyTask)
+			e.survey(ctx)
 			return nil
 		})
 	}
@@ -367,7 +375,7 @@ func (e *Engine) setFindings(f []string) {
 func (e *Engine) Findings() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return append([]string(nil), e.findings...)
+	return append(append([]string(nil), e.findings...), e.surveyed.findings...)
 }
 
 var (

@@ -240,6 +240,9 @@ func (c *cluster) start(ctx context.Context, l Look, own repairer.Case, others [
 		case n.Weight == 0:
 			return append(out, refusal(name(osd.ID)+" has the CRUSH weight 0", "a weight to come back to", "somebody who takes it out by hand is done, or gives it its weight again"))
 		}
+		if r := c.parts(ctx, osd); r != nil {
+			out = append(out, *r)
+		}
 		dead = dead && !o.Up
 	}
 	if r := degraded(l, ids); r != nil {

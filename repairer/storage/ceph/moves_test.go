@@ -33,7 +33,8 @@ func (b *bed) recovered() int64 {
 	return sum
 }
 
-// byHand empties an OSD as an operator does: out, and then until it is safe to destroy.
+// byHand empties an OSD as a careful operator does: out, and then until it is safe to destroy and all PGs are
+// clean. Safe to destroy alone was seen while half of the data was still to be copied.
 func (b *bed) byHand(id int) (moved int64, took time.Duration) {
 	b.Helper()
 	at, start := b.recovered(), time.Now()
@@ -43,7 +44,11 @@ func (b *bed) byHand(id int) (moved int64, took time.Duration) {
 	b.eventually("safe to destroy", func() bool {
 		answer, err := b.conn.Mgr(b.Context(), ceph.Command{"prefix": "osd safe-to-destroy", "ids": []string{strconv.Itoa(id)}})
 		m := ceph.Map{OSDs: map[int]ceph.OSDState{id: {State: []string{"exists"}}}}
-		return ceph.SafeToDestroy(m, []int{id}, answer, err).Is == ceph.Yes
+		if ceph.SafeToDestroy(m, []int{id}, answer, err).Is != ceph.Yes {
+			return false
+		}
+		l, err := ceph.LookAt(b.Context(), b.conn, b.cluster.FSID, time.Now)
+		return err == nil && len(l.Unfit) == 0
 	})
 	took = time.Since(start)
 	return b.recovered() - at, took

@@ -32,6 +32,7 @@ type course struct {
 	rate    float64         // bytes a second, smoothed
 	moved   time.Time       // when left last became less, or the number of PGs did
 	pgs     int
+	serving serving
 }
 
 // sight is what a course sees in one look.

@@ -15,6 +15,9 @@ type PG struct {
 	Reported int // epoch of the map that the report was made under
 	Up       []int
 	Acting   []int
+	Primary  int // of the acting OSDs
+	Reads    int64
+	Writes   int64 // operations of clients since the PG was made
 	Objects  int
 	Bytes    int64
 	Astray   int // copies of objects that are not where they belong, or not there at all
@@ -42,6 +45,9 @@ func (p PG) Touches(ids []int) bool {
 	return slices.ContainsFunc(ids, func(id int) bool { return slices.Contains(p.Up, id) || slices.Contains(p.Acting, id) })
 }
 
+// Holds says whether the OSD has a copy of the PG that is in use.
+func (p PG) Holds(id int) bool { return slices.Contains(p.Acting, id) }
+
 // Left are the bytes that one OSD still has to give away or to take: of its present place, or of the one
 // to come.
 func (p PG) Left() int64 {
@@ -62,11 +68,14 @@ func DecodePGs(b []byte) ([]PG, error) {
 			Reported json.Number `json:"reported_epoch"` // older releases write it as a string
 			Up       []int       `json:"up"`
 			Acting   []int       `json:"acting"`
+			Primary  *int        `json:"acting_primary"`
 			Sum      *struct {
 				Bytes     int64 `json:"num_bytes"`
 				Objects   int   `json:"num_objects"`
 				Misplaced int   `json:"num_objects_misplaced"`
 				Degraded  int   `json:"num_objects_degraded"`
+				Reads     int64 `json:"num_read"`
+				Writes    int64 `json:"num_write"`
 			} `json:"stat_sum"`
 		} `json:"pg_stats"` // absent when no PG is meant
 	}
@@ -86,8 +95,12 @@ func DecodePGs(b []byte) ([]PG, error) {
 		if !ok || err != nil || s.State == "" || s.Up == nil || s.Acting == nil || s.Sum == nil {
 			return nil, lacks(what, "pgid, state, reported_epoch, up, acting or stat_sum of a PG")
 		}
+		primary := -1
+		if s.Primary != nil {
+			primary = *s.Primary
+		}
 		out = append(out, PG{
-			ID: s.ID, Pool: pool, State: s.State, Reported: epoch, Up: s.Up, Acting: s.Acting,
+			ID: s.ID, Pool: pool, State: s.State, Reported: epoch, Up: s.Up, Acting: s.Acting, Primary: primary, Reads: s.Sum.Reads, Writes: s.Sum.Writes,
 			Objects: s.Sum.Objects, Bytes: s.Sum.Bytes, Astray: s.Sum.Misplaced + s.Sum.Degraded,
 		})
 	}

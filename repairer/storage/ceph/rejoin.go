@@ -273,8 +273,16 @@ func (s run) refill(ctx context.Context) (repairer.Progress, error) {
 	case v.moving > 0 && l.At.Sub(c.moved) > stalled:
 		p.Waits = "nothing has moved for " + stalled.String()
 	case v.moving == 0 && l.At.Sub(c.changed) > s.Pacing.Quiet: // PGs that are to come, and have not reported, are not seen
+		ops, over := c.serving.look(l.At, Served(pgs, s.ids), s.Pacing.Quiet)
+		if ops == 0 && v.on > 0 && !over {
+			p.Text = fmt.Sprintf("all %d PGs of %s are active and clean; it is to serve a client yet", v.on, names(s.ids))
+			return p, nil
+		}
 		p.Done, p.Text = true, ""
-		p.Output = fmt.Sprintf("all %d PGs of %s are active and clean", v.on, names(s.ids))
+		p.Output = fmt.Sprintf("all %d PGs of %s are active and clean, and it has served %d reads and writes of clients since", v.on, names(s.ids), ops)
+		if ops == 0 {
+			p.Output = fmt.Sprintf("all %d PGs of %s are active and clean; no client has asked it for anything since", v.on, names(s.ids))
+		}
 	}
 	return p, nil
 }

@@ -179,3 +179,25 @@ func cutClass(item string) (root, class string) {
 	}
 	return item, ""
 }
+
+// Host is the name of the host that an OSD is on, empty when the tree does not tell.
+func (t Tree) Host(id int) string {
+	for _, n := range t.Above(id) {
+		if n.Type == "host" {
+			return n.Name
+		}
+	}
+	return ""
+}
+
+// Hosts are the names of all hosts with OSDs, in order.
+func (t Tree) Hosts() []string {
+	var out []string
+	for _, n := range t.nodes {
+		if n.Type == "host" && len(n.Children) > 0 {
+			out = append(out, n.Name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
