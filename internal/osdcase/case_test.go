@@ -4,6 +4,7 @@ package osdcase_test
 
 import (
 	"encoding/json"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -52,6 +53,9 @@ func (w *world) cycle(id int, each func(repairer.Case)) {
 	w.fail(serial)
 	w.until(serial, "drained", func(c repairer.Case) bool { return c.Step("drain").Done }, each)
 	verify("drained")
+	for _, f := range w.engine.Findings() {
+		w.Errorf("finding: %s", f)
+	}
 	c := w.until(serial, "waiting for a person", phase(repairer.PhaseAwaitingReplacement), each)
 	verify("destroyed")
 	w.swap(c, "FRESH")
@@ -127,10 +131,16 @@ func TestCase_EmptiesOneOSDAtATimeAndTakesNoWrongDisk(t *testing.T) {
 	for _, wrong := range []struct {
 		serial string
 		size   int64
-	}{{"SMALL", 1 << 30}, {first, old.Size}} {
+		format bool
+	}{{"SMALL", 1 << 30, false}, {"FOREIGN", old.Size, true}, {first, old.Size, false}} {
 		d, err := w.cluster.Plug(c.Host(), old.Bay, wrong.serial, wrong.size)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if wrong.format {
+			if out, err := exec.Command("mkfs.ext4", "-q", "-F", d.Device()).CombinedOutput(); err != nil {
+				t.Fatalf("mkfs.ext4: %v: %s", err, out)
+			}
 		}
 		if _, err := w.tickets.Resolve(t.Context(), c.Ticket, "done", "a person", ""); err != nil {
 			t.Fatal(err)
@@ -139,6 +149,9 @@ func TestCase_EmptiesOneOSDAtATimeAndTakesNoWrongDisk(t *testing.T) {
 			return c.Replacement == nil && c.Rejected != nil && c.Rejected.Serial == wrong.serial
 		}, nil)
 		t.Logf("not taken: %q", refused.Rejected.Findings)
+		if wrong.format && !strings.Contains(strings.Join(refused.Rejected.Findings, "; "), "ext4") {
+			t.Errorf("the filesystem is not among %q", refused.Rejected.Findings)
+		}
 		if err := w.cluster.Pull(d); err != nil {
 			t.Fatal(err)
 		}

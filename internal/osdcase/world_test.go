@@ -38,6 +38,7 @@ type world struct {
 
 	mu   sync.Mutex
 	bad  map[string]bool // serials
+	dead map[string]bool // serials of disks that can not be read any more
 	acts []string        // orders that the hands took on
 
 	told map[string]uint64 // by case: the last event that is in the test's log
@@ -46,7 +47,7 @@ type world struct {
 func newWorld(t *testing.T, o testbed.Options) *world {
 	t.Helper()
 	c := testbed.For(t, o)
-	w := &world{T: t, cluster: c, sources: map[string]*disk.Source{}, hands: map[string]*hand.Hand{}, path: filepath.Join(t.TempDir(), "glia.db"), bad: map[string]bool{}, told: map[string]uint64{}}
+	w := &world{T: t, cluster: c, sources: map[string]*disk.Source{}, hands: map[string]*hand.Hand{}, path: filepath.Join(t.TempDir(), "glia.db"), bad: map[string]bool{}, dead: map[string]bool{}, told: map[string]uint64{}}
 	conn, err := ceph.Connect(ceph.Access{Conf: c.Conf, User: "admin", Timeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +59,7 @@ func newWorld(t *testing.T, o testbed.Options) *world {
 			t.Fatal(err)
 		}
 		s := &disk.Source{Host: h, Loop: []string{c.DisksOf(h)}}
-		hd, err := hand.New(hand.Options{Host: h, Inventory: s.Scan, System: hand.Linux(), StateDir: filepath.Join(t.TempDir(), h), BurnIn: 4 << 20, Ceph: &hand.Ceph{StartCommand: []string{start, "{id}"}}})
+		hd, err := hand.New(hand.Options{Host: h, Inventory: func(ctx context.Context) ([]glia.Disk, error) { return w.scan(ctx, h) }, System: hand.Linux(), StateDir: filepath.Join(t.TempDir(), h), BurnIn: 4 << 20, Ceph: &hand.Ceph{StartCommand: []string{start, "{id}"}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,9 +182,29 @@ func (w *world) Execute(ctx context.Context, host string, o *gliav1.Order) (*gli
 	return w.hands[host].Execute(ctx, o)
 }
 
+// die makes a disk unreadable, for the nerve and for the hand.
+func (w *world) die(serial string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dead[serial] = true
+}
+
+// scan is the inventory of a host.
+func (w *world) scan(ctx context.Context, host string) ([]glia.Disk, error) {
+	disks, err := w.sources[host].Scan(ctx)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range disks {
+		if w.dead[disks[i].Serial()] {
+			disks[i].OSDs = []glia.OSD{{ID: -1, Unknown: "the label can not be read: input/output error"}}
+		}
+	}
+	return disks, err
+}
+
 // Disks is what the nerve of a host tells.
 func (w *world) Disks(ctx context.Context, host string) ([]glia.DiskStatus, error) {
-	disks, err := w.sources[host].Scan(ctx)
+	disks, err := w.scan(ctx, host)
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,7 @@ type bed struct {
 	set     ceph.Settings
 	driver  *ceph.Driver
 	objects testbed.Objects
+	ahead   time.Duration // of the driver's clock
 
 	mu   sync.Mutex
 	acts []string
@@ -89,7 +90,7 @@ func connect(t testing.TB, c *testbed.Cluster) ceph.Cluster {
 
 // restart is what a repairer that was killed does: nothing of the driver's memory is left.
 func (b *bed) restart() {
-	b.driver = ceph.New(b, []ceph.Settings{b.set}, time.Now, slog.New(slog.DiscardHandler))
+	b.driver = ceph.New(b, []ceph.Settings{b.set}, func() time.Time { return time.Now().Add(b.ahead) }, slog.New(slog.DiscardHandler))
 }
 
 // open is a started case of the disk of an OSD.

@@ -160,8 +160,8 @@ func TestDriver_PlansOnlyWhatItCanCarryThrough(t *testing.T) {
 	}{
 		{"one OSD", disk(block(3)), "", 1},
 		{"no OSD", disk(), "no Ceph OSD", 1},
-		{"two OSDs", disk(block(3), block(4)), "2 OSDs are on it (osd.3, osd.4)", 2},
-		{"a DB device", disk(db(1), db(2), db(3)), "osd.1 (db), osd.2 (db), osd.3 (db)", 3},
+		{"two OSDs", disk(block(3), block(4)), "2 OSDs are on it (osd.3, osd.4); glia makes one OSD on one disk; by hand: ceph osd out 3 4;", 2},
+		{"a DB device", disk(db(1), db(2), db(3)), "osd.1 (db), osd.2 (db), osd.3 (db); glia does not make them all again by itself; by hand: ceph osd out 1 2 3;", 3},
 		{"another cluster", with(disk(block(3)), func(d *glia.Disk) { d.OSDs[0].Cluster = "G" }), "does not name", 1},
 		{"two clusters", with(disk(block(3), block(4)), func(d *glia.Disk) { d.OSDs[1].Cluster = "G" }), "several clusters", 2},
 		{"not everything is known", with(disk(block(3)), func(d *glia.Disk) { d.OSDs[0].Unknown = "the label can not be read" }), "label can not be read", 1},

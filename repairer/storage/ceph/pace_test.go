@@ -157,6 +157,7 @@ func TestPace_AdaptsTheTimeToGo(t *testing.T) {
 type slow struct {
 	canned
 	ms      float64
+	writes  int // of clients, of each PG
 	weights []ceph.Weight
 }
 
@@ -178,15 +179,17 @@ func (s *slow) Mgr(ctx context.Context, cmd ceph.Command) ([]byte, error) {
 		return []byte(`{"osdstats":{"osd_perf_infos":[` + strings.Join(doc, ",") + `]}}`), nil
 	case "pg ls-by-osd":
 		for n := range 40 {
-			doc = append(doc, fmt.Sprintf(`{"pgid":"1.%x","state":"active+clean","reported_epoch":1000000,"up":[3,4,5],"acting":[3,4,5],"stat_sum":{"num_bytes":1048576,"num_objects":4}}`, n))
+			doc = append(doc, fmt.Sprintf(`{"pgid":"1.%x","state":"active+clean","reported_epoch":1000000,"up":[3,4,5],"acting":[3,4,5],"stat_sum":{"num_bytes":1048576,"num_objects":4,"num_write":%d}}`, n, s.writes))
 		}
 		return []byte(`{"pg_ready":true,"pg_stats":[` + strings.Join(doc, ",") + `]}`), nil
 	}
 	return s.canned.Mgr(ctx, cmd)
 }
 
-func TestDriver_MovesNothingMoreWhileClientsSuffer(t *testing.T) {
-	t.Parallel()
+// suffering is a healthy cluster of 24 OSDs that are slow to commit, a driver on it with its clock, and the
+// case of osd.3.
+func suffering(t *testing.T) (*slow, *ceph.Driver, repairer.Case, *time.Time) {
+	t.Helper()
 	c := &slow{canned: grown(t, 24), ms: 300}
 	m := must(t, ceph.DecodeMap, "osd-dump")
 	var status map[string]any
@@ -206,11 +209,73 @@ func TestDriver_MovesNothingMoreWhileClientsSuffer(t *testing.T) {
 	}}, func() time.Time { return now }, slog.New(slog.DiscardHandler))
 	d := glia.Disk{Identity: glia.Identity{Serial: "S"}, OSDs: []glia.OSD{{ID: 3, UUID: m.OSDs[0].UUID, Cluster: m.FSID, Role: glia.RoleBlock, Mode: glia.ModeRaw}}}
 	p := dr.Plan(d)
-	own := repairer.Case{ID: "c", Disk: d, Plan: &p, Started: true, Facts: map[string]string{
+	return c, dr, repairer.Case{ID: "c", Disk: d, Plan: &p, Started: true, Facts: map[string]string{
 		"osd.3.crush_weight": "7.27", "osd.3.reweight": "1.0", "osd.3.goal": "1.0",
-	}}
+	}}, &now
+}
+
+// The label of a raw OSD names no DB: one whose DB disk is gone would be made again without it.
+func TestDriver_RefusesAnOSDWhoseDBNoDiskTells(t *testing.T) {
+	t.Parallel()
+	c, dr, own, _ := suffering(t)
+	metadata := string(recorded(t, "osd-metadata"))
+	for _, tt := range []struct {
+		name, answer, db, want string
+	}{
+		{"none", metadata, "", ""},
+		{"one that is seen", strings.Replace(metadata, `dedicated_db":"0"`, `dedicated_db":"1"`, 1), "nvme0n1p3", ""},
+		{"one that is not seen", strings.Replace(metadata, `dedicated_db":"0"`, `dedicated_db":"1"`, 1), "", "osd.3 has a DB on another device, and no disk of its host tells it"},
+		{"a WAL that is not seen", strings.Replace(metadata, `dedicated_wal":"0"`, `dedicated_wal":"1"`, 1), "", "osd.3 has a WAL on another device"},
+		{"not told", "{}", "", "whether osd.3 has a DB or WAL elsewhere is not known"},
+	} {
+		c.canned["osd metadata"] = []byte(tt.answer)
+		own.Disk.OSDs = []glia.OSD{own.Disk.OSDs[0]}
+		own.Disk.OSDs[0].DB = tt.db
+		said := fmt.Sprint(dr.Check(t.Context(), own, "", nil))
+		if got := strings.Contains(said, "DB") || strings.Contains(said, "WAL"); got != (tt.want != "") || !strings.Contains(said, tt.want) {
+			t.Errorf("%s: %s, want %q", tt.name, said, tt.want)
+		}
+	}
+}
+
+// A new OSD that has all its PGs is waited for until it has served a client, or nobody has asked for long.
+func TestDriver_RefillsUntilAClientIsServed(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		writes []int // of each PG, at each look, two seconds apart; the last one goes on
+		looks  int
+		want   string
+	}{
+		{"a client writes", []int{5, 5, 6}, 2, "has served 40 reads and writes"},
+		{"nobody does", []int{5}, 4, "no client has asked it for anything since"},
+	} {
+		c, dr, own, now := suffering(t)
+		for i := range 10 {
+			c.writes = tt.writes[min(i, len(tt.writes)-1)]
+			*now = now.Add(2 * time.Second)
+			p, err := dr.Do(t.Context(), repairer.Act{Case: own, Step: repairer.PlanStep{Name: "refill"}, Epoch: 1})
+			if err != nil || p.Refused != "" || p.Waits != "" {
+				t.Fatalf("%s: %+v, %v", tt.name, p, err)
+			}
+			if p.Done {
+				if i < tt.looks || !strings.Contains(p.Output, tt.want) {
+					t.Errorf("%s: done at look %d: %s", tt.name, i, p.Output)
+				}
+				break
+			}
+			if i == 9 {
+				t.Errorf("%s: never done: %s", tt.name, p.Text)
+			}
+		}
+	}
+}
+
+func TestDriver_MovesNothingMoreWhileClientsSuffer(t *testing.T) {
+	t.Parallel()
+	c, dr, own, now := suffering(t)
 	do := func() repairer.Progress {
-		now = now.Add(2 * time.Second)
+		*now = now.Add(2 * time.Second)
 		got, err := dr.Do(t.Context(), repairer.Act{Case: own, Step: repairer.PlanStep{Name: "drain"}, Epoch: 1})
 		if err != nil {
 			t.Fatal(err)

@@ -102,9 +102,9 @@ func unrepairable(d glia.Disk) string {
 	}
 	switch {
 	case len(dbs) > 0:
-		return "without it all of these OSDs are lost, whose data is on other disks: " + strings.Join(dbs, ", ") + "; glia does not make them all again by itself"
+		return "without it all of these OSDs are lost, whose data is on other disks: " + strings.Join(dbs, ", ") + "; glia does not make them all again by itself; " + byHand(d)
 	case blocks > 1:
-		return fmt.Sprintf("%d OSDs are on it (%s); glia makes one OSD on one disk", blocks, names(idsOf(d)))
+		return fmt.Sprintf("%d OSDs are on it (%s); glia makes one OSD on one disk; %s", blocks, names(idsOf(d)), byHand(d))
 	case len(d.Mounts) > 0:
 		return d.Mounts[0].Target + " is mounted from it, beside the OSD"
 	case len(d.Swap) > 0:
@@ -129,6 +129,14 @@ func unrepairable(d glia.Disk) string {
 		return fmt.Sprintf("how %s was made is not known: mode %q", name(o.ID), o.Mode)
 	}
 	return ""
+}
+
+// byHand is how a person replaces a disk under several OSDs: all of them leave together, because they go
+// together, and the manager is asked about all of them at once.
+func byHand(d glia.Disk) string {
+	ids := strings.Join(words(idsOf(d)), " ")
+	return fmt.Sprintf("by hand: ceph osd out %[1]s; wait until ceph osd safe-to-destroy %[1]s agrees and all PGs are clean; stop them; "+
+		"ceph osd destroy ID --yes-i-really-mean-it, for each; swap the disk; ceph-volume … prepare --osd-id ID, for each", ids)
 }
 
 // idsOf are the ids of the OSDs that have a part on the disk, each once, in order.

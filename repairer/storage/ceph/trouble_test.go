@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	gliav1 "glia/api/glia/v1"
 	testbed "glia/internal/testbed/ceph"
@@ -34,21 +35,23 @@ func TestDriver_WaitsForFlagsManagerAndQuorumAndGoesBackExactly(t *testing.T) {
 	b.carry(c, "note")
 	b.until(c, "drain", "under way", func(p repairer.Progress) bool { return b.tree(2) != before })
 
-	b.ceph("osd", "set", "noout")
-	b.until(c, "drain", "waiting for noout", waitsFor("noout"))
-	at := b.tree(2)
-	for range 5 {
-		b.once(c, "drain")
+	for _, flag := range []string{"noout", "nobackfill", "norebalance"} {
+		b.ceph("osd", "set", flag)
+		b.until(c, "drain", "waiting for "+flag, waitsFor(flag))
+		at := b.tree(2)
+		for range 5 {
+			b.once(c, "drain")
+		}
+		if b.tree(2) != at {
+			t.Errorf("the weight went on from %s to %s under %s", at, b.tree(2), flag)
+		}
+		b.refused(c, "", flag)
+		if !strings.Contains(b.ceph("osd", "dump"), flag) {
+			t.Errorf("%s was cleared", flag)
+		}
+		b.ceph("osd", "unset", flag)
+		b.until(c, "drain", "going on", func(p repairer.Progress) bool { return p.Waits == "" && (flag != "noout" || b.tree(2) != at) })
 	}
-	if b.tree(2) != at {
-		t.Errorf("the weight went on from %s to %s under noout", at, b.tree(2))
-	}
-	b.refused(c, "", "noout")
-	if !strings.Contains(b.ceph("osd", "dump"), "noout") {
-		t.Error("noout was cleared")
-	}
-	b.ceph("osd", "unset", "noout")
-	b.until(c, "drain", "going on", func(p repairer.Progress) bool { return p.Waits == "" && b.tree(2) != at })
 
 	if err := errors.Join(b.cluster.KillOSD(t.Context(), 4), b.cluster.WaitDown(t.Context(), 4)); err != nil {
 		t.Fatal(err)
@@ -78,6 +81,12 @@ func TestDriver_WaitsForFlagsManagerAndQuorumAndGoesBackExactly(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.until(c, "drain", "waiting for the monitors", waitsFor("does not answer"))
+	b.ahead = 20 * time.Minute // for which there was no quorum
+	for _, step := range []string{"drain", "destroy"} {
+		if p := b.once(c, step); p.Done || p.Refused != "" || !strings.Contains(p.Waits, "does not answer") {
+			t.Errorf("%s after 20 minutes without a quorum: %+v", step, p)
+		}
+	}
 	b.refused(c, "", "not known")
 	if err := b.cluster.StartMon(); err != nil {
 		t.Fatal(err)
