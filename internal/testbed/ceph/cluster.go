@@ -45,6 +45,9 @@ type Options struct {
 	// the mon and the manager of a large cluster have to tell. 3000 take a minute or two.
 	MapOnly int
 
+	// Disk names the n-th disk of the h-th host, both from 0; nil: h0, bay0, and the cluster's name with both.
+	Disk func(h, n int) (host, bay, serial string)
+
 	Dir  string            // for everything the cluster writes; empty: a temporary one, removed by Close
 	Conf map[string]string // more lines for [global] of the configuration, by key
 }
@@ -132,7 +135,12 @@ func (c *Cluster) start(ctx context.Context) error {
 	var slots []slot
 	for h := range c.opts.Hosts {
 		for n := range c.opts.OSDsPerHost {
-			slots = append(slots, slot{host: fmt.Sprintf("h%d", h), bay: n, id: len(slots), key: k.osds[len(slots)]})
+			s := slot{host: fmt.Sprintf("h%d", h), bay: bayOf(n), id: len(slots), key: k.osds[len(slots)]}
+			s.serial = c.serialOf(s.host, n)
+			if c.opts.Disk != nil {
+				s.host, s.bay, s.serial = c.opts.Disk(h, n)
+			}
+			slots = append(slots, s)
 		}
 	}
 	if err := c.makeOSDs(ctx, slots); err != nil {

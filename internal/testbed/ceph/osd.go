@@ -16,12 +16,19 @@ import (
 
 // slot is an OSD to be made.
 type slot struct {
-	host string
-	bay  int
-	id   int
-	key  string // which the mon knows
-	uuid string
-	disk *Disk
+	host   string
+	bay    string
+	serial string
+	id     int
+	key    string // which the mon knows
+	uuid   string
+	disk   *Disk
+}
+
+func bayOf(n int) string { return fmt.Sprintf("bay%d", n) }
+
+func (c *Cluster) serialOf(host string, n int) string {
+	return fmt.Sprintf("%s-%s-%d", strings.ToUpper(c.Name), strings.ToUpper(host), n)
 }
 
 func daemonOf(id int) string { return "osd." + strconv.Itoa(id) }
@@ -38,7 +45,7 @@ func (c *Cluster) makeOSDs(ctx context.Context, slots []slot) error {
 		s := &slots[i]
 		s.uuid = uuid.NewString()
 		var err error
-		if s.disk, err = c.Plug(s.host, fmt.Sprintf("bay%d", s.bay), fmt.Sprintf("%s-%s-%d", strings.ToUpper(c.Name), strings.ToUpper(s.host), s.bay), c.opts.Size); err != nil {
+		if s.disk, err = c.Plug(s.host, s.bay, s.serial, c.opts.Size); err != nil {
 			return err
 		}
 		fmt.Fprintf(&commands, "osd new %s %d\n", s.uuid, s.id)
@@ -102,7 +109,8 @@ func (c *Cluster) AddHost(ctx context.Context, host string, osds int) ([]int, er
 		if err := c.run(ctx, "osd", "destroy", strconv.Itoa(out.OSDID), "--yes-i-really-mean-it"); err != nil {
 			return nil, err
 		}
-		s := slot{host: host, bay: len(c.Disks(host)) + n, id: out.OSDID, key: newKey()}
+		bay := len(c.Disks(host)) + n
+		s := slot{host: host, bay: bayOf(bay), serial: c.serialOf(host, bay), id: out.OSDID, key: newKey()}
 		ring.WriteString(osdEntry(s.id, s.key))
 		slots, ids = append(slots, s), append(ids, s.id)
 	}
