@@ -1,4 +1,5 @@
-# make demo   shows a disk being repaired on this machine (ONCE=1: ends after one repair)
+# make demo   shows a disk being repaired on this machine (ONCE=1: ends after one repair; CEPH=1: with a
+#             real Ceph cluster on the disks)
 # make test   installs what the tests need and runs all of them
 # make build  puts nerve, synapse, repairer and glia into bin/
 # make test-kill  kills the repairer at every instant of a repair; KILL_AT=17:after repeats one of them
@@ -18,7 +19,7 @@ LDFLAGS  = -s -w -X glia.Version=$(VERSION)
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
 # The programs that ask Ceph clusters are built with librados where it is installed.
-CEPH = $(shell test -e /usr/include/rados/librados.h && echo ceph)
+TAGS = $(shell test -e /usr/include/rados/librados.h && echo ceph)
 
 .PHONY: all build demo test test-kill test-registry test-ceph vet bench lint generate deps deps-demo fuzz sim mutants clean
 
@@ -26,16 +27,16 @@ all: build
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/nerve ./cmd/synapse
-	CGO_ENABLED=$(if $(CEPH),1,0) $(GO) build -trimpath -tags '$(CEPH)' -ldflags '$(LDFLAGS)' -o bin/ ./cmd/repairer ./cmd/glia
+	CGO_ENABLED=$(if $(TAGS),1,0) $(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o bin/ ./cmd/repairer ./cmd/glia
 
 deps:
 	@sh internal/testbed/install.sh test
 
 deps-demo:
-	@sh internal/testbed/install.sh demo
+	@sh internal/testbed/install.sh demo$(if $(CEPH),-ceph)
 
 demo: deps-demo build
-	bin/glia dev $(if $(ONCE),--once)
+	bin/glia dev $(if $(CEPH),--ceph) $(if $(ONCE),--once)
 
 # The tests below include a sample of test-kill.
 test: deps vet
@@ -56,7 +57,7 @@ test-ceph:
 vet:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	$(GO) vet ./...
-	$(if $(CEPH),$(GO) vet -tags ceph ./...)
+	$(if $(TAGS),$(GO) vet -tags ceph ./...)
 
 bench:
 	$(GO) test -p 1 -timeout 30m -tags '$(CEPH)' -run '^$$' -bench . -benchtime 1s $$(git grep -l '^func Benchmark' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|') 2>&1 | $(GO) run ./internal/figures/table

@@ -17,7 +17,7 @@ type Act struct {
 	Slot int
 }
 
-func (a *Act) stage() (stage, error) {
+func (a *Act) stage() (slots, error) {
 	if a.Dir == "" {
 		a.Dir = DefaultDir()
 	}
@@ -34,6 +34,8 @@ func (a *Act) stage() (stage, error) {
 		return nil, fmt.Errorf("host %q: the demo has %s", a.Host, strings.Join(hostNames, ", "))
 	case a.Slot < 1 || a.Slot > disksPerHost:
 		return nil, fmt.Errorf("slot %d: the hosts of the demo have slots 1 to %d", a.Slot, disksPerHost)
+	case n.Ceph:
+		return remoteStage{a.Dir, cephDiskSize}, nil
 	case n.Simulated:
 		return simulatedStage{a.Dir}, nil
 	}
@@ -73,7 +75,7 @@ func (a Act) Insert(ctx context.Context, serial string, small, used bool) (strin
 	if err != nil {
 		return "", err
 	}
-	size := int64(diskSize)
+	size := s.size()
 	if small {
 		size /= 2
 	}
@@ -90,8 +92,9 @@ func (a Act) unusedSerial() string {
 	for nth := 1; nth < 26; nth++ {
 		serial := serialOf(a.Host, a.Slot, nth)
 		found, _ := filepath.Glob(filepath.Join(a.Dir, "*", "slots", "*", serial+"*")) // the pattern is ours
+		osds, _ := filepath.Glob(filepath.Join(a.Dir, "ceph", "disks", "*", "*", serial+"*"))
 		shelf, _ := filepath.Glob(filepath.Join(a.Dir, "shelf", serial+"*"))
-		if len(found)+len(shelf) == 0 {
+		if len(found)+len(osds)+len(shelf) == 0 {
 			return serial
 		}
 	}

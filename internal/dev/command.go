@@ -14,8 +14,9 @@ func Command() *cobra.Command {
 		Use:   "dev",
 		Short: "Run a demo fleet on this machine and watch a disk being repaired",
 		Long: `dev starts three storage hosts, a synapse and a repairer in one process, breaks a disk and shows
-the whole repair. As root on Linux the disks are loop devices with ext4 and XFS. No other disk of this
-machine is touched, and nothing is left behind.`,
+the whole repair. As root on Linux the disks are loop devices with ext4 and XFS; with --ceph each carries an
+OSD of a real Ceph cluster, which is started for it. No other disk of this machine is touched, and nothing is
+left behind.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Out = c.OutOrStdout()
@@ -23,6 +24,7 @@ machine is touched, and nothing is left behind.`,
 		},
 	}
 	c.PersistentFlags().StringVar(&o.Dir, "dir", "", "`directory` of the demo (default "+DefaultDir()+")")
+	c.PersistentFlags().BoolVar(&o.Ceph, "ceph", false, "the demo with a real Ceph cluster (default directory "+defaultDir(true)+")")
 	c.Flags().BoolVar(&o.Once, "once", false, "end after one complete repair; exit code 1 if it did not complete")
 	c.Flags().BoolVar(&o.Simulated, "simulated", false, "use plain directories instead of loop devices")
 	c.AddCommand(
@@ -72,7 +74,11 @@ func slotCommand(verb, short string, o *Options, do func(*cobra.Command, Act, []
 			if err != nil {
 				return fmt.Errorf("slot %q: want a number from 1 to %d", args[1], disksPerHost)
 			}
-			return do(c, Act{Dir: o.Dir, Host: args[0], Slot: slot}, args[2:])
+			dir := o.Dir
+			if dir == "" {
+				dir = defaultDir(o.Ceph)
+			}
+			return do(c, Act{Dir: dir, Host: args[0], Slot: slot}, args[2:])
 		},
 	}
 }

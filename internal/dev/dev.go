@@ -26,6 +26,7 @@ import (
 	"glia/config"
 	"glia/internal/loop"
 	"glia/internal/program"
+	"glia/repairer/storage/ceph"
 )
 
 var hostNames = []string{"node-1", "node-2", "node-3"}
@@ -37,12 +38,18 @@ func serialOf(host string, slot, nth int) string {
 	return fmt.Sprintf("N%sS%d%c", strings.TrimPrefix(host, "node-"), slot, 'A'+nth)
 }
 
-// stage is where the disks are: real or simulated.
+// stage is where the disks are: real, with a Ceph cluster on them, or simulated.
 type stage interface {
+	slots
 	words() string
 	prepare(ctx context.Context) error
 	globs(host string) []string
 	parts(host string) program.NerveParts
+}
+
+// slots are what a person can lay hands on.
+type slots interface {
+	size() int64 // of a disk, in bytes
 	serial(host string, slot int) (string, error)
 	fail(host string, slot int) (how string, err error)
 	pull(host string, slot int) error
@@ -55,6 +62,7 @@ type Options struct {
 	Net       string    // first three bytes of the loopback addresses; empty: 127.0.0, or others when those are taken
 	Once      bool      // end after one repair
 	Simulated bool      // directories even where loop devices are possible
+	Ceph      bool      // a real Ceph cluster on the disks
 	Out       io.Writer // what a person reads
 
 	noRepairer bool                // a test runs its own
@@ -64,9 +72,17 @@ type Options struct {
 // DefaultDir is where a demo has its disks and files.
 func DefaultDir() string { return filepath.Join(os.TempDir(), fmt.Sprintf("glia-dev-%d", os.Getuid())) }
 
+func defaultDir(ceph bool) string {
+	if ceph {
+		return DefaultDir() + "-ceph"
+	}
+	return DefaultDir()
+}
+
 // note is what a running demo leaves for glia dev fail and its like.
 type note struct {
 	Simulated bool   `json:"simulated"`
+	Ceph      bool   `json:"ceph"`
 	Repairer  string `json:"repairer"`
 	Synapse   string `json:"synapse"`
 }
@@ -75,23 +91,20 @@ type note struct {
 type demo struct {
 	Options
 	stage    stage
-	repairer string // URL
-	synapse  string // URL
+	ceph     *cephStage // the stage, when it is that one; else nil
+	repairer string     // URL
+	synapse  string     // URL
 }
 
 // Run shows the demo until the context ends, or after one repair. An error means that the repair did
 // not come to its end.
 func Run(ctx context.Context, o Options) (err error) {
 	if o.Dir == "" {
-		o.Dir = DefaultDir()
+		o.Dir = defaultDir(o.Ceph)
 	}
-	d := &demo{Options: o, stage: realStage{o.Dir}}
-	reason := loop.Usable()
-	if reason == nil && !mkfsThere() {
-		reason = errors.New("mkfs.ext4 and mkfs.xfs are needed: install e2fsprogs and xfsprogs")
-	}
-	if o.Simulated || reason != nil {
-		d.stage = simulatedStage{o.Dir}
+	d, reason, err := newDemo(o)
+	if err != nil {
+		return err
 	}
 	lock, err := lockDemo(o.Dir)
 	if err != nil {
@@ -101,12 +114,15 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := sweep(o.Dir); err != nil {
 		return fmt.Errorf("sweep away what a former demo left in %s: %w", o.Dir, err)
 	}
-	defer func() { err = errors.Join(err, sweep(o.Dir)) }()
+	defer func() { err = errors.Join(err, d.clear()) }()
 	if reason != nil {
 		d.say("No loop devices here: %v.", reason)
 	}
 	d.say("Three storage hosts with %d disks each: %s.", disksPerHost, d.stage.words())
 	if err := d.stage.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("make the demo's disks: %w", err)
 	}
 	log, logFile, err := d.logger()
@@ -130,6 +146,38 @@ func Run(ctx context.Context, o Options) (err error) {
 		err = nil
 	}
 	return err
+}
+
+// newDemo chooses the stage. The reason says why it is not that with real filesystems.
+func newDemo(o Options) (d *demo, reason, err error) {
+	d = &demo{Options: o, stage: realStage{o.Dir}}
+	reason = loop.Usable()
+	switch {
+	case o.Ceph && reason != nil:
+		return nil, nil, fmt.Errorf("no Ceph cluster can be started here: %w", reason)
+	case o.Ceph:
+		if _, err := ceph.Connect(ceph.Access{}); err != nil { // it sends nothing
+			return nil, nil, err
+		}
+		d.ceph = newCephStage(o.Dir)
+		d.stage = d.ceph
+		return d, nil, nil
+	case reason == nil && !mkfsThere():
+		reason = errors.New("mkfs.ext4 and mkfs.xfs are needed: install e2fsprogs and xfsprogs")
+	}
+	if o.Simulated || reason != nil {
+		d.stage = simulatedStage{o.Dir}
+	}
+	return d, reason, nil
+}
+
+// clear removes everything of the demo.
+func (d *demo) clear() error {
+	var err error
+	if d.ceph != nil {
+		err = d.ceph.close()
+	}
+	return errors.Join(err, sweep(d.Dir))
 }
 
 // mkfsThere says whether the programs that make filesystems are installed.
@@ -172,7 +220,7 @@ func (d *demo) start(ctx context.Context, g *errgroup.Group, log *slog.Logger) e
 		return err
 	}
 	d.synapse, d.repairer = "http://"+prefix+".1:7412", "http://"+prefix+".1:7413"
-	b, err := json.Marshal(note{Simulated: strings.Contains(d.stage.words(), "SIMULATED"), Repairer: d.repairer, Synapse: d.synapse})
+	b, err := json.Marshal(note{Simulated: strings.Contains(d.stage.words(), "SIMULATED"), Ceph: d.ceph != nil, Repairer: d.repairer, Synapse: d.synapse})
 	if err != nil {
 		return err
 	}
@@ -181,6 +229,11 @@ func (d *demo) start(ctx context.Context, g *errgroup.Group, log *slog.Logger) e
 	}
 	for i, host := range hostNames {
 		c := d.nerveConfig(host, fmt.Sprintf("%s.%d", prefix, 11+i), prefix)
+		if d.ceph != nil {
+			if err := d.ceph.tuneNerve(&c); err != nil {
+				return err
+			}
+		}
 		g.Go(func() error { return program.Nerve(ctx, c, d.stage.parts(host), log.With("program", host)) })
 	}
 	s := config.DefaultSynapse()
@@ -189,8 +242,14 @@ func (d *demo) start(ctx context.Context, g *errgroup.Group, log *slog.Logger) e
 	s.Resolve("synapse-1")
 	g.Go(func() error { return program.Synapse(ctx, s, nil, log.With("program", "synapse")) })
 
+	if d.ceph != nil {
+		g.Go(func() error { return serveHands(ctx, d.Dir, d.stage) })
+	}
 	if !d.noRepairer {
-		r := d.repairerConfig(prefix + ".1:7413")
+		r, err := d.repairerConfig(ctx, prefix+".1:7413")
+		if err != nil {
+			return err
+		}
 		g.Go(func() error { return program.Repairer(ctx, r, nil, log.With("program", "repairer")) })
 	}
 	return nil
@@ -198,14 +257,19 @@ func (d *demo) start(ctx context.Context, g *errgroup.Group, log *slog.Logger) e
 
 // repairerConfig is the configuration of the demo's repairer: it acts by itself, and is content with a
 // new disk soon.
-func (d *demo) repairerConfig(listen string) config.Repairer {
+func (d *demo) repairerConfig(ctx context.Context, listen string) (config.Repairer, error) {
 	c := config.DefaultRepairer()
 	c.Database, c.Synapse, c.Mode, c.API.Listen = filepath.Join(d.Dir, "repairer", "glia.db"), d.synapse, config.ModeAuto, listen
 	c.Repair.Settle, c.Repair.RetryMin = config.Duration(3*time.Second), config.Duration(time.Second)
 	c.Gates.StopFile, c.Gates.FlapBlock = filepath.Join(d.Dir, "STOP"), config.Duration(time.Second)
 	c.Gates.FlapHostCases = 1000 // whoever tries it breaks more disks than a month does
+	if d.ceph != nil {
+		if err := d.ceph.tuneRepairer(ctx, &c); err != nil {
+			return c, err
+		}
+	}
 	c.Resolve("")
-	return c
+	return c, nil
 }
 
 // nerveConfig is the configuration of a demo host: quick, with the write probe, and blind to all

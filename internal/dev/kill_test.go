@@ -88,7 +88,10 @@ func TestRepairer_KilledThreeTimesGoesOn(t *testing.T) {
 			t.Errorf("left behind: %v", left)
 		}
 	})
-	c, url := fleet.RepairerConfig()
+	c, url, err := fleet.RepairerConfig(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p := &process{t: t, binary: binary, config: filepath.Join(dir, "repairer.toml")}
 	writeConfig(t, p.config, c)
 	p.start()

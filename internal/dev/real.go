@@ -26,6 +26,8 @@ type realStage struct{ dir string }
 
 func (s realStage) words() string { return "loop devices with ext4 and XFS, really mounted" }
 
+func (s realStage) size() int64 { return diskSize }
+
 func (s realStage) slotDir(host string, slot int) string {
 	return filepath.Join(s.dir, host, "slots", fmt.Sprint(slot))
 }

@@ -26,6 +26,8 @@ func (s simulatedStage) words() string {
 	return "plain directories. SIMULATED are the disks, their filesystems and the hand; Serf, the API, synapse, repairer and tickets are real"
 }
 
+func (s simulatedStage) size() int64 { return diskSize }
+
 func (s simulatedStage) slotDir(host string, slot int) string {
 	return filepath.Join(s.dir, host, "slots", strconv.Itoa(slot))
 }

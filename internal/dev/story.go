@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -23,8 +24,13 @@ const (
 	storySlot = 3
 )
 
-// patience bounds the whole repair; a demo that takes longer has failed.
-const patience = 85 * time.Second
+// patience bounds the whole repair; a demo that takes longer has failed. With Ceph, data is moved twice.
+func (d *demo) patience() time.Duration {
+	if d.ceph != nil {
+		return 8 * time.Minute
+	}
+	return 85 * time.Second
+}
 
 // story is the repair as a person sees it: every line is what one of the programs has told.
 type story struct {
@@ -33,19 +39,20 @@ type story struct {
 	repair gliav1connect.RepairServiceClient
 	began  time.Time // when the disk broke
 	filed  time.Duration
+	watch  *watch // of the cluster; nil without Ceph
 }
 
 func (d *demo) story(ctx context.Context) error {
 	client := daemon.HTTPClient(nil)
 	s := &story{demo: d, fleet: gliav1connect.NewFleetServiceClient(client, d.synapse), repair: gliav1connect.NewRepairServiceClient(client, d.repairer)}
-	told, cancel := context.WithTimeout(ctx, patience)
+	told, cancel := context.WithTimeout(ctx, d.patience())
 	defer cancel()
 	if err := s.tell(told); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		if told.Err() != nil {
-			return fmt.Errorf("the repair was not complete after %s: %w", patience, err)
+			return fmt.Errorf("the repair was not complete after %s: %w", d.patience(), err)
 		}
 		return err
 	}
@@ -71,6 +78,13 @@ func (s *story) tell(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.ceph != nil {
+		if s.watch, err = s.ceph.begin(ctx, s.ceph.osd(storyHost, storySlot)); err != nil {
+			return err
+		}
+		defer s.watch.stop()
+		s.say("A client has written %d objects of 1 MiB; it reads them from now on and compares their checksums.", objectCount)
+	}
 	s.say("All %d disks are healthy. Now %s in slot %d of %s breaks.\n", len(hostNames)*disksPerHost, serial, storySlot, storyHost)
 	s.began = time.Now()
 	how, err := s.stage.fail(storyHost, storySlot)
@@ -88,8 +102,14 @@ func (s *story) tell(ctx context.Context) error {
 	if err := s.follow(ctx, id, serial); err != nil {
 		return err
 	}
-	s.say("\nFrom failure to filed ticket: %.1f s. The whole cycle: %.1f s.", s.filed.Seconds(), time.Since(s.began).Seconds())
-	return nil
+	s.say("")
+	if s.watch != nil {
+		lines, bad := s.watch.figures(ctx)
+		s.say("%s", strings.Join(lines, "\n"))
+		err = bad
+	}
+	s.say("From failure to filed ticket: %.1f s. The whole cycle: %.1f s.", s.filed.Seconds(), time.Since(s.began).Seconds())
+	return err
 }
 
 // healthy waits until the synapse sees every host with healthy disks only.
@@ -189,7 +209,14 @@ func (s *story) follow(ctx context.Context, id, serial string) error {
 		return err
 	}
 	defer func() { _ = stream.Close() }() // it has ended, or its error was told
-	ticket := ""
+	if s.ceph != nil {
+		var telling sync.WaitGroup
+		watched, cancel := context.WithCancel(ctx)
+		telling.Go(func() { s.progress(watched, id) })
+		defer telling.Wait()
+		defer cancel()
+	}
+	ticket, approved := "", false
 	for stream.Receive() {
 		c := stream.Msg().GetCase()
 		for _, e := range stream.Msg().GetEvents() {
@@ -199,6 +226,16 @@ func (s *story) follow(ctx context.Context, id, serial string) error {
 			s.say("%6.1f s  %-11s %s", e.GetAt().AsTime().Sub(s.began).Seconds(), label(e), e.GetText())
 			if e.GetStep() == "ticket" && e.GetKind() == "done" {
 				s.filed = e.GetAt().AsTime().Sub(s.began)
+			}
+			if s.watch != nil {
+				if err := s.watch.look(ctx, e); err != nil {
+					return err
+				}
+			}
+		}
+		if s.ceph != nil && !approved {
+			if approved, err = s.approve(ctx, c); err != nil {
+				return err
 			}
 		}
 		if ticket == "" && c.GetTicket() != "" {
@@ -219,7 +256,8 @@ func (s *story) follow(ctx context.Context, id, serial string) error {
 
 // label is what an event is called in the story.
 func label(e *gliav1.Event) string {
-	words := map[string]string{"drain": "drained", "unmount": "unmounted", "locate-on": "light", "locate-off": "light", "ticket": "ticket", "burn-in": "burned in", "format": "formatted", "mount": "mounted", "rejoin": "rejoined", "settle": "settled", "close": "thanked"}
+	words := map[string]string{"drain": "drained", "unmount": "unmounted", "locate-on": "light", "locate-off": "light", "ticket": "ticket", "burn-in": "burned in", "format": "formatted", "mount": "mounted", "rejoin": "rejoined", "settle": "settled", "close": "thanked",
+		"note": "noted", "stop": "stopped", "destroy": "destroyed", "deactivate": "let go", "prepare": "prepared", "activate": "activated", "ramp": "ramped up", "refill": "filled"}
 	switch {
 	case e.GetKind() == "done" && words[e.GetStep()] != "":
 		return words[e.GetStep()]
@@ -244,7 +282,7 @@ func (s *story) technician(ctx context.Context, ticket, serial string) error {
 		return err
 	}
 	next := serialOf(storyHost, storySlot, 1)
-	if err := s.stage.insert(ctx, storyHost, storySlot, next, diskSize, false); err != nil {
+	if err := s.stage.insert(ctx, storyHost, storySlot, next, s.stage.size(), false); err != nil {
 		return err
 	}
 	s.at("technician", "puts in %s, blank and as large, and resolves the ticket", next)
@@ -259,7 +297,10 @@ func (s *story) offer() {
 		env = fmt.Sprintf("  export GLIA_REPAIRER=%s GLIA_SYNAPSE=%s\n", s.repairer, s.synapse)
 	}
 	dir := ""
-	if s.Dir != DefaultDir() {
+	switch {
+	case s.ceph != nil && s.Dir == defaultDir(true):
+		dir = " --ceph"
+	case s.Dir != DefaultDir():
 		dir = " --dir " + s.Dir
 	}
 	lines := slices.Concat([]string{

@@ -42,7 +42,10 @@ func TestRepairer_RaisesTheAlarmForAWrongDiskWithinSeconds(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	c, url := fleet.RepairerConfig()
+	c, url, err := fleet.RepairerConfig(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
 	g.Go(func() error { return program.Repairer(gctx, c, nil, slog.New(slog.DiscardHandler)) })
 	client := gliav1connect.NewRepairServiceClient(daemon.HTTPClient(nil), url)
 	nerve := gliav1connect.NewHostServiceClient(daemon.HTTPClient(nil), fleet.Nerve(2))

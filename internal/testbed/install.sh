@@ -1,14 +1,14 @@
 #!/bin/sh
-# Installs the Debian packages that the demo (install.sh demo), the tests (install.sh test) or those with a
-# real Ceph cluster (install.sh ceph) need and that are not there yet. Prints nothing when there is nothing
-# to do.
+# Installs the Debian packages that the demo (install.sh demo, or demo-ceph), the tests (install.sh test) or
+# those with a real Ceph cluster (install.sh ceph) need and that are not there yet. Prints nothing when there
+# is nothing to do.
 set -eu
 
 case "${1:-}" in
 demo) want="e2fsprogs xfsprogs" ;;
 test) want="e2fsprogs xfsprogs lvm2 runit serf gcc libc6-dev fdisk parted util-linux procps postgresql protobuf-compiler libprotobuf-dev smartmontools openjdk-17-jre-headless libzookeeper-java libslf4j-java" ;;
-ceph) want="ceph-mon ceph-mgr ceph-osd ceph-common librados-dev udev gcc libc6-dev util-linux xfsprogs e2fsprogs lvm2" ;; # ceph-volume asks udev
-*) echo "usage: install.sh demo|test|ceph" >&2; exit 2 ;;
+ceph | demo-ceph) want="ceph-mon ceph-mgr ceph-osd ceph-common librados-dev udev gcc libc6-dev util-linux xfsprogs e2fsprogs lvm2" ;; # ceph-volume asks udev
+*) echo "usage: install.sh demo|demo-ceph|test|ceph" >&2; exit 2 ;;
 esac
 
 missing=
@@ -26,10 +26,12 @@ if ! command -v apt-get >/dev/null 2>&1; then
 fi
 as_root=
 if [ "$(id -u)" != 0 ]; then
-	if [ "$1" = demo ]; then
+	case "$1" in
+	demo*)
 		echo "Not root, so loop devices can not be used, nor$missing installed."
 		exit 0
-	fi
+		;;
+	esac
 	as_root=sudo
 fi
 echo "Installing$missing ${consul:+consul}"
