@@ -2,7 +2,8 @@
 #             real Ceph cluster on the disks)
 # make test   installs what the tests need and runs all of them
 # make build  puts nerve, synapse, repairer and glia into bin/
-# make test-kill  kills the repairer at every instant of a repair; KILL_AT=17:after repeats one of them
+# make test-kill  kills the repairer at every instant of a repair; KILL_AT=17:after repeats one of them; where
+#             Ceph is installed also at each step of an OSD's repair (15 minutes); KILL_STEP="done drain" repeats one
 # make test-registry  runs the contract of the registries over all of them, with real servers that it breaks
 # make test-ceph  runs the tests that need a real Ceph cluster, which they start themselves
 # make bench  prints the figures that the project answers for, each beside its target: ratios against a peer
@@ -44,7 +45,8 @@ test: deps vet
 	@$(MAKE) --no-print-directory test-ceph
 
 test-kill:
-	KILL_ALL=1 KILL_AT=$(KILL_AT) $(GO) test -count=1 -timeout 10m -v -run Killed ./internal/kill
+	$(if $(KILL_STEP),,KILL_ALL=1 KILL_AT=$(KILL_AT) $(GO) test -count=1 -timeout 10m -v -run Killed ./internal/kill)
+	$(if $(KILL_AT),,$(if $(TAGS),KILL_ALL=1 KILL_STEP='$(KILL_STEP)' $(GO) test -tags ceph -count=1 -timeout 1h -v -run 'Killed.*OSD' ./internal/dev))
 
 test-registry: deps
 	$(GO) test -race -count=1 -timeout 10m ./registry/...

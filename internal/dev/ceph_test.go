@@ -24,6 +24,9 @@ func cephOptions(t *testing.T) dev.Options {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil { // for the user ceph
+		t.Fatal(err)
+	}
 	o := newOptions(t)
 	o.Dir, o.Ceph = filepath.Join(dir, "demo"), true
 	return o

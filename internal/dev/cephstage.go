@@ -55,6 +55,9 @@ func (s *cephStage) prepare(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	if err := openTo(s.dir); err != nil {
+		return err
+	}
 	c, err := testbed.Start(ctx, testbed.Options{
 		Hosts: len(hostNames), OSDsPerHost: disksPerHost, Size: cephDiskSize, PGs: 64, Replicas: 3, Dir: dir,
 		Disk: func(h, n int) (host, bay, serial string) {
@@ -63,6 +66,23 @@ func (s *cephStage) prepare(ctx context.Context) error {
 	})
 	s.cluster = c
 	return err
+}
+
+// openTo lets others into a directory: ceph-volume makes OSDs as the user ceph, who must get to the disks.
+func openTo(dir string) error {
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	for above := filepath.Dir(dir); above != "/" && above != "."; above = filepath.Dir(above) {
+		info, err := os.Stat(above)
+		if err != nil {
+			return err
+		}
+		if info.Mode()&0o001 == 0 {
+			return fmt.Errorf("%s is closed to the user ceph, who must get to the disks in %s: choose another directory with --dir", above, dir)
+		}
+	}
+	return nil
 }
 
 // close stops the cluster and undoes its mounts and loop devices.

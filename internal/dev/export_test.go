@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"glia/config"
+	testbed "glia/internal/testbed/ceph"
 )
 
 // Prepare makes the real disks of a demo and leaves them, as a demo does that is killed.
@@ -75,3 +76,6 @@ func Moved(before, later map[string][]int, osd int) (own, other string) {
 	a, b := look(before).until(look(later), osd)
 	return a.String(), b.String()
 }
+
+// Cluster is that of a fleet with Ceph.
+func (f Fleet) Cluster() *testbed.Cluster { return f.d.ceph.cluster }

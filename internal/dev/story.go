@@ -303,12 +303,17 @@ func (s *story) offer() {
 	case s.Dir != DefaultDir():
 		dir = " --dir " + s.Dir
 	}
+	more := ""
+	if s.ceph != nil {
+		more = "\n  bin/glia approve c2 --hash ...           the hash is in: bin/glia case c2; without it, one kind of evidence is not enough" +
+			"\n  CEPH_CONF=" + s.ceph.cluster.Conf + " ceph -s    the cluster, by Ceph's own tools"
+	}
 	lines := slices.Concat([]string{
 		"\nThe fleet stays up. In another terminal, try:",
 		env + "  bin/glia status",
 		"  bin/glia cases --all                     then: bin/glia case c1",
 		"  serf members                             (Debian's package serf); serf members -tag disks=failed",
-		"  bin/glia dev fail" + dir + " node-1 2            another disk breaks; you are the technician this time:",
+		"  bin/glia dev fail" + dir + " node-1 2            another disk breaks; you are the technician this time:" + more,
 		"  bin/glia dev pull" + dir + " node-1 3            pull the wrong one, and see bin/glia status",
 		"  bin/glia dev insert" + dir + " node-1 3 N1S3A    put it back",
 		"  bin/glia dev pull" + dir + " node-1 2            pull the right one",
