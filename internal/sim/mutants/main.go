@@ -3,7 +3,8 @@
 // guards; then, and when a line to break is not found exactly once, it exits with 1. The source is
 // replaced through an overlay of the go command, and nothing in the tree changes.
 //
-// A variant is tried on a seed that has caught it before, when the table knows one, and then on all others.
+// A variant is tried on a seed that has caught it before, when the table knows one, and then on all others,
+// from the first on, up to the first that catches it.
 package main
 
 import (
@@ -17,8 +18,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Mutant is one way to break the code. Every Old stands exactly once in its file.
@@ -35,30 +40,40 @@ func main() {
 	seeds := flag.Int("seeds", 600, "how many seeds a variant gets until it counts as missed")
 	only := flag.String("only", "", "run the variants whose name contains this")
 	check := flag.Bool("check", false, "only check that every line to break is there")
+	jobs := flag.Int("jobs", runtime.GOMAXPROCS(0), "how many variants are built and run at a time")
 	flag.Parse()
 	// The context ends with the process at the latest.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	context.AfterFunc(ctx, stop)
+	var mu sync.Mutex
 	caught, missed := 0, 0
+	var g errgroup.Group
+	g.SetLimit(*jobs)
 	for _, m := range Mutants {
 		if !strings.Contains(m.Name, *only) {
 			continue
 		}
-		word := "found"
-		var err error
-		if *check {
-			_, err = Mutated(".", m)
-		} else {
-			word, err = try(ctx, m, *seeds)
-		}
-		if err != nil {
-			missed++
-			fmt.Printf("MISSED  %-45s %v\n", m.Name, err)
-			continue
-		}
-		caught++
-		fmt.Printf("caught  %-45s %s\n", m.Name, brief(word))
+		g.Go(func() error {
+			word := "found"
+			var err error
+			if *check {
+				_, err = Mutated(".", m)
+			} else {
+				word, err = try(ctx, m, *seeds)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				missed++
+				fmt.Printf("MISSED  %-50s %v\n", m.Name, err)
+				return nil
+			}
+			caught++
+			fmt.Printf("caught  %-50s %s\n", m.Name, brief(word))
+			return nil
+		})
 	}
+	_ = g.Wait() // what went wrong is told above
 	fmt.Printf("%d caught, %d missed\n", caught, missed)
 	if missed > 0 {
 		os.Exit(1)
@@ -128,7 +143,7 @@ func try(ctx context.Context, m Mutant, seeds int) (_ string, err error) {
 	}
 	if m.Seed > 0 {
 		if caught, err := simulate(ctx, bin, "-seeds", "1", "-first", strconv.FormatUint(m.Seed, 10)); err == nil {
-			return caught, nil
+			return "known " + caught, nil
 		}
 	}
 	return simulate(ctx, bin, "-seeds", strconv.Itoa(seeds))

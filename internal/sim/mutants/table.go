@@ -16,6 +16,10 @@ const (
 	stopFile     = "repairer/stop.go"
 	stormFile    = "repairer/storm.go"
 	undoFile     = "repairer/undo.go"
+	modeFile     = "repairer/mode.go"
+	outboxFile   = "repairer/outbox.go"
+	fenceFile    = "repairer/fence.go"
+	casesFile    = "repairer/store/cases.go"
 	coreFile     = "repairer/store/core.go"
 	sqliteFile   = "repairer/store/sqlite.go"
 	storageFile  = "repairer/storage/filesystem/filesystem.go"
@@ -82,6 +86,30 @@ var Mutants = []Mutant{
 	one("clock set back forgotten over a restart", eventFile, "e.At.After(c.At) {", "!e.At.IsZero() {"),
 	one("a new disk that is away is unfit", replaceFile, "return &AwayError{Reason: strings.TrimPrefix(reason, burnInUntold)}", "return &UnfitError{Reason: reason}"),
 	one("a new disk that is away is waited for in vain", replaceFile, "Unfit: true, Away: true}", "Unfit: false, Away: true}"),
+
+	// Persons.
+	{Name: "one person counts twice", Edits: []Edit{
+		{approvalFile, "return strings.EqualFold(strings.TrimSpace(a.Person), strings.TrimSpace(b.Person)) || a.Identity != \"\" && ", "return a.At.Equal(b.At) && "},
+	}},
+	one("one person counts twice under two names", approvalFile, "|| a.Identity != \"\" && a.Identity == b.Identity", ""),
+	one("one person counts twice as two users", approvalFile, "return strings.EqualFold(strings.TrimSpace(a.Person), strings.TrimSpace(b.Person)) ||", "return"),
+	one("one person is enough", approvalFile, "max(1, c.Plan.Approvals)", "1"),
+	one("approvals of a plan that comes back count again", approvalFile, "		c.Approvals = nil\n", ""),
+	one("withdrawn approvals count", approvalFile, "slices.DeleteFunc(slices.Clone(c.Approvals), a.samePerson)", "slices.Clone(c.Approvals)"),
+	one("mode of a rule ignored", modeFile, "m, from = rules[j].Mode, \"rule \"+r.Rule", "from = \"rule \" + rules[j].Rule"),
+	one("the least careful of several modes counts", modeFile, "m.careful() < mode.careful()", "m.careful() > mode.careful()"),
+
+	// Time that passes between looking and acting.
+	one("decisions on what has moved on are taken", casesFile, "known != 0 && known != c.Seq", "known > c.Seq"),
+	{Name: "acts after the term is over", Edits: []Edit{
+		{fenceFile, "	if err := f.store.Held(); err != nil {\n		return nil, fmt", "	if err := f.store.Held(); err != nil && o == nil {\n		return nil, fmt"},
+		{driveFile, "if err := e.Store.Held(); err != nil {", "if err := e.Store.Held(); err != nil && ctx == nil {"},
+	}},
+	one("files tickets after the term is over", fenceFile, "	if err := f.store.Held(); err != nil {\n		return \"\", err", "	if err := f.store.Held(); err != nil && key == \"\" {\n		return \"\", err"),
+	one("not probed right before the start", stepFile, "	ready, c, err := e.review(ctx, c, e.Hosts.Probe)\n	if err != nil || !ready {\n		return err\n	}\n	l, err", "	l, err"),
+	one("gates not asked again at the start", stepFile, "	if refusals := Gates(c, l.facts); len(refusals) > 0 {\n		return e.hold(ctx, c, refusals)\n	}\n	if refusals := e.gatekeeper(ctx, c, \"\", l.cases); len(refusals) > 0 {\n		return e.hold(ctx, c, refusals)\n	}\n	why", "	why"),
+	one("the ticket is told under another key at each attempt", outboxFile, "key := c.Key(fmt.Sprint(\"notice/\", n.Seq))", "key := c.Key(fmt.Sprint(\"notice/\", n.Seq, e.Now()))"),
+	one("the ticket is not told", outboxFile, "return tell(ctx, key, c.Ticket, n.Text)", "if n.Reopen { return tell(ctx, key, c.Ticket, n.Text) }; return nil"),
 
 	// Gates of the fleet.
 	one("storm gate removed", gateFile, "gatePause, gateStorm, gateWindow", "gatePause, gateWindow"),

@@ -31,6 +31,9 @@ func (w *world) wrote(ctx context.Context, p *process, c repairer.Case, events .
 				w.seen["refused by "+r.Gate]++
 			}
 		case repairer.KindPlanned:
+			if was := w.hashes[c.ID]; len(was) > 0 && was[len(was)-1] != c.Plan.Hash() {
+				delete(w.consent, c.ID)
+			}
 			w.hashes[c.ID] = append(w.hashes[c.ID], c.Plan.Hash())
 		case repairer.KindStarted:
 			w.legit[c.ID] = w.mayStart(c)
@@ -88,15 +91,15 @@ func (w *world) mayOpen(c repairer.Case) {
 // mayStart checks everything that the gates must have known, at the disk itself.
 func (w *world) mayStart(c repairer.Case) bool {
 	t := w.truth(c.Host(), c.Serial())
-	agreed := slices.Contains(w.consent[c.ID], c.Plan.Hash())
-	mode := w.modes[c.Host()]
+	agreed := w.consenting(c.ID, c.Plan.Hash()) >= w.persons
+	mode := w.modeOf(c.Host(), t.disk.Witnesses)
 	two := len(t.disk.Witnesses) >= 2
 	view, _ := w.View()
 	switch {
 	case mode == repairer.ModeObserve:
-		w.violate("8", "case %s started and %s is only observed", c.ID, c.Host())
+		w.violate("8", "case %s started and %s with %v is only observed", c.ID, c.Host(), t.disk.Witnesses)
 	case mode == repairer.ModePropose && !agreed:
-		w.violate("8", "case %s started without an approval of its plan", c.ID)
+		w.violate("8", "case %s started, and %d of %d persons approve its plan", c.ID, w.consenting(c.ID, c.Plan.Hash()), w.persons)
 	case !t.bad():
 		w.violate("3", "case %s started and %s is %s now (answers: %t, visible: %t, expired: %t)", c.ID, c.Serial(), t.disk.State, t.up, t.present, t.stale)
 	case w.cut[c.Host()]:
@@ -309,8 +312,8 @@ func isReminder(step string) bool {
 	return step == "escalate" || strings.HasPrefix(step, "remind-")
 }
 
-// saidOnce checks that the ticket tells each alarm, each end of one, and each reminder at most as often as
-// it came.
+// saidOnce checks that the ticket tells each alarm and each end of one as often as it came, and each reminder
+// at most once.
 func (w *world) saidOnce(ctx context.Context, t repairer.Ticket) error {
 	events, err := w.proc.db.Events(ctx, t.Case, 0)
 	if err != nil {
@@ -334,6 +337,11 @@ func (w *world) saidOnce(ctx context.Context, t repairer.Ticket) error {
 			if came[c.Text]--; came[c.Text] < 0 {
 				w.violate("6", "ticket %s says more often than it came: %s", t.ID, c.Text)
 			}
+		}
+	}
+	for _, text := range slices.Sorted(maps.Keys(came)) {
+		if came[text] > 0 {
+			w.violate("10", "ticket %s was never told: %s", t.ID, text)
 		}
 	}
 	return nil

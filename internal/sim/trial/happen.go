@@ -98,7 +98,9 @@ func (w *world) happen(ctx context.Context, e Event) error {
 		w.now = w.now.Add(time.Duration(1+e.N%500) * time.Hour)
 	case OpTick:
 	case OpKill, OpDepose, OpStoreErr:
-		w.faults = append(w.faults, &fault{op: e.Op, skip: e.N % 12, count: 1, after: e.After, ticks: 1 + e.N%3})
+		w.faults = append(w.faults, &fault{op: e.Op, skip: e.N % 12, count: 1, after: e.After, ticks: 1 + e.N%3, says: e.N / 12 % 4})
+	case OpMeddle:
+		w.faults = append(w.faults, &fault{op: e.Op, count: 1})
 	case OpTicketErr:
 		w.faults = append(w.faults, &fault{op: e.Op, skip: e.N % 2, count: 1 + e.N%3, after: e.After})
 	case OpOrderErr:
@@ -199,7 +201,7 @@ func (w *world) unplug(ctx context.Context, e Event) error {
 // remount is an operator who mounts a filesystem elsewhere, which changes every plan for its disk.
 func remount(d *sim.Disk, n int) {
 	if d.Mounted != "" {
-		d.Mounted = fmt.Sprintf("/data/moved-%d", n)
+		d.Mounted = fmt.Sprintf("/data/moved-%d", n%3) // or back to where it was
 	}
 }
 

@@ -51,7 +51,7 @@ func (w *world) person(ctx context.Context, e Event, host, slot string) error {
 		if !ok {
 			return nil
 		}
-		if err := w.approve(ctx, c, c.Plan.Hash()); err != nil {
+		if err := w.approve(ctx, c, c.Plan.Hash(), signatures[e.N/5%len(signatures)]); err != nil {
 			return err
 		}
 		if e.Op == OpShift {
@@ -59,8 +59,10 @@ func (w *world) person(ctx context.Context, e Event, host, slot string) error {
 		}
 	case OpStale:
 		if c, ok := pick(func(c repairer.Case) bool { return !c.Started && len(w.hashes[c.ID]) > 1 }); ok {
-			return w.approve(ctx, c, w.hashes[c.ID][0])
+			return w.approve(ctx, c, w.hashes[c.ID][0], signatures[0])
 		}
+	case OpWithdraw:
+		return w.withdrawAll(ctx)
 	case OpUnpark:
 		if c, ok := pick(func(c repairer.Case) bool { return c.Parked != "" || c.Alarm != "" }); ok {
 			return w.unpark(ctx, c)
@@ -239,15 +241,6 @@ func (w *world) forgive(ctx context.Context) error {
 	serial := w.drawer[i].disk.Serial
 	return w.ask(func(s *repairer.Service) error {
 		_, err := s.ForgiveDisk(ctx, connect.NewRequest(&gliav1.ForgiveDiskRequest{Serial: serial, Person: "operator", Reason: "the cable it was"}))
-		return err
-	})
-}
-
-// approve notes the consent before it is given, because a crash may hide that it was taken.
-func (w *world) approve(ctx context.Context, c repairer.Case, hash string) error {
-	w.consent[c.ID] = append(w.consent[c.ID], hash)
-	return w.ask(func(s *repairer.Service) error {
-		_, err := s.Approve(ctx, connect.NewRequest(&gliav1.ApproveRequest{CaseId: c.ID, Person: "operator", PlanHash: hash}))
 		return err
 	})
 }

@@ -49,7 +49,7 @@ func (w *world) start(ctx context.Context) (*process, error) {
 	way := wire{p}
 	p.engine = repairer.New(repairer.Options{
 		Store: ledger{db, p}, Feed: w, Hosts: way, Tracker: desk{p.tickets, p}, Drivers: map[string]repairer.Driver{"": storage{filesystem.New(way), w}, filesystem.Name: storage{filesystem.New(way), w}},
-		Mode: repairer.ModeAuto, Pools: w.pools, Limits: w.limits, Domains: w.domains, Storms: w.storms, Breakers: w.breakers, Cohorts: w.cohorts,
+		Mode: repairer.ModeAuto, Pools: w.pools, Rules: w.rules, Limits: w.limits, Domains: w.domains, Storms: w.storms, Breakers: w.breakers, Cohorts: w.cohorts,
 		Flap: w.flap, Windows: w.windows, StopFile: w.stop, Hook: p.hook, States: []glia.State{glia.StateFailing, glia.StateFailed},
 		Tick: tick, Settle: settle, CoolDown: coolDown, MaxViewAge: maxViewAge, RetryMin: 5 * time.Second, RetryMax: time.Minute, Attempts: attempts,
 		RemindAfter: w.remind, EscalateAfter: w.escalate, Overdue: time.Minute,
@@ -103,13 +103,16 @@ type fault struct {
 	count int // calls that it hits
 	after bool
 	ticks int // of another repairer, while this one is paused
+	says  int // what people tell that one: 1 to pause, 2 to cancel, 3 to stop
 }
 
-// hits says whether the fault is about calls of that kind: write, order or tracker.
+// hits says whether the fault is about calls of that kind: write, start (a write), look, order, tracker or hook.
 func (f *fault) hits(kind string) bool {
 	switch f.op {
 	case OpStoreErr:
-		return kind == "write"
+		return kind == "write" || kind == "start"
+	case OpMeddle:
+		return kind == "start"
 	case OpOrderErr:
 		return kind == "order"
 	case OpTicketErr:
@@ -143,7 +146,7 @@ func (p *process) call(ctx context.Context, kind string, do func() error) error 
 	if p.dead {
 		return errKilled
 	}
-	if kind == "write" || kind == "tracker" {
+	if kind == "write" || kind == "start" || kind == "tracker" {
 		defer p.w.forget()
 	}
 	f := p.w.strike(p, kind)
@@ -161,11 +164,21 @@ func (p *process) call(ctx context.Context, kind string, do func() error) error 
 		p.dead = true
 		return errKilled
 	case OpDepose:
-		p.w.depose(ctx, f.ticks)
+		p.w.depose(ctx, f.ticks, func() error {
+			if kind != "order" {
+				return nil // a tracker knows no epochs, and may be told late
+			}
+			return p.w.speakUp(ctx, f.says)
+		})
 		if !f.after {
 			err = do()
 		}
 		return err
+	case OpMeddle:
+		if err := p.w.withdrawAll(ctx); err != nil {
+			return err
+		}
+		return do()
 	}
 	return errLost
 }
@@ -188,7 +201,11 @@ func (l ledger) Open(ctx context.Context, e repairer.Event) (c repairer.Case, er
 }
 
 func (l ledger) Append(ctx context.Context, events ...repairer.Event) (c repairer.Case, err error) {
-	err = l.p.call(ctx, "write", func() error {
+	kind := "write"
+	if events[0].Kind == repairer.KindStarted {
+		kind = "start"
+	}
+	err = l.p.call(ctx, kind, func() error {
 		if c, err = l.Store.Append(ctx, events...); err == nil {
 			l.p.w.forget()
 			l.p.w.wrote(ctx, l.p, c, events...)
@@ -196,6 +213,18 @@ func (l ledger) Append(ctx context.Context, events ...repairer.Event) (c repaire
 		return err
 	})
 	return c, err
+}
+
+func (l ledger) Current(ctx context.Context, id string, seq uint64) error {
+	return l.p.call(ctx, "look", func() error { return l.Store.Current(ctx, id, seq) })
+}
+
+// Held knows by the clock whether another repairer may lead; where there is no lease, nobody knows.
+func (l ledger) Held() error {
+	if l.p.w.leased && l.p != l.p.w.proc {
+		return fmt.Errorf("the lease of epoch %d has run out: %w", l.p.db.Epoch(), glia.ErrStaleEpoch)
+	}
+	return l.Store.Held()
 }
 
 func (l ledger) AddPause(ctx context.Context, pause repairer.Pause) (out repairer.Pause, err error) {
@@ -277,11 +306,14 @@ func (n wire) Fence(ctx context.Context, host string, epoch uint64) error {
 }
 
 func (n wire) Execute(ctx context.Context, host string, o *gliav1.Order) (r *gliav1.ExecuteResponse, err error) {
+	if !n.p.dead {
+		n.p.w.ordered(ctx, n.p, host, o) // what comes while it is on the way can not hold it back
+	}
 	err = n.p.call(ctx, "order", func() error {
 		if err := n.reach(host); err != nil {
 			return err
 		}
-		n.p.w.ordered(ctx, n.p, host, o)
+		n.p.w.arrived(host, o)
 		r, err = n.p.w.fleet.Execute(ctx, host, o)
 		return err
 	})
@@ -295,8 +327,10 @@ type desk struct {
 }
 
 func (d desk) File(ctx context.Context, key string, t repairer.Ticket) (id string, err error) {
-	err = d.p.call(ctx, "tracker", func() error {
+	if !d.p.dead {
 		d.p.w.filing(ctx, d.p, t)
+	}
+	err = d.p.call(ctx, "tracker", func() error {
 		if id, err = d.Builtin.File(ctx, key, t); err == nil {
 			d.p.w.filed(t, id)
 		}
@@ -306,22 +340,16 @@ func (d desk) File(ctx context.Context, key string, t repairer.Ticket) (id strin
 }
 
 func (d desk) Comment(ctx context.Context, key, id, text string) error {
-	return d.p.call(ctx, "tracker", func() error {
-		d.p.w.telling(ctx, d.p, key)
-		return d.Builtin.Comment(ctx, key, id, text)
-	})
+	d.p.w.telling(ctx, d.p, key)
+	return d.p.call(ctx, "tracker", func() error { return d.Builtin.Comment(ctx, key, id, text) })
 }
 
 func (d desk) Reopen(ctx context.Context, key, id, text string) error {
-	return d.p.call(ctx, "tracker", func() error {
-		d.p.w.telling(ctx, d.p, key)
-		return d.Builtin.Reopen(ctx, key, id, text)
-	})
+	d.p.w.telling(ctx, d.p, key)
+	return d.p.call(ctx, "tracker", func() error { return d.Builtin.Reopen(ctx, key, id, text) })
 }
 
 func (d desk) Close(ctx context.Context, key, id, text string) error {
-	return d.p.call(ctx, "tracker", func() error {
-		d.p.w.telling(ctx, d.p, key)
-		return d.Builtin.Close(ctx, key, id, text)
-	})
+	d.p.w.telling(ctx, d.p, key)
+	return d.p.call(ctx, "tracker", func() error { return d.Builtin.Close(ctx, key, id, text) })
 }

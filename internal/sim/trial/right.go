@@ -86,10 +86,11 @@ func (w *world) doRight(ctx context.Context, open []repairer.Case, round int) er
 			keep--
 			w.returnTo(c, c.Serial(), false)
 			w.onSerial(c.Host(), c.Serial(), w.fail)
-			consents := func(a repairer.Approval) bool { return a.Hash == c.Plan.Hash() }
-			if c.Plan != nil && !slices.ContainsFunc(c.Approvals, consents) {
-				if err := w.approve(ctx, c, c.Plan.Hash()); err != nil {
-					return err
+			if c.Plan != nil {
+				for _, s := range signatures[:w.persons] {
+					if err := w.approve(ctx, c, c.Plan.Hash(), s); err != nil {
+						return err
+					}
 				}
 			}
 		case !c.Started || c.Cancel != "":
@@ -129,7 +130,7 @@ func (w *world) doRight(ctx context.Context, open []repairer.Case, round int) er
 // carryable says whether the case may be let go on: its disk is bad, and people agree that it is.
 func (w *world) carryable(c repairer.Case) bool {
 	d := w.truth(c.Host(), c.Serial())
-	return w.modes[c.Host()] != repairer.ModeObserve && d.present && d.disk.Mounted != "" && d.disk.Protected == "" && (c.Plan == nil || c.Plan.Obstacle == "")
+	return w.modeOf(c.Host(), []glia.EvidenceClass{glia.Media, glia.Filesystem}) != repairer.ModeObserve && d.present && d.disk.Mounted != "" && d.disk.Protected == "" && (c.Plan == nil || c.Plan.Obstacle == "")
 }
 
 // nextWindow lets time go on until a maintenance window opens.

@@ -139,6 +139,22 @@ func rackOf(host string) string {
 	return ""
 }
 
+// modeOf is the mode of a disk with that evidence: of what each rule that speaks may do, the least.
+func (w *world) modeOf(host string, witnesses []glia.EvidenceClass) repairer.Mode {
+	may := []repairer.Mode{repairer.ModeObserve, repairer.ModePropose, repairer.ModeAuto}
+	least := len(may) - 1
+	for _, c := range witnesses { // the simulated rules are named after what they rest on
+		mode := w.modes[host]
+		for _, r := range w.rules {
+			if r.Rule == string(c) {
+				mode = r.Mode
+			}
+		}
+		least = min(least, slices.Index(may, mode))
+	}
+	return may[least]
+}
+
 // overdrawn names the budget that the started cases go beyond; empty when there is none.
 func (w *world) overdrawn(started []repairer.Case, view glia.FleetView) string {
 	all := populationOf(view, func(string) bool { return true })

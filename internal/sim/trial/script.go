@@ -27,6 +27,7 @@ const (
 	OpKill      Op = "repairer is killed"
 	OpDepose    Op = "repairer is paused and another takes over"
 	OpRevenant  Op = "deposed repairer comes back"
+	OpMeddle    Op = "operator withdraws approvals at the moment of a start"
 	OpStoreErr  Op = "database refuses a write"
 	OpOrderErr  Op = "orders time out"
 	OpTicketErr Op = "tracker times out"
@@ -35,6 +36,7 @@ const (
 	OpCancel    Op = "operator cancels"
 	OpApprove   Op = "operator approves"
 	OpStale     Op = "operator approves an old plan"
+	OpWithdraw  Op = "operator withdraws approvals"
 	OpShift     Op = "operator approves and the disk is mounted elsewhere"
 	OpUnpark    Op = "operator unparks"
 	OpSwap      Op = "technician swaps the disk"
@@ -75,8 +77,8 @@ var weights = []struct {
 }{
 	{OpFail, 10}, {OpFailHalf, 4}, {OpHeal, 2}, {OpVague, 3}, {OpFlap, 2}, {OpProtect, 2}, {OpRemount, 2},
 	{OpPower, 3}, {OpRack, 2}, {OpBlind, 4}, {OpSilent, 3}, {OpCut, 3}, {OpSplit, 2},
-	{OpKill, 8}, {OpDepose, 5}, {OpRevenant, 4}, {OpStoreErr, 2}, {OpOrderErr, 4}, {OpTicketErr, 6},
-	{OpPause, 4}, {OpResume, 4}, {OpCancel, 4}, {OpApprove, 5}, {OpStale, 2}, {OpShift, 3}, {OpUnpark, 4},
+	{OpKill, 8}, {OpDepose, 5}, {OpRevenant, 4}, {OpMeddle, 3}, {OpStoreErr, 2}, {OpOrderErr, 4}, {OpTicketErr, 6},
+	{OpPause, 4}, {OpResume, 4}, {OpCancel, 4}, {OpApprove, 8}, {OpStale, 2}, {OpWithdraw, 2}, {OpShift, 3}, {OpUnpark, 4},
 	{OpSwap, 10}, {OpWrong, 5}, {OpPull, 2}, {OpPutBack, 4}, {OpOld, 3}, {OpSmall, 3}, {OpUsed, 3}, {OpBad, 3}, {OpRetired, 4},
 	{OpClaim, 3}, {OpWont, 1}, {OpWait, 3}, {OpTick, 8},
 	{OpBatch, 3}, {OpRelease, 2}, {OpStorm, 3}, {OpStop, 3}, {OpGo, 3}, {OpVeto, 4}, {OpSick, 3}, {OpReset, 2}, {OpOutcome, 3}, {OpForgive, 2}, {OpClock, 4},

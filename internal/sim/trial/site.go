@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"glia"
 	"glia/internal/sim"
 	"glia/repairer"
 )
@@ -20,6 +21,9 @@ type site struct {
 	flap     repairer.FlapLimits
 	windows  []repairer.Window
 	hook     bool
+	rules    []repairer.RuleMode // modes of what a rule finds, whatever the host's
+	persons  int                 // who must approve a plan
+	leased   bool                // a repairer that was deposed knows it, by its own clock
 	remind   []time.Duration
 	escalate time.Duration
 	carry    bool // in the end people let the repairs go on; else they heal what has not started
@@ -75,6 +79,10 @@ func newSite(seed uint64) site {
 		}
 	}
 	s.hook = one(3)
+	if one(3) {
+		s.rules = []repairer.RuleMode{{Rule: string(glia.Filesystem), Mode: []repairer.Mode{repairer.ModeObserve, repairer.ModePropose, repairer.ModeAuto}[r.IntN(3)]}}
+	}
+	s.persons, s.leased = 1+r.IntN(2), one(2)
 	return s
 }
 

@@ -19,7 +19,7 @@ type witness struct {
 
 	modes   map[string]repairer.Mode
 	pauses  []repairer.Pause     // in force, or run out
-	consent map[string][]string  // hashes that a person approved, by case
+	consent map[string][]consent // to the plan as it is, by case
 	hashes  map[string][]string  // of the plans that were shown, by case
 	legit   map[string]bool      // cases that were right to start
 	badAt   map[string]time.Time // when the disk was last seen to be bad, by serial
@@ -47,7 +47,7 @@ type witness struct {
 
 func newWitness() witness {
 	return witness{
-		modes: map[string]repairer.Mode{}, consent: map[string][]string{}, hashes: map[string][]string{}, legit: map[string]bool{},
+		modes: map[string]repairer.Mode{}, consent: map[string][]consent{}, hashes: map[string][]string{}, legit: map[string]bool{},
 		badAt: map[string]time.Time{}, proven: map[string]bool{}, baseline: map[string][]string{}, condemned: map[string]bool{}, removed: map[string]bool{},
 		epochs: map[string]uint64{}, acts: map[string]int{}, rejoined: map[string]time.Time{}, tickets: map[string]string{}, cancelled: map[string]time.Time{}, pulled: map[string]bool{},
 		fuse: fuse{alarms: map[string]time.Time{}}, agreed: map[string]time.Time{}, lastStorm: map[string]time.Time{},
@@ -169,9 +169,6 @@ func (w *world) ordered(ctx context.Context, p *process, host string, o *gliav1.
 		return
 	}
 	w.effect(p, c, "order "+o.GetKey())
-	if w.truth(host, o.GetSerial()).up {
-		w.epochs[host] = max(w.epochs[host], o.GetEpoch())
-	}
 	if c.Alarm != "" && c.Cancel == "" {
 		w.violate("10", "order %s during the alarm %q", o.GetKey(), c.Alarm)
 	}
@@ -192,11 +189,20 @@ func (w *world) ordered(ctx context.Context, p *process, host string, o *gliav1.
 	}
 }
 
+// arrived sees an order at the hand, which hears its epoch.
+func (w *world) arrived(host string, o *gliav1.Order) {
+	if w.truth(host, o.GetSerial()).up {
+		w.epochs[host] = max(w.epochs[host], o.GetEpoch())
+	}
+}
+
 // effect sees anything that leaves the repairer on behalf of a case. What a repairer began before another
 // one took over can not know what came since; then the epochs decide.
 func (w *world) effect(p *process, c repairer.Case, what string) {
 	switch now := p == w.proc; {
-	case w.modes[c.Host()] == repairer.ModeObserve:
+	case w.leased && !now:
+		w.violate("5", "%s, and the term of epoch %d is over", what, p.db.Epoch())
+	case w.modes[c.Host()] == repairer.ModeObserve && len(w.rules) == 0:
 		w.violate("8", "%s, and %s is only observed", what, c.Host())
 	case !w.legit[c.ID]:
 		w.violate("4", "%s of case %s, which had no right to start", what, c.ID)
@@ -211,7 +217,7 @@ func (w *world) effect(p *process, c repairer.Case, what string) {
 
 // telling sees what the ticket of a case is told on the repairer's own account. The key names the case.
 func (w *world) telling(ctx context.Context, p *process, key string) {
-	if w.asked {
+	if w.asked || p.dead {
 		return // who unparks, reopens the ticket
 	}
 	parts := strings.Split(key, "/")

@@ -231,7 +231,7 @@ func newWorld(seed uint64, path string) *world {
 	for i := range hosts {
 		host := name(i)
 		w.modes[host] = modes[(uint64(i)+seed)%hosts]
-		w.pools = append(w.pools, repairer.Pool{Name: host, Hosts: []string{host}, Mode: w.modes[host]})
+		w.pools = append(w.pools, repairer.Pool{Name: host, Hosts: []string{host}, Mode: w.modes[host], Approvals: w.persons})
 	}
 	return w
 }
@@ -292,9 +292,9 @@ func (w *world) bury(p *process) {
 	}
 }
 
-// depose pauses the acting process in the midst of a call, lets another one take over and work for
-// some ticks, and returns into the call of the first.
-func (w *world) depose(ctx context.Context, ticks int) {
+// depose pauses the acting process in the midst of a call, lets another one take over, people speak to that one
+// before it first looks, and it work for some ticks, and returns into the call of the first.
+func (w *world) depose(ctx context.Context, ticks int, speak func() error) {
 	if w.deposing {
 		return
 	}
@@ -307,6 +307,9 @@ func (w *world) depose(ctx context.Context, ticks int) {
 		return
 	}
 	w.proc = p
+	if err := speak(); err != nil {
+		w.violate("liveness", "the repairer that took over: %v", err)
+	}
 	for range ticks {
 		if w.violation != nil || w.proc == nil {
 			return
