@@ -59,7 +59,7 @@ func (s *core) Append(ctx context.Context, events ...repairer.Event) (c repairer
 		if err != nil {
 			return err
 		}
-		if c, err = scanCase(tx.QueryRowContext(ctx, `SELECT doc FROM cases WHERE id = $1`, row)); err != nil {
+		if c, err = s.scanCase(tx.QueryRowContext(ctx, `SELECT doc FROM cases WHERE id = $1`, row)); err != nil {
 			return fmt.Errorf("case %s: %w", events[0].Case, err)
 		}
 		if known := events[0].After; known != 0 && known != c.Seq {
@@ -107,15 +107,29 @@ func (s *core) append(ctx context.Context, tx *sql.Tx, h head, c repairer.Case, 
 // buried says whether the case has put its disk into the graveyard.
 func buried(c repairer.Case) bool { return c.Removed || c.Phase == repairer.PhaseClosed }
 
-func scanCase(row interface{ Scan(...any) error }) (c repairer.Case, err error) {
-	var doc string
-	if err := row.Scan(&doc); err != nil {
-		if errors.Is(err, sql.ErrNoRows) {
-			err = glia.ErrNotFound
-		}
+type scanner interface{ Scan(...any) error }
+
+func scanDoc(row scanner) (doc string, err error) {
+	if err = row.Scan(&doc); errors.Is(err, sql.ErrNoRows) {
+		err = glia.ErrNotFound
+	}
+	return doc, err
+}
+
+func scanCase(row scanner) (c repairer.Case, err error) {
+	doc, err := scanDoc(row)
+	if err != nil {
 		return c, err
 	}
 	return c, json.Unmarshal([]byte(doc), &c)
+}
+
+func (s *core) scanCase(row scanner) (c repairer.Case, err error) {
+	doc, err := scanDoc(row)
+	if err != nil {
+		return c, err
+	}
+	return s.decoded.decode(doc)
 }
 
 // Case returns one case.
@@ -124,7 +138,7 @@ func (s *core) Case(ctx context.Context, id string) (repairer.Case, error) {
 	if err != nil {
 		return repairer.Case{}, err
 	}
-	c, err := scanCase(s.db.QueryRowContext(ctx, `SELECT doc FROM cases WHERE id = $1`, row))
+	c, err := s.scanCase(s.db.QueryRowContext(ctx, `SELECT doc FROM cases WHERE id = $1`, row))
 	if err != nil {
 		return c, fmt.Errorf("case %s: %w", id, err)
 	}
@@ -164,7 +178,23 @@ func (s *core) Cases(ctx context.Context, all bool) ([]repairer.Case, error) {
 // CasesSince returns the cases with an event from seq on. It is one statement, and so sees one state of
 // the database.
 func (s *core) CasesSince(ctx context.Context, seq uint64) ([]repairer.Case, error) {
-	return scanCases(s.db.QueryContext(ctx, `SELECT doc FROM cases WHERE id IN (SELECT case_id FROM events WHERE seq >= $1) ORDER BY id`, seq))
+	return s.scanNewest(s.db.QueryContext(ctx, `SELECT doc FROM cases WHERE id IN (SELECT case_id FROM events WHERE seq >= $1) ORDER BY id`, seq))
+}
+
+// scanNewest reads cases that are about to be read again.
+func (s *core) scanNewest(rows *sql.Rows, err error) (out []repairer.Case, _ error) {
+	if err != nil {
+		return nil, fmt.Errorf("read the cases: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // its error is rows.Err's
+	for rows.Next() {
+		c, err := s.scanCase(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, rows.Err()
 }
 
 // EachCase hands over all cases, one after the other. It is one statement, and so sees one state of the
@@ -232,7 +262,7 @@ func decode(docs [][]byte) ([]repairer.Case, error) {
 
 // LastCase is the newest case of a serial.
 func (s *core) LastCase(ctx context.Context, serial string) (repairer.Case, error) {
-	return scanCase(s.db.QueryRowContext(ctx, `SELECT doc FROM cases WHERE serial = $1 ORDER BY id DESC LIMIT 1`, clean(serial)))
+	return s.scanCase(s.db.QueryRowContext(ctx, `SELECT doc FROM cases WHERE serial = $1 ORDER BY id DESC LIMIT 1`, clean(serial)))
 }
 
 // Retired are the serials that were taken out and not forgiven.

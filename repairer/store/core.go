@@ -58,6 +58,8 @@ type core struct {
 	lost    <-chan struct{} // closed when another repairer may take over; never with SQLite
 	writer  chan struct{}   // holds one value while a write goes on, so that each finds the head of the log that it extends
 
+	decoded decoded
+
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at every write
 }

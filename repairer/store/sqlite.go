@@ -14,7 +14,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"golang.org/x/sys/unix"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite"
 
 	"glia/repairer"
 )
@@ -64,9 +64,11 @@ func OpenSQLite(ctx context.Context, path string) (_ *SQLite, err error) {
 		}
 	}()
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}}
-	if s.db, err = sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode()); err != nil {
+	connector, err := sqlite.NewConnector("file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode())
+	if err != nil {
 		return nil, err
 	}
+	s.db = sql.OpenDB(prepared{connector})
 	s.db.SetMaxOpenConns(4)
 	if err := s.check(ctx); err != nil {
 		return nil, err

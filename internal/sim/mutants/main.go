@@ -30,7 +30,6 @@ import (
 type Mutant struct {
 	Name  string
 	Edits []Edit
-	Seed  uint64 // has caught it; 0: none is known
 }
 
 // Edit is one replaced text.
@@ -141,8 +140,8 @@ func try(ctx context.Context, m Mutant, seeds int) (_ string, err error) {
 	if out, err := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-overlay", list, "-o", bin, "./internal/sim/simulate").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("it can not be built: %w: %s", err, out)
 	}
-	if m.Seed > 0 {
-		if caught, err := simulate(ctx, bin, "-seeds", "1", "-first", strconv.FormatUint(m.Seed, 10)); err == nil {
+	if seed := caughtBy[m.Name]; seed > 0 {
+		if caught, err := simulate(ctx, bin, "-seeds", "1", "-first", strconv.FormatUint(seed, 10)); err == nil {
 			return "known " + caught, nil
 		}
 	}
