@@ -116,6 +116,8 @@ type Case struct {
 	Light   string      `json:"light,omitempty"`   // what became of switching the locate light on
 	Outcome Outcome     `json:"outcome,omitempty"` // what was found out about the old disk; empty: not told
 
+	OutcomeAt time.Time `json:"outcome_at,omitzero"` // when that became known
+
 	NotRestored string `json:"not_restored,omitempty"` // why a cancelled case could not put the disk back into use
 }
 

@@ -198,7 +198,9 @@ func (c *Case) apply(e Event) {
 	case KindCancel:
 		c.Cancel, c.Parked, c.Alarm = e.Text, "", ""
 	case KindOutcome:
-		c.Outcome = d.Outcome
+		if c.Outcome != d.Outcome {
+			c.Outcome, c.OutcomeAt = d.Outcome, e.At
+		}
 	case KindEnded:
 		c.ClosedAt, c.Phase, c.Refusals, c.Parked, c.Alarm = e.At, d.Phase, nil, "", ""
 	}

@@ -126,6 +126,36 @@ func TestEngine_FalseAlarmsTripTheBreaker(t *testing.T) {
 	w.quiet("the breaker has tripped")
 }
 
+// What the breaker was reset for does not trip it again, also when the case of it goes on and the repairer is
+// started anew.
+func TestEngine_AFalseAlarmKeepsItsTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *repairer.Options) { o.Breakers = repairer.BreakerLimits{Window: time.Hour, FalseAlarms: 1} })
+	w.fail("node-1", "2")
+	c := w.phase("N1S2", repairer.PhaseAwaitingReplacement)
+	w.fleet.Do("node-1", func(h *sim.Host) { delete(h.Slots, "2") })
+	w.until("N1S2", "removed", func(c repairer.Case) bool { return c.Removed })
+	told := w.now
+	if _, err := w.serve().RecordOutcome(t.Context(), connect.NewRequest(&gliav1.RecordOutcomeRequest{CaseId: c.ID, Outcome: "false-alarm", Person: "ann"})); err != nil {
+		t.Fatal(err)
+	}
+	w.ticks(2)
+	w.quiet("the breaker has tripped")
+	if _, err := w.serve().ResetBreaker(t.Context(), connect.NewRequest(&gliav1.ResetBreakerRequest{Person: "ann", Reason: "one bad rule"})); err != nil {
+		t.Fatal(err)
+	}
+	w.swap("node-1", "2", blank("NEW1"))
+	c = w.phase("N1S2", repairer.PhaseSettling)
+	w.open()
+	w.ticks(2)
+	if r, err := w.serve().GetStatus(t.Context(), connect.NewRequest(&gliav1.GetStatusRequest{})); err != nil || r.Msg.GetBreaker().GetTripped() {
+		t.Errorf("after a restart the breaker is %v, %v", r.Msg.GetBreaker(), err)
+	}
+	if !c.OutcomeAt.Equal(told) {
+		t.Errorf("the outcome was told at %s, the case says %s", told, c.OutcomeAt)
+	}
+}
+
 func TestEngine_RackWithoutPowerIsOneFinding(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(o *repairer.Options) {

@@ -141,8 +141,8 @@ func (k *known) learn(c Case) {
 	}
 	if c.Outcome != OutcomeFalseAlarm {
 		delete(k.alarms, c.ID)
-	} else if _, has := k.alarms[c.ID]; !has {
-		k.alarms[c.ID] = c.At
+	} else {
+		k.alarms[c.ID] = c.OutcomeAt
 	}
 	if c.Phase.Ended() {
 		k.ended[c.ID] = pastOf(c)

@@ -62,7 +62,7 @@ var (
 // its predecessor has committed, and the predecessor commits nothing afterwards.
 var postgresDialect = dialect{
 	name: "postgres", goose: goose.DialectPostgres,
-	options:  []goose.ProviderOption{goose.WithGoMigrations(goose.NewGoMigration(5, &goose.GoFunc{RunTx: rederive}, nil))},
+	options:  []goose.ProviderOption{goose.WithGoMigrations(goose.NewGoMigration(5, derived, nil), goose.NewGoMigration(6, derived, nil))},
 	snapshot: sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 	newest:   `SELECT epoch FROM lease`,
 	epoch: `SELECT lease.epoch, seq, hash FROM lease LEFT JOIN (SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1) AS newest ON true

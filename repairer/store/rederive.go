@@ -6,8 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/pressly/goose/v3"
+
 	"glia/repairer"
 )
+
+// derived is the migration of a version whose events are as before, and whose rows say more.
+var derived = &goose.GoFunc{RunTx: rederive}
 
 // rederive makes the rows of all cases anew from the log, after a version that reads more from it.
 func rederive(ctx context.Context, tx *sql.Tx) error {

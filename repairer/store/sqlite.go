@@ -34,7 +34,7 @@ var (
 // A write transaction takes SQLite's write lock as it begins, so reading the epoch needs no lock of its own.
 var sqliteDialect = dialect{
 	name: "sqlite", goose: goose.DialectSQLite3,
-	options:  []goose.ProviderOption{goose.WithGoMigrations(goose.NewGoMigration(2, &goose.GoFunc{RunTx: chainOld}, nil), goose.NewGoMigration(5, &goose.GoFunc{RunTx: rederive}, nil))},
+	options:  []goose.ProviderOption{goose.WithGoMigrations(goose.NewGoMigration(2, &goose.GoFunc{RunTx: chainOld}, nil), goose.NewGoMigration(5, derived, nil), goose.NewGoMigration(6, derived, nil))},
 	snapshot: sql.TxOptions{ReadOnly: true},
 	newest:   `SELECT epoch FROM epoch`,
 	epoch:    `SELECT epoch, seq, hash FROM epoch LEFT JOIN (SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1) AS newest ON true`,

@@ -51,6 +51,8 @@ func (w *world) wrote(ctx context.Context, p *process, c repairer.Case, events .
 				w.violate("10", "%s is said to be removed, and is there", c.Serial())
 			}
 			w.removed[c.Serial()] = true
+		case repairer.KindRejected:
+			w.rejected(c, *e.Data.Rejection)
 		case repairer.KindAccepted:
 			w.removed[c.Serial()] = true
 		case repairer.KindOutcome:
@@ -155,6 +157,13 @@ func (w *world) calmEnough(c repairer.Case, view glia.FleetView, agreed bool) bo
 		return false
 	}
 	return true
+}
+
+// rejected checks that only what was looked at is called unfit.
+func (w *world) rejected(c repairer.Case, r repairer.Rejection) {
+	if t := w.truth(c.Host(), r.Serial); r.Unfit && !r.Away && !t.present {
+		w.violate("3", "case %s calls %s unfit, which nobody can see: %v", c.ID, r.Serial, r.Findings)
+	}
 }
 
 func later(a, b time.Time) time.Time {
