@@ -88,6 +88,9 @@ func (w *world) happen(ctx context.Context, e Event) error {
 	case OpClock:
 		w.skew = []time.Duration{0, -30 * time.Second, -10 * time.Minute, -24 * time.Hour, 90 * time.Second}[e.N%5]
 		w.forget() // what has run out may be in force again
+		if e.After && w.skew < -maxViewAge {
+			w.faults = append(w.faults, &fault{op: OpKill, skip: 1 + e.N/5%4, count: 1, after: true})
+		}
 	case OpDies:
 		onHost(func(h *sim.Host) { h.Dies = true })
 	case OpSlow:
@@ -193,6 +196,9 @@ func (w *world) unplug(ctx context.Context, e Event) error {
 			w.onSerial(c.Host(), c.Replacement.Serial(), func(d *sim.Disk) { d.Mounted = "" })
 		case !e.After || !c.Step("burn-in").Done:
 			w.pull(c.Host(), c.Disk.Location.Slot)
+			if e.N%3 == 1 { // and puts another one there
+				w.insert(c.Host(), c.Disk.Location.Slot, w.spare())
+			}
 		}
 	}
 	return nil

@@ -75,6 +75,9 @@ func (w *world) doRight(ctx context.Context, open []repairer.Case, round int) er
 			if slices.ContainsFunc(open, func(o repairer.Case) bool { return o.Serial() == c.Replacement.Serial() && (o.Started || w.carry) }) {
 				continue // the new disk has a case of its own
 			}
+			if there := w.inSlot(c.Host(), c.Disk.Location.Slot); !c.Step("burn-in").Done && there != "" && there != c.Replacement.Serial() {
+				continue // another one will do as well
+			}
 			w.returnTo(c, c.Replacement.Serial(), true)
 			if c.Step("mount").Done { // what a person has pulled since, a person mounts again
 				w.onSerial(c.Host(), c.Replacement.Serial(), func(d *sim.Disk) { d.Mounted = c.Plan.Disk.Mounts[0].Target })
