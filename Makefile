@@ -70,14 +70,15 @@ fuzz:
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 		echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p || exit 1; done; done
 
-# The real repairer in a simulated fleet: SEEDS of them, or one SEED, printed event by event.
+# The real repairer in a simulated fleet: SEEDS of them from FIRST on, or one SEED, printed event by event.
 SEEDS ?= 200
+FIRST ?= 1
 sim:
-	$(GO) run ./internal/sim/simulate -seeds $(SEEDS) $(if $(SEED),-seed $(SEED))
+	$(GO) run ./internal/sim/simulate -first $(FIRST) -seeds $(SEEDS) $(if $(SEED),-seed $(SEED))
 
 # Breaks the code on purpose, line by line; the simulation must notice each time.
 mutants:
-	$(GO) run ./internal/sim/mutants
+	nice -n 10 $(GO) run ./internal/sim/mutants
 
 lint:
 	$(GO) run $(GOLANGCI) run ./...
