@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -53,7 +55,7 @@ func dial(o Options, tell func(event)) (*client, error) {
 		return nil, err
 	}
 	c := &client{root: o.Path, acl: zk.WorldACL(zk.PermAll), log: o.Log, tell: tell, armed: map[watch]bool{}, up: make(chan struct{})}
-	c.wire = &wire{tls: o.TLS, timeout: o.SessionTimeout}
+	c.wire = &wire{tls: o.TLS, timeout: o.SessionTimeout, watched: c.watched}
 	if o.User != "" {
 		c.acl = zk.DigestACL(zk.PermAll, o.User, o.Password)
 	}
@@ -130,6 +132,13 @@ func (c *client) arm(path string, children bool) bool {
 	}
 	c.armed[w] = true
 	return true
+}
+
+// watched tells the watches that the server may hold, and perhaps more.
+func (c *client) watched() []watch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Keys(c.armed))
 }
 
 func (c *client) disarm(path string, children bool) {

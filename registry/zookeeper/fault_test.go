@@ -3,9 +3,11 @@ package zookeeper_test
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -90,6 +92,39 @@ func TestRegistry_AShortCutIsNotSeen(t *testing.T) {
 	if got := seen(); !slices.Equal(got, []glia.MemberStatus{glia.MemberAlive}) {
 		t.Errorf("the host was seen as %v", got)
 	}
+}
+
+// Requests that wait for the connection come back with it, at the very time at which the library would set
+// the watches again; the race detector looks on.
+func TestRegistry_AskedWhileTheConnectionComesBack(t *testing.T) {
+	t.Parallel()
+	c := newCluster(testbed.ZooKeeper(t))
+	h := c.host(t)
+	const hosts = 100
+	all := func(m []glia.Member) bool {
+		return len(m) == hosts && !slices.ContainsFunc(m, func(m glia.Member) bool { return m.Status != glia.MemberAlive })
+	}
+	for i := range hosts {
+		until(t, h.Registry, registrytest.Announcement(fmt.Sprintf("node-%d", i), 1))
+	}
+	registrytest.Await(t, h, "the hosts", all)
+	ctx, cancel := context.WithCancel(t.Context())
+	var askers sync.WaitGroup
+	for range 8 {
+		askers.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = h.Members(ctx)
+			}
+		})
+	}
+	for range 5 {
+		h.proxy.Cut()
+		awaitCut(t, h.Registry)
+		h.proxy.Heal()
+		registrytest.Await(t, h, "the hosts after a cut", all)
+	}
+	cancel()
+	askers.Wait()
 }
 
 // awaitCut waits until the registry has no session, without the patience that a call has.

@@ -49,8 +49,8 @@ func (c *cache) init(root string, forget time.Duration) {
 	c.staleHosts, c.staleAlive = true, true
 }
 
-// note marks what an event makes stale. A session that comes or goes makes everything so: the library sets its
-// watches again by itself, but at some time after the first answers.
+// note marks what an event makes stale. A session that comes or goes makes everything so, because no watch outlives
+// a connection.
 func (c *cache) note(e event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

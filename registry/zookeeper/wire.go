@@ -1,9 +1,9 @@
 package zookeeper
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -15,10 +15,11 @@ import (
 
 // wire makes the connections to the servers. It adds what the library lacks: TLS, names instead of addresses that
 // were looked up once, jitter before connecting again, a bound on a server that accepts and does not
-// answer, and the session timeout that the server has decided on.
+// answer, the session timeout that the server has decided on, and a clean start after a break: see packets.
 type wire struct {
 	tls     *tls.Config
-	timeout time.Duration // of the session, as asked for
+	timeout time.Duration  // of the session, as asked for
+	watched func() []watch // what the server may hold a watch for
 
 	mu     sync.Mutex
 	dialed bool
@@ -45,7 +46,17 @@ func (w *wire) dial(network, addr string, timeout time.Duration) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c, wire: w}, nil
+	p := &packets{
+		from:   bufio.NewReader(c),
+		agreed: func(d time.Duration) { w.mu.Lock(); w.agreed = d; w.mu.Unlock() },
+		broken: func(err error) []watch {
+			w.mu.Lock()
+			w.err = fmt.Errorf("connection to %s: %w", c.RemoteAddr(), err)
+			w.mu.Unlock()
+			return w.watched()
+		},
+	}
+	return &conn{Conn: c, packets: p, longest: w.timeout}, nil
 }
 
 func (w *wire) connect(network, addr string, timeout time.Duration) (net.Conn, error) {
@@ -74,43 +85,21 @@ func (w *wire) sessionTimeout() time.Duration {
 	return w.timeout
 }
 
-// The first answer on a connection has its length, the version of the protocol, the session timeout in
-// milliseconds and more, each a big-endian integer of 4 bytes: ZooKeeper's zookeeper.jute, ConnectResponse.
-const (
-	connectResponseHead = 12
-	timeoutAt           = 8
-)
-
 // conn is one connection. The library reads it in one goroutine.
 type conn struct {
 	net.Conn
-	wire *wire
-	head []byte // of the first answer
+	*packets
+	longest time.Duration // that a server may be silent
 }
 
-func (c *conn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if missing := connectResponseHead - len(c.head); missing > 0 && n > 0 {
-		c.head = append(c.head, b[:min(n, missing)]...)
-		if len(c.head) == connectResponseHead {
-			if ms := binary.BigEndian.Uint32(c.head[timeoutAt:]); ms > 0 { // 0 says that the session has expired
-				c.wire.mu.Lock()
-				c.wire.agreed = time.Duration(ms) * time.Millisecond
-				c.wire.mu.Unlock()
-			}
-		}
-	}
-	if err != nil {
-		c.wire.mu.Lock()
-		c.wire.err = fmt.Errorf("connection to %s: %w", c.RemoteAddr(), err)
-		c.wire.mu.Unlock()
-	}
-	return n, err
-}
+func (c *conn) Read(b []byte) (int, error) { return c.packets.Read(b) }
 
 // SetReadDeadline keeps the library from waiting for several session timeouts on a server that hangs.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	if latest := time.Now().Add(c.wire.timeout); !t.IsZero() && t.After(latest) {
+	if c.err != nil {
+		return nil // nothing is going to be waited for
+	}
+	if latest := time.Now().Add(c.longest); !t.IsZero() && t.After(latest) {
 		t = latest
 	}
 	return c.Conn.SetReadDeadline(t)

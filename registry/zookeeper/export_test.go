@@ -1,0 +1,17 @@
+package zookeeper
+
+import (
+	"bufio"
+	"io"
+	"time"
+)
+
+// Packets reads from a server that sends what from has, with one watch on the data of each path.
+func Packets(from io.Reader, agreed func(time.Duration), paths ...string) io.Reader {
+	return &packets{from: bufio.NewReader(from), agreed: agreed, broken: func(error) (all []watch) {
+		for _, p := range paths {
+			all = append(all, watch{path: p})
+		}
+		return all
+	}}
+}
