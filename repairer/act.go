@@ -14,6 +14,8 @@ const (
 	KindReset    Kind = "breaker reset"
 	KindStorm    Kind = "storm" // it came, or went
 	KindForgiven Kind = "forgiven"
+	KindReplayed Kind = "event replayed" // of the queue
+	KindDropped  Kind = "event dropped"
 )
 
 // Paused is the event of a new pause.
@@ -30,4 +32,10 @@ func Paused(p Pause) Event {
 func Resumed(p Pause, person, reason string, now time.Time) Event {
 	return Event{At: now, Kind: KindResumed, Text: fmt.Sprintf("%s is resumed by %s: %s; it was paused by %s: %s", p.Scope, person, reason, p.Owner, p.Reason),
 		Data: Data{Pause: &p, Person: person, Reason: reason}}
+}
+
+// Lapsed is the event of a pause whose time is over.
+func Lapsed(p Pause, now time.Time) Event {
+	return Event{At: now, Kind: KindResumed, Text: fmt.Sprintf("%s is no longer paused, as %s has said until %s: %s", p.Scope, p.Owner, p.Until.UTC().Format(time.RFC3339), p.Reason),
+		Data: Data{Pause: &p}}
 }

@@ -72,6 +72,9 @@ type Options struct {
 	RemindAfter   []time.Duration // ages of a waiting ticket at which its person is reminded
 	EscalateAfter time.Duration   // age from which a waiting ticket is a finding; 0 is never
 
+	// Troubles are further findings for the status. It may be nil.
+	Troubles func(context.Context) ([]string, error)
+
 	Overdue time.Duration // after which a step that still runs is reported; it is never cut off
 
 	// Parallel is how many cases are worked on together; 0 is 64. With 1, TickOnce goes through them

@@ -66,6 +66,13 @@ func (s *Service) GetStatus(ctx context.Context, _ *connect.Request[gliav1.GetSt
 	if l.facts.Stop != "" {
 		r.Findings = append(r.Findings, "everything is stopped: "+l.facts.Stop)
 	}
+	if e.Troubles != nil {
+		more, err := e.Troubles(ctx)
+		if err != nil {
+			return nil, fail(err)
+		}
+		r.Findings = append(r.Findings, more...)
+	}
 	if l.viewErr != nil {
 		r.ViewProblem = l.viewErr.Error()
 	}

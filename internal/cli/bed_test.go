@@ -56,6 +56,7 @@ func (b *bed) start(t *tls.Config) error {
 	mux := http.NewServeMux()
 	mux.Handle(gliav1connect.NewRepairServiceHandler(repairService{world: b.world}))
 	mux.Handle(gliav1connect.NewEntrypointServiceHandler(entrypointService{world: b.world}))
+	mux.Handle(gliav1connect.NewQueueServiceHandler(queueService{world: b.world}))
 	mux.Handle(gliav1connect.NewFleetServiceHandler(fleetService{world: b.world}))
 	mux.Handle(gliav1connect.NewHostServiceHandler(hostService{world: b.world}))
 	p := new(http.Protocols)

@@ -127,6 +127,7 @@ func build(o Options) (*cobra.Command, *app) {
 		auditCommand(a),
 		breakerCommand(a),
 		graveyardCommand(a),
+		queueCommand(a),
 		(&versionCommand{app: a}).command(),
 	)
 	root.AddCommand(o.Extra...)

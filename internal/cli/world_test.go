@@ -26,6 +26,7 @@ type world struct {
 	pauses   []*gliav1.PauseEntry
 	hook     *gliav1.Hook
 	entry    *gliav1.GetEntrypointResponse
+	queue    *gliav1.ListQueueResponse
 	watchers int
 	asked    string
 	api      string // where the nerves are
@@ -123,6 +124,7 @@ func newWorld() *world {
 		Id: "T-2", CaseId: "C-7", Title: "Replace disk WD-F00D in enc0 slot 3 of node-2", Body: "SAFE TO PULL.\n\nSerial:  WD-F00D\n", Status: "open", CreatedAt: at(-10 * time.Minute), UpdatedAt: at(-10 * time.Minute),
 		Comments: []*gliav1.TicketComment{{At: at(-9 * time.Minute), Author: "glia", Text: "the slot blinks"}},
 	}, {Id: "T-1", CaseId: "C-3", Title: "Replace disk WD-DEAD", Status: "closed", Resolution: "done", CreatedAt: at(-72 * time.Hour)}}
+	w.queue = newQueue()
 	w.entry = &gliav1.GetEntrypointResponse{
 		Leading: gliav1.Leading_LEADING_SOMEBODY, Holder: "process 7 on repair-1", Epoch: 3, Since: at(-26 * time.Hour), ElectedBy: "zookeeper",
 		Needs: []*gliav1.Need{{Name: "database"}, {Name: "election (zookeeper)"}, {Name: "serf (of the synapse)"}},
@@ -149,6 +151,9 @@ func (w *world) scene(name string) {
 	switch name {
 	case "empty":
 		w.cases, w.tickets, w.hosts, w.status.Hosts = map[string]*gliav1.Case{}, nil, nil, nil
+		w.queue = &gliav1.ListQueueResponse{}
+	case "dead":
+		w.queue = newQueue()
 	case "nerves":
 		for _, h := range w.hosts {
 			h.Announcement.Api = w.api

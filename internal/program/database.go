@@ -18,13 +18,16 @@ import (
 	"glia/api/glia/v1/gliav1connect"
 	"glia/config"
 	"glia/repairer"
+	"glia/repairer/queue"
 	"glia/repairer/store"
 )
 
 // database is the store with what the program needs beside it.
 type database interface {
 	repairer.Store
-	DB() *sql.DB           // for the built-in tracker
+	queue.Acts
+	EndPause(ctx context.Context, id string, now time.Time) error
+	DB() *sql.DB           // for the built-in tracker and the queue
 	Lost() <-chan struct{} // see store.Postgres
 	Close() error
 }

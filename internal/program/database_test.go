@@ -28,6 +28,7 @@ const patience = 60 * time.Second
 type one struct {
 	api   gliav1connect.RepairServiceClient
 	entry gliav1connect.EntrypointServiceClient
+	url   string
 	stop  func()
 }
 
@@ -61,7 +62,7 @@ func start(t *testing.T, database string, change ...func(*config.Repairer)) one 
 	case <-ended:
 		t.FailNow()
 	}
-	return one{gliav1connect.NewRepairServiceClient(http.DefaultClient, "http://"+addr), gliav1connect.NewEntrypointServiceClient(http.DefaultClient, "http://"+addr), stop}
+	return one{gliav1connect.NewRepairServiceClient(http.DefaultClient, "http://"+addr), gliav1connect.NewEntrypointServiceClient(http.DefaultClient, "http://"+addr), "http://" + addr, stop}
 }
 
 // until asks for the status until the answer is as wanted.

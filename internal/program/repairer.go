@@ -12,6 +12,7 @@ import (
 	"glia/config"
 	"glia/nerve/judge"
 	"glia/repairer"
+	"glia/repairer/queue"
 	"glia/repairer/storage/ceph"
 	"glia/repairer/storage/filesystem"
 	"glia/repairer/store"
@@ -80,16 +81,28 @@ func lead(ctx context.Context, c config.Repairer, st database, parts RepairerPar
 	engine = repairer.New(gates(c, repairer.Options{
 		Store: around[repairer.Store](parts.Store, st), Feed: feed, Hosts: nerves, Tracker: around[repairer.Tracker](parts.Tracker, tickets), Drivers: map[string]repairer.Driver{"": fs, filesystem.Name: fs, ceph.Name: osds},
 		Mode: repairer.Mode(c.Mode), Pools: pools(c.Pools), Rules: ruleModes(c.Rules), Approvals: c.Approvals, DestroyApprovals: c.DestroyApprovals,
-		States: c.Repair.Verdicts, Tick: time.Duration(c.Repair.Tick), Overdue: time.Duration(c.Repair.OrderTimeout), CoolDown: time.Duration(c.Repair.CoolDown), RemindAfter: durations(c.Repair.RemindAfter), EscalateAfter: time.Duration(c.Repair.EscalateAfter), Settle: time.Duration(c.Repair.Settle), MaxViewAge: time.Duration(c.Repair.MaxViewAge),
+		States: c.Repair.Verdicts, Tick: time.Duration(c.Repair.Tick), Overdue: time.Duration(c.Repair.OrderTimeout), Troubles: func(ctx context.Context) ([]string, error) { return queue.Findings(ctx, st.DB()) }, CoolDown: time.Duration(c.Repair.CoolDown), RemindAfter: durations(c.Repair.RemindAfter), EscalateAfter: time.Duration(c.Repair.EscalateAfter), Settle: time.Duration(c.Repair.Settle), MaxViewAge: time.Duration(c.Repair.MaxViewAge),
 		RetryMin: time.Duration(c.Repair.RetryMin), RetryMax: time.Duration(c.Repair.RetryMax), Attempts: c.Repair.Attempts, Now: time.Now, Log: log,
 	}))
 	s.reg.MustRegister(engine)
 	log.Info("repairing", "database", c.Database, "epoch", st.Epoch(), "mode", c.Mode, "synapse", c.Synapse)
 	path, handler := gliav1connect.NewRepairServiceHandler(repairer.NewService(engine, tickets))
 	entrypoint{c: c, log: log}.serve(s)
+	s.handle(gliav1connect.NewQueueServiceHandler(queue.NewService(st.DB(), st)))
 	ready()
-	return s.serve(ctx, path, repairer.Identified(handler), engine.Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
+	return s.serve(ctx, path, repairer.Identified(handler), engine.Run, events(c, st, log).Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
 		s.watch("fleet", func() error { _, err := feed.View(); return err }))
+}
+
+// events are the queue and timers of the database, with what handles them.
+func events(c config.Repairer, st database, log *slog.Logger) *queue.Queue {
+	return queue.New(st.DB(), queue.Options{
+		Epoch: st.Epoch(), Timeout: answerWithin, Attempts: c.Repair.Attempts,
+		RetryMin: time.Duration(c.Repair.RetryMin), RetryMax: time.Duration(c.Repair.RetryMax), Now: time.Now, Log: log,
+		Handlers: map[string]queue.Handler{
+			store.PauseOver: func(ctx context.Context, e queue.Event) error { return st.EndPause(ctx, e.Payload, time.Now()) },
+		},
+	})
 }
 
 func around[T any](wrap func(T) T, part T) T {

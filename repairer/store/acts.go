@@ -10,6 +10,7 @@ import (
 
 	"glia"
 	"glia/repairer"
+	"glia/repairer/queue"
 )
 
 // note puts an event of no case at the end of the log.
@@ -69,6 +70,11 @@ func (s *core) AddPause(ctx context.Context, p repairer.Pause) (repairer.Pause, 
 			return err
 		}
 		p.ID = pauseID(id)
+		if !p.Until.IsZero() {
+			if err := queue.Set(ctx, tx, timerOf(p)); err != nil {
+				return err
+			}
+		}
 		_, err := s.note(ctx, tx, h, repairer.Paused(p))
 		return err
 	})
@@ -87,6 +93,9 @@ func (s *core) EndPauses(ctx context.Context, scope, person, reason string, now 
 			RETURNING `+pauseColumns, nanos(now), clean(person), scope))
 		for _, p := range ended {
 			if err != nil {
+				break
+			}
+			if _, err = queue.Cancel(ctx, tx, timerOf(p).Key); err != nil {
 				break
 			}
 			h, err = s.note(ctx, tx, h, repairer.Resumed(p, person, reason, now))
