@@ -34,13 +34,10 @@ const format = "1"
 // MaxTags is how many bytes the tags of one member may take in all, as Serf encodes them.
 const MaxTags = memberlist.MetaMaxSize
 
-func owned(tag string) bool {
-	switch tag {
-	case tagFormat, tagDisks, tagDiskCount, tagBad, tagGeneration, tagAPI, tagFinding, tagFingerprint:
-		return true
-	}
-	return false
-}
+// digestTags are the names above.
+var digestTags = []string{tagFormat, tagDisks, tagDiskCount, tagBad, tagGeneration, tagAPI, tagFinding, tagFingerprint}
+
+func owned(tag string) bool { return slices.Contains(digestTags, tag) }
 
 // Size is the number of bytes that Serf needs for these tags: a magic byte and a MessagePack map in
 // the old raw format, which knows no lengths of one byte.
