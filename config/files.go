@@ -30,6 +30,7 @@ func (t TLS) checkFiles(c *check) {
 }
 
 func (s Serf) checkFiles(c *check) {
+	checkSecret(c, "serf.agent_key_file", s.AgentKeyFile)
 	if s.EncryptKeyFile == "" {
 		return
 	}

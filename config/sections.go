@@ -1,6 +1,9 @@
 package config
 
-import "net"
+import (
+	"net"
+	"path"
+)
 
 // Log is the section [log].
 type Log struct {
@@ -44,6 +47,11 @@ type Serf struct {
 
 	EncryptKeyFile string  `toml:"encrypt_key_file"` // base64 of 16, 24 or 32 bytes, as "serf keygen" prints
 	Profile        Profile `toml:"profile"`
+
+	// With Agent, glia works through an agent that runs already, and the keys above are of no use.
+	Agent        string `toml:"agent"`          // host:port of its RPC, on loopback; empty: glia is an agent itself
+	AgentKeyFile string `toml:"agent_key_file"` // what its RPC wants; not readable by everyone
+	DropIn       string `toml:"drop_in"`        // absolute, .json; keeps the tags over a reload of the agent
 }
 
 func defaultLog() Log { return Log{Level: LevelInfo, Format: FormatText} }
@@ -109,6 +117,7 @@ func (d Debug) validate(c *check) {
 }
 
 func (s Serf) validate(c *check) {
+	s.validateAgent(c)
 	if s.Node != "" {
 		c.hostname("serf.node", s.Node)
 	}
@@ -130,6 +139,29 @@ func (s Serf) validate(c *check) {
 	}
 	if s.EncryptKeyFile != "" {
 		c.absolute("serf.encrypt_key_file", s.EncryptKeyFile)
+	}
+}
+
+func (s Serf) validateAgent(c *check) {
+	if s.Agent == "" {
+		for key, value := range map[string]string{"serf.agent_key_file": s.AgentKeyFile, "serf.drop_in": s.DropIn} {
+			if value != "" {
+				c.bad([]string{key}, "is of no use without serf.agent")
+			}
+		}
+		return
+	}
+	if host, ok := c.address("serf.agent", s.Agent); ok && !loopback(host) {
+		c.bad([]string{"serf.agent"}, "%s is another host, and Serf's RPC has no TLS: use the agent of this host", s.Agent)
+	}
+	if s.AgentKeyFile != "" {
+		c.absolute("serf.agent_key_file", s.AgentKeyFile)
+	}
+	if s.DropIn != "" {
+		c.absolute("serf.drop_in", s.DropIn)
+		if path.Ext(s.DropIn) != ".json" {
+			c.bad([]string{"serf.drop_in"}, `%q is no file that serf reads: its name must end with .json, as in "/etc/serf/zzz_nerve_glia.json"`, s.DropIn)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"glia/config"
 	"glia/registry/consul"
+	"glia/registry/serf"
 	"glia/registry/several"
 	"glia/registry/zookeeper"
 )
@@ -63,6 +64,18 @@ func openRegistries(c registriesConfig, log *slog.Logger) (_ *registries, err er
 		var p part
 		switch u {
 		case config.RegistrySerf:
+			if c.serf.Agent != "" {
+				key, err := secret(c.serf.AgentKeyFile)
+				if err != nil {
+					return nil, fmt.Errorf("serf: read the key of the agent's RPC: %w", err)
+				}
+				a, err := serf.Attach(serf.RemoteOptions{Addr: c.serf.Agent, AuthKey: key, DropIn: c.serf.DropIn, Log: log})
+				if err != nil {
+					return nil, err
+				}
+				p = part{several.Named{Name: string(u), Backend: a}, a.Ready, a.Close}
+				break
+			}
 			a, err := startSerf(c.serf, c.snapshot, map[string]string{"role": c.role}, log)
 			if err != nil {
 				return nil, err
