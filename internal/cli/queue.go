@@ -21,7 +21,7 @@ func queueCommand(a *app) *cobra.Command {
 		Args:  group,
 		RunE:  group,
 	}
-	cmd.AddCommand((&queueListCommand{app: a}).command(), replayCommand(a), dropCommand(a))
+	cmd.AddCommand((&queueListCommand{app: a}).command(), queueReplayCommand(a), queueDropCommand(a))
 	return cmd
 }
 
@@ -138,14 +138,14 @@ func (d queueDoc) write(w io.Writer, now time.Time) {
 	}
 }
 
-func replayCommand(a *app) *cobra.Command {
+func queueReplayCommand(a *app) *cobra.Command {
 	return (&deadCommand{app: a, done: "replayed", ask: func(ctx context.Context, client gliav1connect.QueueServiceClient, s server, id uint64, person, reason string) error {
 		_, err := call(ctx, s, client.ReplayEvent, &gliav1.ReplayEventRequest{Id: id, Person: person, Reason: reason})
 		return err
 	}}).command("replay EVENT --reason WHY", "Have a dead event handled again, after you have mended what was in its way")
 }
 
-func dropCommand(a *app) *cobra.Command {
+func queueDropCommand(a *app) *cobra.Command {
 	return (&deadCommand{app: a, done: "dropped", ask: func(ctx context.Context, client gliav1connect.QueueServiceClient, s server, id uint64, person, reason string) error {
 		_, err := call(ctx, s, client.DropEvent, &gliav1.DropEventRequest{Id: id, Person: person, Reason: reason})
 		return err
