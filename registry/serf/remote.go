@@ -10,9 +10,8 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/hashicorp/serf/client"
 
 	"glia"
 	"glia/registry"
@@ -34,19 +33,21 @@ type RemoteOptions struct {
 // The agent outlives us. After Close its member no longer announces a host; after a crash it goes on to announce the
 // last state, which watchers see to be old when they ask the host itself.
 type Remote struct {
-	o    RemoteOptions
-	stop context.CancelFunc
-	done chan struct{}
+	o       RemoteOptions
+	stop    context.CancelFunc
+	workers sync.WaitGroup
 
 	changes registry.Signal
 	closing sync.Once
+	closed  atomic.Bool
 
-	mu     sync.Mutex
-	rpc    *client.RPCClient  // nil while there is no connection
-	node   string             // name of the agent's member
-	want   *glia.Announcement // nil: nothing was announced yet
-	closed bool
-	err    error // of the last look; nil when all is well
+	want    atomic.Pointer[glia.Announcement] // nil: nothing was announced yet
+	talking chan struct{}                     // holds one token: whoever has it talks to the agent, and may use the two below
+	rpc     *rpcConn                          // nil while there is no connection
+	node    string                            // name of the agent's member
+
+	mu  sync.Mutex
+	err error // of the last look; nil when all is well
 }
 
 var (
@@ -65,42 +66,57 @@ func Attach(o RemoteOptions) (*Remote, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	r := &Remote{o: o, stop: stop, done: make(chan struct{}), err: errors.New("not asked yet")}
-	go r.keep(ctx)
+	r := &Remote{o: o, stop: stop, talking: make(chan struct{}, 1), err: fmt.Errorf("serf agent at %s: not asked yet", o.Addr)}
+	news := make(chan struct{}, 1)
+	r.workers.Go(func() { r.listen(ctx, news) })
+	r.workers.Go(func() { r.keep(ctx, news) })
 	return r, nil
 }
 
-// keep looks at once, after every event of the cluster, and at every interval.
-func (r *Remote) keep(ctx context.Context) {
-	defer close(r.done)
+// listen notes news of members, on a connection of its own. Without one there is the interval.
+func (r *Remote) listen(ctx context.Context, news chan<- struct{}) {
+	tell := func() {
+		select {
+		case news <- struct{}{}:
+		default: // one waits already
+		}
+	}
+	for ctx.Err() == nil {
+		if c, err := dialRPC(ctx, r.o.Addr, r.o.AuthKey); err == nil {
+			err = c.events(ctx, "member-join,member-leave,member-failed,member-update,member-reap", tell)
+			_ = c.Close()
+			r.o.Log.Debug("serf agent has ended its stream of events", "agent", r.o.Addr, "error", err)
+		}
+		tell() // the next look says what is wrong
+		select {
+		case <-ctx.Done():
+		case <-time.After(r.o.Interval):
+		}
+	}
+}
+
+// keep looks at once, after news of members, and at every interval.
+func (r *Remote) keep(ctx context.Context, news <-chan struct{}) {
 	tick := time.NewTicker(r.o.Interval)
 	defer tick.Stop()
-	var events chan map[string]any // closed by the client when its connection ends
 	for {
-		c, err := r.look()
-		if c != nil && events == nil {
-			events = make(chan map[string]any, 64)
-			if _, streamErr := c.Stream("member-join,member-leave,member-failed,member-update,member-reap", events); streamErr != nil {
-				events, err = nil, errors.Join(err, streamErr)
-			}
+		node, err := r.look(ctx)
+		if ctx.Err() != nil {
+			return
 		}
-		r.note(err)
+		r.note(node, err)
 		r.changes.Send()
 		select {
 		case <-ctx.Done():
 			return
-		case _, open := <-events:
-			if !open {
-				events = nil
-				r.drop(c)
-			}
+		case <-news:
 		case <-tick.C:
 		}
 	}
 }
 
 // note keeps the outcome of a look, and logs it when it differs in kind from the one before.
-func (r *Remote) note(err error) {
+func (r *Remote) note(node string, err error) {
 	r.mu.Lock()
 	was := r.err
 	r.err = err
@@ -109,84 +125,82 @@ func (r *Remote) note(err error) {
 	case err != nil && was == nil:
 		r.o.Log.Warn("serf agent does not do its work, trying on", "agent", r.o.Addr, "error", err)
 	case err == nil && was != nil:
-		r.o.Log.Info("working through a serf agent", "agent", r.o.Addr, "node", r.name())
+		r.o.Log.Info("working through a serf agent", "agent", r.o.Addr, "node", node)
 	}
 }
 
-func (r *Remote) name() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.node
-}
-
-// look makes sure of the connection and of our tags.
-func (r *Remote) look() (*client.RPCClient, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	c, err := r.connect()
+// talk has do talk to the agent once nobody else does. After an error of the connection the next one makes another.
+func (r *Remote) talk(ctx context.Context, do func(*rpcConn) error) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	if r.closed.Load() {
+		return registry.ErrClosed
+	}
+	select {
+	case r.talking <- struct{}{}:
+		defer func() { <-r.talking }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	err := r.connect(ctx)
+	if err == nil {
+		if err = do(r.rpc); err != nil {
+			_ = r.rpc.Close() // the error before says more
+			r.rpc = nil
+		}
+	}
 	if err != nil {
-		return nil, err
-	}
-	if r.want == nil {
-		return c, nil
-	}
-	healed, err := r.apply(c)
-	if err != nil {
-		return r.forget(c), err
-	}
-	if healed {
-		r.o.Log.Warn("serf agent did not show our tags, they are set again", "agent", r.o.Addr, "node", r.node)
-	}
-	return c, nil
-}
-
-// connect returns the connection, or makes a new one. The mutex is held.
-func (r *Remote) connect() (*client.RPCClient, error) {
-	if r.closed {
-		return nil, registry.ErrClosed
-	}
-	if r.rpc != nil && !r.rpc.IsClosed() {
-		return r.rpc, nil
-	}
-	c, err := client.ClientFromConfig(&client.Config{Addr: r.o.Addr, AuthKey: r.o.AuthKey, Timeout: 5 * time.Second})
-	if err != nil {
-		return nil, fmt.Errorf("serf agent at %s: %w", r.o.Addr, err)
-	}
-	stats, err := c.Stats()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("serf agent at %s: ask for its name: %w", r.o.Addr, err), c.Close())
-	}
-	r.rpc, r.node = c, stats["agent"]["name"]
-	return c, nil
-}
-
-// forget closes a connection that did not work, so that the next call makes a new one. The mutex is held.
-func (r *Remote) forget(c *client.RPCClient) *client.RPCClient {
-	_ = c.Close() // the error before says more
-	if r.rpc == c {
-		r.rpc = nil
+		return fmt.Errorf("serf agent at %s: %w", r.o.Addr, err)
 	}
 	return nil
 }
 
-func (r *Remote) drop(c *client.RPCClient) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if c != nil {
-		r.forget(c)
+// connect makes a connection when there is none.
+func (r *Remote) connect(ctx context.Context) error {
+	if r.rpc != nil {
+		return nil
 	}
+	c, err := dialRPC(ctx, r.o.Addr, r.o.AuthKey)
+	if err != nil {
+		return err
+	}
+	node, err := c.node(ctx)
+	if err != nil {
+		return errors.Join(fmt.Errorf("ask for its name: %w", err), c.Close())
+	}
+	r.rpc, r.node = c, node
+	return nil
 }
 
-// apply sets our tags if they are not what is wanted, and says whether it had to. The mutex is held.
-func (r *Remote) apply(c *client.RPCClient) (changed bool, err error) {
-	if r.want.Host != r.node {
-		return false, fmt.Errorf("the agent's node is %s: it can not announce %s; give them one name", r.node, r.want.Host)
+// look makes sure of the connection and of our tags, and returns the name of the agent's member.
+func (r *Remote) look(ctx context.Context) (node string, err error) {
+	err = r.talk(ctx, func(c *rpcConn) error {
+		node = r.node
+		want := r.want.Load()
+		if want == nil {
+			_, err := c.members(ctx) // whether it still answers
+			return err
+		}
+		healed, err := r.apply(ctx, c, *want)
+		if err == nil && healed {
+			r.o.Log.Warn("serf agent did not show our tags, they are set again", "agent", r.o.Addr, "node", node)
+		}
+		return err
+	})
+	return node, err
+}
+
+// apply sets our tags if they are not what is wanted, and says whether it had to.
+func (r *Remote) apply(ctx context.Context, c *rpcConn, a glia.Announcement) (changed bool, err error) {
+	if a.Host != r.node {
+		return false, fmt.Errorf("its node is %s: it can not announce %s; give them one name", r.node, a.Host)
 	}
-	present, err := r.present(c)
+	present, err := r.present(ctx, c)
 	if err != nil {
 		return false, err
 	}
-	want, err := EncodeDigest(*r.want, present)
+	want, err := EncodeDigest(a, present)
 	if err != nil {
 		return false, err
 	}
@@ -204,38 +218,33 @@ func (r *Remote) apply(c *client.RPCClient) (changed bool, err error) {
 			gone = append(gone, k)
 		}
 	}
-	return true, c.UpdateTags(ours, gone)
+	return true, c.setTags(ctx, ours, gone)
 }
 
 // present are the tags of the agent's member.
-func (r *Remote) present(c *client.RPCClient) (map[string]string, error) {
-	all, err := c.Members()
+func (r *Remote) present(ctx context.Context, c *rpcConn) (map[string]string, error) {
+	all, err := c.members(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("serf agent at %s: read its members: %w", r.o.Addr, err)
+		return nil, fmt.Errorf("read its members: %w", err)
 	}
-	i := slices.IndexFunc(all, func(m client.Member) bool { return m.Name == r.node })
+	i := slices.IndexFunc(all, func(m rpcMember) bool { return m.Name == r.node })
 	if i < 0 {
-		return nil, fmt.Errorf("serf agent at %s: its own node %s is no member", r.o.Addr, r.node)
+		return nil, fmt.Errorf("its own node %s is no member", r.node)
 	}
 	return all[i].Tags, nil
 }
 
 // Announce sets the tags of the agent's member to the digest of a, whose host must be that member's node.
 func (r *Remote) Announce(ctx context.Context, a glia.Announcement) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("announce %s: %w", a.Host, context.Cause(ctx))
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	a.Bad = slices.Clone(a.Bad)
-	before := r.want
-	r.want = &a
-	c, err := r.connect()
-	if err == nil {
-		if _, err = r.apply(c); err != nil && a.Host != r.node {
-			r.want = before
+	before := r.want.Swap(&a)
+	err := r.talk(ctx, func(c *rpcConn) error {
+		if a.Host != r.node {
+			r.want.CompareAndSwap(&a, before)
 		}
-	}
+		_, err := r.apply(ctx, c, a)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("announce %s: %w", a.Host, err)
 	}
@@ -244,19 +253,13 @@ func (r *Remote) Announce(ctx context.Context, a glia.Announcement) error {
 
 // Members tells every member of the agent's cluster that announces a host.
 func (r *Remote) Members(ctx context.Context) ([]glia.Member, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("read serf members: %w", context.Cause(ctx))
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	c, err := r.connect()
+	var all []rpcMember
+	err := r.talk(ctx, func(c *rpcConn) (err error) {
+		all, err = c.members(ctx)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read serf members: %w", err)
-	}
-	all, err := c.Members()
-	if err != nil {
-		r.forget(c)
-		return nil, fmt.Errorf("read serf members: serf agent at %s: %w", r.o.Addr, err)
 	}
 	out := []glia.Member{}
 	for _, m := range all {
@@ -286,34 +289,30 @@ func (r *Remote) Changes(ctx context.Context) <-chan struct{} { return r.changes
 
 // Ready says why the agent does not do its work, or nil.
 func (r *Remote) Ready() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
+	if r.closed.Load() {
 		return registry.ErrClosed
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return r.err
 }
 
-// Close takes our tags back, and lets the agent run. Closing again does nothing.
+// Close takes our tags back, and lets the agent run. One that is away comes back without them: it had them in its memory, or in the
+// drop-in file, which is removed in any case. Closing again does nothing.
 func (r *Remote) Close(ctx context.Context) (err error) {
 	r.closing.Do(func() {
 		r.stop()
-		select {
-		case <-r.done:
-		case <-ctx.Done():
-		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if c, cErr := r.connect(); cErr == nil {
-			if r.want != nil {
-				err = errors.Join(removeDropIn(r.o.DropIn), c.UpdateTags(nil, digestTags))
+		r.workers.Wait()
+		err = errors.Join(removeDropIn(r.o.DropIn), r.talk(ctx, func(c *rpcConn) (err error) {
+			if r.want.Load() != nil {
+				err = c.setTags(ctx, nil, digestTags)
 			}
-			err = errors.Join(err, c.Close())
-		}
-		r.closed = true
+			return errors.Join(err, c.Close())
+		}))
+		r.closed.Store(true)
 	})
 	if err != nil {
-		return fmt.Errorf("take back the tags of %s: %w", r.node, err)
+		return fmt.Errorf("take back what is announced: %w", err)
 	}
 	return nil
 }

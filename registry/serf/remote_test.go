@@ -1,6 +1,7 @@
 package serf_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -245,7 +246,7 @@ func TestRemote_RefusesWhatCanNotBeAnnounced(t *testing.T) {
 	}
 	agent, _, _ := testbed.Serf(t, "node-1")
 	r := attach(t, serf.RemoteOptions{Addr: agent.Addr})
-	if err := r.Announce(t.Context(), registrytest.Announcement("node-2", 1)); err == nil || !strings.Contains(err.Error(), "the agent's node is node-1: it can not announce node-2") {
+	if err := r.Announce(t.Context(), registrytest.Announcement("node-2", 1)); err == nil || !strings.Contains(err.Error(), "its node is node-1: it can not announce node-2") {
 		t.Errorf("another name: %v", err)
 	}
 	if err := rpc(t, agent).UpdateTags(map[string]string{"x": strings.Repeat("y", 400)}, nil); err != nil {
@@ -253,5 +254,54 @@ func TestRemote_RefusesWhatCanNotBeAnnounced(t *testing.T) {
 	}
 	if err := r.Announce(t.Context(), registrytest.Announcement("node-1", 1)); err == nil || !strings.Contains(err.Error(), "other tags (x), and Serf allows 512 in all") {
 		t.Errorf("over budget: %v", err)
+	}
+}
+
+func TestRemote_WrongKeyOfTheAgent(t *testing.T) {
+	t.Parallel()
+	agent, _, dir := testbed.Serf(t, "node-1")
+	agent.Stop(t)
+	if err := os.WriteFile(filepath.Join(dir, "auth.json"), []byte(`{"rpc_auth":"right"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	agent.Start(t)
+	for key, want := range map[string]string{
+		"":      "it wants a key, the rpc_auth of its configuration",
+		"wrong": "the key is not the rpc_auth of its configuration",
+		"right": "",
+	} {
+		untilRemote(t, attach(t, serf.RemoteOptions{Addr: agent.Addr, AuthKey: key}), want)
+	}
+}
+
+// An agent that is stopped answers nothing, and holds up nobody longer than his context.
+func TestRemote_AgentThatHangs(t *testing.T) {
+	t.Parallel()
+	agent, _, _ := testbed.Serf(t, "node-1")
+	r := attach(t, serf.RemoteOptions{Addr: agent.Addr})
+	if err := r.Announce(t.Context(), registrytest.Announcement("node-1", 1)); err != nil {
+		t.Fatal(err)
+	}
+	agent.Pause(t)
+	for until := time.Now().Add(registrytest.Patience); ; { // its threads stop one after the other
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		_, err := r.Members(ctx)
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
+		if time.Now().After(until) {
+			t.Fatalf("a stopped agent tells members: %v", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := r.Announce(ctx, registrytest.Announcement("node-1", 2)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Announce: %v", err)
+	}
+	_ = r.Ready() // must not wait for the agent
+	agent.Resume(t)
+	if err := r.Announce(t.Context(), registrytest.Announcement("node-1", 3)); err != nil {
+		t.Error(err)
 	}
 }
