@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -105,5 +107,27 @@ func TestPrograms_OverEachRegistryAndAllOfThem(t *testing.T) {
 	stop()
 	for _, addr := range watchers {
 		untilSeen(t, addr, glia.MemberLeft)
+	}
+}
+
+func TestPrograms_ThroughASerfAgentThatRunsAlready(t *testing.T) {
+	t.Parallel()
+	agent, gossip, dir := testbed.Serf(t, "node-1")
+	log := slog.New(slog.DiscardHandler)
+	n := config.DefaultNerve()
+	n.Host, n.StateDir, n.Hand.Enabled, n.API.Listen = "node-1", t.TempDir(), false, freeAddr(t)
+	n.Serf.Agent, n.Serf.DropIn = agent.Addr, filepath.Join(dir, "zzz_nerve_glia.json")
+	n.Resolve("")
+	stop := run(t, func(ctx context.Context, started func()) error {
+		return program.Nerve(ctx, n, program.NerveParts{Inventory: noDisks{}, Prober: noDisks{}, Started: started}, log)
+	})
+	s := config.DefaultSynapse()
+	s.Host, s.API.Listen, s.Serf.Bind, s.Serf.RPC, s.Serf.Join = "watcher", freeAddr(t), freeAddr(t), "", []string{gossip}
+	s.Resolve("")
+	run(t, func(ctx context.Context, started func()) error { return program.Synapse(ctx, s, started, log) })
+	untilSeen(t, s.API.Listen, glia.MemberAlive)
+	stop()
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("in the directory of the agent are %v, %v", left, err)
 	}
 }
