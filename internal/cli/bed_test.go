@@ -13,7 +13,6 @@ import (
 	"io"
 	"log"
 	"math/big"
-	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -26,6 +25,7 @@ import (
 
 	gliav1 "glia/api/glia/v1"
 	"glia/api/glia/v1/gliav1connect"
+	"glia/internal/testbed"
 )
 
 // patience is how long a script waits for what must happen.
@@ -33,15 +33,25 @@ const patience = 20 * time.Second
 
 // bed is one server with its data. The data outlives a restart of the server, as a database does.
 type bed struct {
-	dir   string
-	addr  string // its own loopback address, so that nobody takes the port while the server is down
-	world *world
-	http  *http.Server
+	dir     string
+	addr    string // reserved, so that nobody takes it while the server is down
+	release func()
+	world   *world
+	http    *http.Server
 }
 
 func newBed(dir string) (*bed, error) {
-	b := &bed{dir: dir, addr: fmt.Sprintf("127.%d.%d.1:0", 64+mathrand.IntN(128), mathrand.IntN(256)), world: newWorld()}
+	addr, release, err := testbed.Reserve("127.0.0.1")
+	if err != nil {
+		return nil, err
+	}
+	b := &bed{dir: dir, addr: addr, release: release, world: newWorld()}
 	return b, b.start(nil)
+}
+
+func (b *bed) close() {
+	b.stop()
+	b.release()
 }
 
 func (b *bed) start(t *tls.Config) error {
@@ -49,7 +59,6 @@ func (b *bed) start(t *tls.Config) error {
 	if err != nil {
 		return err
 	}
-	b.addr = l.Addr().String()
 	if t != nil {
 		l = tls.NewListener(l, t)
 	}

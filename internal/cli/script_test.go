@@ -50,7 +50,7 @@ func TestGlia(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			e.Defer(b.stop)
+			e.Defer(b.close)
 			e.Values[bedKey{}] = b
 			login, err := user.Current()
 			if err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -28,6 +27,7 @@ import (
 	"glia/config"
 	"glia/internal/figures"
 	"glia/internal/program"
+	"glia/internal/testbed"
 	"glia/repairer"
 	"glia/repairer/store"
 )
@@ -211,14 +211,7 @@ type process struct {
 
 func start(b *testing.B, database, synapse string) process {
 	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		b.Fatal(err)
-	}
+	addr := testbed.Addr(b)
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), envDatabase+"="+database, envSynapse+"="+synapse, envListen+"="+addr)
 	cmd.Stderr = os.Stderr

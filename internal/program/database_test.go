@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"glia/api/glia/v1/gliav1connect"
 	"glia/config"
 	"glia/internal/program"
+	"glia/internal/testbed"
 	"glia/repairer/store/storetest"
 )
 
@@ -34,12 +34,7 @@ type one struct {
 
 func start(t *testing.T, database string, change ...func(*config.Repairer)) one {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
+	addr := testbed.Addr(t)
 	c := config.DefaultRepairer()
 	c.Database, c.API.Listen = database, addr
 	c.Gates.StopFile = filepath.Join(t.TempDir(), "STOP")

@@ -3,7 +3,6 @@ package program_test
 import (
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -24,16 +23,6 @@ type noDisks struct{}
 
 func (noDisks) Scan(context.Context) ([]glia.Disk, error)        { return nil, nil }
 func (noDisks) Probe(context.Context, glia.Disk) []glia.Evidence { return nil }
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
 
 // run runs a program until stop is called or the test ends.
 func run(t *testing.T, program func(ctx context.Context, started func()) error) (stop func()) {
@@ -81,8 +70,8 @@ func TestPrograms_OverEachRegistryAndAllOfThem(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 
 	n := config.DefaultNerve()
-	n.Host, n.StateDir, n.Hand.Enabled, n.API.Listen = "node-1", t.TempDir(), false, freeAddr(t)
-	n.Registries, n.Serf.Bind, n.Serf.RPC = all, freeAddr(t), ""
+	n.Host, n.StateDir, n.Hand.Enabled, n.API.Listen = "node-1", t.TempDir(), false, testbed.Addr(t)
+	n.Registries, n.Serf.Bind, n.Serf.RPC = all, testbed.Addr(t), ""
 	n.ZooKeeper.Servers, n.Consul.Address = []string{zk.Addr}, consul.Addr
 	n.Resolve("")
 	stop := run(t, func(ctx context.Context, started func()) error {
@@ -93,8 +82,8 @@ func TestPrograms_OverEachRegistryAndAllOfThem(t *testing.T) {
 	for _, use := range [][]config.Registry{all[:1], all[1:2], all[2:], all} {
 		for _, watch := range []config.Watch{config.WatchUnion, config.WatchPrefer} {
 			s := config.DefaultSynapse()
-			s.Host, s.API.Listen, s.Registries, s.Watch = "watcher-"+string(use[0])+string(watch)+string(rune('0'+len(use))), freeAddr(t), use, watch
-			s.Serf.Bind, s.Serf.Join = freeAddr(t), []string{n.Serf.Bind}
+			s.Host, s.API.Listen, s.Registries, s.Watch = "watcher-"+string(use[0])+string(watch)+string(rune('0'+len(use))), testbed.Addr(t), use, watch
+			s.Serf.Bind, s.Serf.Join = testbed.Addr(t), []string{n.Serf.Bind}
 			s.ZooKeeper, s.Consul = n.ZooKeeper, n.Consul
 			s.Resolve("")
 			run(t, func(ctx context.Context, started func()) error { return program.Synapse(ctx, s, started, log) })

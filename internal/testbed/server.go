@@ -7,7 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,15 +136,14 @@ func (s *Server) cleanup(t testing.TB) {
 	})
 }
 
-// freePort is a port of 127.0.0.1 that was free just now.
+// freePort is the port of an Addr.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	a, err := netip.ParseAddrPort(Addr(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	return int(a.Port())
 }
 
 func local(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

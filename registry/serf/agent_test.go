@@ -21,6 +21,7 @@ import (
 	"github.com/hashicorp/serf/client"
 
 	"glia"
+	"glia/internal/testbed"
 	"glia/registry"
 	"glia/registry/registrytest"
 	"glia/registry/serf"
@@ -237,12 +238,7 @@ func TestAgent_AnnouncesFromTheFirstMoment(t *testing.T) {
 
 func TestAgent_JoinsWhenTheSeedComesLate(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.9:0") // reserves a port that nobody answers on yet
-	if err != nil {
-		t.Fatal(err)
-	}
-	seed := l.Addr().String()
-	l.Close()
+	seed := testbed.Addr(t)
 	early := start(t, serf.Options{Node: "early", Join: []string{seed}})
 	untilReady(t, early, "connection refused")
 	if err := early.Ready(); !strings.HasPrefix(err.Error(), "joined 0 of ["+seed+"]: ") {
@@ -261,12 +257,7 @@ func TestAgent_JoinsWhenTheSeedComesLate(t *testing.T) {
 
 func TestAgent_TheOnlySeedNeedsNobody(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.8:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	seed := l.Addr().String()
-	l.Close()
+	seed := testbed.Addr(t)
 	a := start(t, serf.Options{Node: "seed", Bind: seed, Join: []string{seed}})
 	untilReady(t, a, "")
 }
