@@ -166,7 +166,8 @@ func (s *Service) WatchCase(ctx context.Context, r *connect.Request[gliav1.Watch
 		if err != nil {
 			return fail(err)
 		}
-		if len(events) > 0 || first {
+		// The case is read before its events: the last of them may have been sent with the case before it ended.
+		if len(events) > 0 || first || c.Phase.Ended() {
 			if err := stream.Send(&gliav1.WatchCaseResponse{Case: s.show(c), Events: eventsToProto(events)}); err != nil {
 				return err
 			}

@@ -1,9 +1,11 @@
 package repairer_test
 
 import (
+	"context"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -219,6 +221,41 @@ func TestService_WatchStreamsToTheEnd(t *testing.T) {
 	events, _ := w.store.Events(t.Context(), c.ID, 0)
 	if len(seqs) != len(events) || !slices.IsSorted(seqs) {
 		t.Errorf("%d events streamed, the log has %d", len(seqs), len(events))
+	}
+}
+
+// lateStore answers with a case first, then closes it, and then tells its events.
+type lateStore struct {
+	repairer.Store
+	between func()
+}
+
+func (s lateStore) Events(ctx context.Context, id string, after uint64) ([]repairer.Event, error) {
+	s.between()
+	return s.Store.Events(ctx, id, after)
+}
+
+func TestService_WatchTellsTheEndOfACaseThatEndsWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.fail("node-1", "2")
+	c := w.phase("N1S2", repairer.PhaseAwaitingReplacement)
+	inner := w.engine.Store
+	w.engine.Store = lateStore{inner, sync.OnceFunc(func() {
+		w.engine.Store = inner
+		w.swap("node-1", "2", blank("NEW1"))
+		w.phase("N1S2", repairer.PhaseClosed)
+	})}
+	stream, err := w.serve().WatchCase(t.Context(), connect.NewRequest(&gliav1.WatchCaseRequest{Id: c.ID}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var phases []string
+	for stream.Receive() {
+		phases = append(phases, stream.Msg().GetCase().GetPhase())
+	}
+	if want := []string{"awaiting replacement", "closed"}; stream.Err() != nil || !slices.Equal(phases, want) {
+		t.Errorf("phases %q, %v; want %q", phases, stream.Err(), want)
 	}
 }
 
