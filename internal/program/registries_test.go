@@ -104,14 +104,14 @@ func TestPrograms_ThroughASerfAgentThatRunsAlready(t *testing.T) {
 	agent, gossip, dir := testbed.Serf(t, "node-1")
 	log := slog.New(slog.DiscardHandler)
 	n := config.DefaultNerve()
-	n.Host, n.StateDir, n.Hand.Enabled, n.API.Listen = "node-1", t.TempDir(), false, freeAddr(t)
+	n.Host, n.StateDir, n.Hand.Enabled, n.API.Listen = "node-1", t.TempDir(), false, testbed.Addr(t)
 	n.Serf.Agent, n.Serf.DropIn = agent.Addr, filepath.Join(dir, "zzz_nerve_glia.json")
 	n.Resolve("")
 	stop := run(t, func(ctx context.Context, started func()) error {
 		return program.Nerve(ctx, n, program.NerveParts{Inventory: noDisks{}, Prober: noDisks{}, Started: started}, log)
 	})
 	s := config.DefaultSynapse()
-	s.Host, s.API.Listen, s.Serf.Bind, s.Serf.RPC, s.Serf.Join = "watcher", freeAddr(t), freeAddr(t), "", []string{gossip}
+	s.Host, s.API.Listen, s.Serf.Bind, s.Serf.RPC, s.Serf.Join = "watcher", testbed.Addr(t), testbed.Addr(t), "", []string{gossip}
 	s.Resolve("")
 	run(t, func(ctx context.Context, started func()) error { return program.Synapse(ctx, s, started, log) })
 	untilSeen(t, s.API.Listen, glia.MemberAlive)
