@@ -6,6 +6,8 @@
 #             Ceph is installed also at each step of an OSD's repair (15 minutes); KILL_STEP="done drain" repeats one
 # make test-registry  runs the contract of the registries over all of them, with real servers that it breaks
 # make test-ceph  runs the tests that need a real Ceph cluster, which they start themselves
+# make test-lab  runs the tests on machines in QEMU whose disks really fail
+# make lab    boots such a machine, and breaks its disks as it is told; say help
 # make bench  prints the figures that the project answers for, each beside its target: ratios against a peer
 #             in the same run, or times and memory, for which the machine should have nothing else to do;
 #             those of Ceph, where it is installed (make test-ceph does it), on clusters that it starts
@@ -22,7 +24,7 @@ GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 # The programs that ask Ceph clusters are built with librados where it is installed.
 TAGS = $(shell test -e /usr/include/rados/librados.h && echo ceph)
 
-.PHONY: all build demo test test-kill test-registry test-ceph vet bench lint generate deps deps-demo fuzz sim mutants clean
+.PHONY: all build demo test test-kill test-registry test-ceph test-lab lab vet bench lint generate deps deps-demo fuzz sim mutants clean
 
 all: build
 
@@ -58,9 +60,19 @@ test-ceph:
 	tests=$$(sed -n 's/^func \(Test[A-Za-z0-9_]*\)(.*/\1/p' $$files | grep -v '^TestMain$$' | paste -sd '|'); \
 	$(GO) test -race -count=1 -p 1 -timeout 20m -tags ceph -run "^($$tests)\$$" $$(echo "$$files" | xargs -n1 dirname | sort -u | sed 's,^,./,')
 
+# Installs QEMU and a kernel first (260 MB on the disk).
+test-lab:
+	@sh internal/testbed/install.sh lab
+	$(GO) test -count=1 -timeout 10m -tags lab ./internal/lab
+
+lab:
+	@sh internal/testbed/install.sh lab
+	$(GO) run ./internal/lab/console
+
 vet:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags lab ./internal/lab
 	$(if $(TAGS),$(GO) vet -tags ceph ./...)
 
 bench:

@@ -1,0 +1,207 @@
+//go:build lab
+
+package lab_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"glia"
+	"glia/internal/lab"
+)
+
+// patience bounds each wait. Only a failing test takes so long, or a machine that is shared with many others.
+const patience = 2 * time.Minute
+
+// image is made once for all machines.
+var image = sync.OnceValues(func() (lab.Image, error) { return lab.BuildImage(context.Background(), scratch, nil) })
+
+var scratch string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "lab") // paths of sockets must be short
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	scratch = dir
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// host is a machine with a nerve.
+type host struct {
+	*lab.Machine
+	registry *lab.Registry
+}
+
+// Of the defaults only the times are changed, and what a machine on a busy test machine can not keep: its timers may be
+// late, and most of its disks are made to fail within a minute.
+const config = `
+state_dir = "/var/lib/glia/nerve"
+[probe]
+interval = "%s"
+deadline = "20s"
+expiry = "2m"
+%s
+[judge]
+together = 0
+late = "0s"
+memory_pressure = 0
+io_pressure = 0
+`
+
+const interval = 3 * time.Second
+
+// start boots a machine with these disks and starts its nerve. More is put into the section [probe].
+func start(t testing.TB, more string, disks ...lab.Disk) *host {
+	t.Helper()
+	if err := lab.Installed(); err != nil {
+		t.Skip(err)
+	}
+	img, err := image()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp(scratch, "m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range disks {
+		if d.Image == "" {
+			t.Fatalf("disk %s has no image", d.ID())
+		}
+	}
+	began := time.Now()
+	m, err := lab.Boot(t.Context(), lab.Spec{Name: "lab", Image: img, Dir: dir, Disks: disks})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &host{Machine: m}
+	t.Cleanup(func() {
+		if h.registry != nil {
+			_ = h.registry.Close()
+		}
+		m.Kill()
+		if t.Failed() {
+			t.Logf("console of the machine:\n%s", m.Said())
+		}
+	})
+	up := time.Now()
+	if err := m.StartNerve(t.Context(), fmt.Sprintf(config, interval, more)); err != nil {
+		t.Fatal(err)
+	}
+	if h.registry, err = m.Registry(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("booted in %.1f s, nerve ready after %.1f s", up.Sub(began).Seconds(), time.Since(up).Seconds())
+	return h
+}
+
+// disk makes a blank disk of 64 MiB, whose serial names its test.
+func disk(t testing.TB, bus lab.Bus, port int, serial string) lab.Disk {
+	t.Helper()
+	d := lab.Disk{Bus: bus, Port: port, Serial: serial, Model: "LABDISK", Image: filepath.Join(t.TempDir(), "image")}
+	if err := lab.Blank(d.Image, 64); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// sh runs a script in the machine.
+func (h *host) sh(t testing.TB, script string) string {
+	t.Helper()
+	out, err := h.Shell(t.Context(), script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// await waits until the disk is as it should be, and returns it.
+func (h *host) await(t testing.TB, serial, what string, is func(glia.DiskStatus) bool) glia.DiskStatus {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var d glia.DiskStatus
+	for {
+		disks, err := h.Disks(ctx)
+		d = disks[serial]
+		if err == nil && is(d) {
+			return d
+		}
+		select {
+		case <-h.Ended():
+			t.Fatal("the machine has ended")
+		case <-ctx.Done():
+			t.Fatalf("%s is not %s: %v; it is %s, by %s, with evidence %s", serial, what, err, d.Verdict.Summary(), rules(d), evidence(d))
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+}
+
+// judged waits for a verdict that rests on a rule.
+func (h *host) judged(t testing.TB, serial string, want glia.State, rule string) glia.DiskStatus {
+	t.Helper()
+	return h.await(t, serial, fmt.Sprintf("%s by %s", want, rule), func(d glia.DiskStatus) bool {
+		return d.Verdict.State == want && slices.Contains(rules(d), rule)
+	})
+}
+
+// healthy waits until the disk is healthy.
+func (h *host) healthy(t testing.TB, serial string) glia.DiskStatus {
+	t.Helper()
+	return h.await(t, serial, "healthy", func(d glia.DiskStatus) bool { return d.Verdict.State == glia.StateHealthy })
+}
+
+// announced waits until what is announced is as it should be.
+func (h *host) announced(t testing.TB, what string, is func(glia.Announcement) bool) {
+	t.Helper()
+	limit := time.After(patience)
+	for {
+		a, err := h.registry.Announcement()
+		if err == nil && is(a) {
+			return
+		}
+		select {
+		case <-h.Ended():
+			t.Fatal("the machine has ended")
+		case <-limit:
+			t.Fatalf("it is not announced that %s: %v; announced is %+v", what, err, a)
+		case <-time.After(30 * time.Millisecond):
+		}
+	}
+}
+
+func rules(d glia.DiskStatus) []string {
+	var out []string
+	for _, r := range d.Verdict.Reasons {
+		out = append(out, r.Rule)
+	}
+	return out
+}
+
+// evidence is what speaks against a disk or could not be seen.
+func evidence(d glia.DiskStatus) string {
+	var out []string
+	for _, e := range d.Evidence {
+		if e.Value != 0 || e.Unknown != "" {
+			out = append(out, fmt.Sprintf("%s=%g %s%s", e.What, e.Value, e.Detail, e.Unknown))
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// device is the kernel's name of a disk.
+func (h *host) device(t testing.TB, serial string) string {
+	t.Helper()
+	return h.await(t, serial, "there", func(d glia.DiskStatus) bool { return d.Disk.Location.Device != "" }).Disk.DevicePath()
+}
