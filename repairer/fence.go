@@ -44,6 +44,20 @@ func (f fencedTracker) File(ctx context.Context, key string, t Ticket) (string, 
 	return f.Tracker.File(ctx, key, t)
 }
 
+func (f fencedTracker) Update(ctx context.Context, id, title, body string) error {
+	if err := f.store.Held(); err != nil {
+		return err
+	}
+	return f.Tracker.Update(ctx, id, title, body)
+}
+
+func (f fencedTracker) Attach(ctx context.Context, key, id, name string, data []byte) error {
+	if err := f.store.Held(); err != nil {
+		return err
+	}
+	return f.Tracker.Attach(ctx, key, id, name, data)
+}
+
 func (f fencedTracker) Comment(ctx context.Context, key, id, text string) error {
 	if err := f.store.Held(); err != nil {
 		return err

@@ -48,6 +48,41 @@ func (b *Builtin) File(ctx context.Context, key string, t repairer.Ticket) (stri
 	return "t" + strconv.FormatInt(row, 10), nil
 }
 
+// Find is the ticket that was filed with the key.
+func (b *Builtin) Find(ctx context.Context, key string) (string, error) {
+	var row int64
+	err := b.db.QueryRowContext(ctx, `SELECT id FROM tickets WHERE key = $1`, key).Scan(&row)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return "", fmt.Errorf("ticket with the key %s: %w", key, glia.ErrNotFound)
+	case err != nil:
+		return "", fmt.Errorf("find the ticket with the key %s: %w", key, err)
+	}
+	return "t" + strconv.FormatInt(row, 10), nil
+}
+
+// Update gives the ticket this title and body. That is no answer of a person, so UpdatedAt stays.
+func (b *Builtin) Update(ctx context.Context, id, title, body string) error {
+	row, err := rowID(id)
+	if err != nil {
+		return err
+	}
+	res, err := b.db.ExecContext(ctx, `UPDATE tickets SET title = $1, body = $2 WHERE id = $3`, title, body, row)
+	if err != nil {
+		return fmt.Errorf("update ticket %s: %w", id, err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	return fmt.Errorf("ticket %s: %w", id, glia.ErrNotFound)
+}
+
+// Attach adds the file as a comment: these tickets are read on terminals.
+func (b *Builtin) Attach(ctx context.Context, key, id, name string, data []byte) error {
+	text := fmt.Sprintf("Attached %s:\n%s", name, strings.ToValidUTF8(string(data), "?"))
+	return b.change(ctx, key, id, Author, text, "", "")
+}
+
 // Comment adds a comment.
 func (b *Builtin) Comment(ctx context.Context, key, id, text string) error {
 	return b.change(ctx, key, id, Author, text, "", "")
@@ -75,6 +110,13 @@ func (b *Builtin) change(ctx context.Context, key, id, author, text, status, res
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after a commit
 	now := b.now().UnixNano()
+	var there int
+	switch err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM tickets WHERE id = $1`, row).Scan(&there); {
+	case err != nil:
+		return fmt.Errorf("read ticket %s: %w", id, err)
+	case there == 0:
+		return fmt.Errorf("ticket %s: %w", id, glia.ErrNotFound)
+	}
 	res, err := tx.ExecContext(ctx, `INSERT INTO ticket_comments (ticket_id, key, at, author, text) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`, row, key, now, author, text)
 	if err != nil {
 		return fmt.Errorf("comment on ticket %s: %w", id, err)

@@ -344,6 +344,15 @@ func (d desk) Comment(ctx context.Context, key, id, text string) error {
 	return d.p.call(ctx, "tracker", func() error { return d.Builtin.Comment(ctx, key, id, text) })
 }
 
+func (d desk) Update(ctx context.Context, id, title, body string) error {
+	return d.p.call(ctx, "tracker", func() error { return d.Builtin.Update(ctx, id, title, body) })
+}
+
+func (d desk) Attach(ctx context.Context, key, id, name string, data []byte) error {
+	d.p.w.telling(ctx, d.p, key)
+	return d.p.call(ctx, "tracker", func() error { return d.Builtin.Attach(ctx, key, id, name, data) })
+}
+
 func (d desk) Reopen(ctx context.Context, key, id, text string) error {
 	d.p.w.telling(ctx, d.p, key)
 	return d.p.call(ctx, "tracker", func() error { return d.Builtin.Reopen(ctx, key, id, text) })
