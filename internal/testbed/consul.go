@@ -17,6 +17,30 @@ const consulHome = "/opt/glia-testbed/consul/usr/bin/consul"
 // configuration in HCL. The test is skipped when Consul is not installed.
 func Consul(t testing.TB, hcl string) *Server {
 	t.Helper()
+	s, _ := newConsul(t, "-bootstrap", "-hcl", hcl)
+	s.Start(t)
+	return s
+}
+
+// Consuls starts n servers of one datacenter.
+func Consuls(t testing.TB, n int) []*Server {
+	t.Helper()
+	var all []*Server
+	var args []string
+	for i := range n {
+		s, gossip := newConsul(t, append([]string{fmt.Sprintf("-bootstrap-expect=%d", n), fmt.Sprintf("-node=testbed-%d", i)}, args...)...)
+		args = append(args, "-retry-join="+gossip, "-retry-interval=200ms")
+		s.launch(t)
+		all = append(all, s)
+	}
+	for _, s := range all {
+		s.await(t)
+	}
+	return all
+}
+
+func newConsul(t testing.TB, args ...string) (s *Server, gossip string) {
+	t.Helper()
 	binary, err := exec.LookPath("consul")
 	if err != nil {
 		binary, err = consulHome, need(consulHome)
@@ -25,17 +49,16 @@ func Consul(t testing.TB, hcl string) *Server {
 		t.Skipf("Consul: %v", err)
 	}
 	dir := t.TempDir()
-	port := freePort(t)
-	s := &Server{Addr: local(port), log: filepath.Join(dir, "log"), argv: []string{
-		binary, "agent", "-server", "-bootstrap", "-data-dir=" + filepath.Join(dir, "data"), "-bind=127.0.0.1", "-client=127.0.0.1", "-node=testbed", "-datacenter=lab",
-		fmt.Sprintf("-http-port=%d", port), fmt.Sprintf("-server-port=%d", freePort(t)), fmt.Sprintf("-serf-lan-port=%d", freePort(t)),
+	port, lan := freePort(t), freePort(t)
+	s = &Server{Addr: local(port), log: filepath.Join(dir, "log"), argv: append([]string{
+		binary, "agent", "-server", "-data-dir=" + filepath.Join(dir, "data"), "-bind=127.0.0.1", "-client=127.0.0.1", "-node=testbed", "-datacenter=lab",
+		fmt.Sprintf("-http-port=%d", port), fmt.Sprintf("-server-port=%d", freePort(t)), fmt.Sprintf("-serf-lan-port=%d", lan),
 		"-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-log-level=warn",
-		"-hcl", `disable_update_check = true performance { raft_multiplier = 1 } session_ttl_min = "1s" limits { http_max_conns_per_client = 10000 }`, "-hcl", hcl,
-	}}
+		"-hcl", `disable_update_check = true performance { raft_multiplier = 1 } session_ttl_min = "1s" limits { http_max_conns_per_client = 10000 }`,
+	}, args...)}
 	s.ready = func(ctx context.Context) error { return consulLeads(ctx, s.Addr) }
 	s.cleanup(t)
-	s.Start(t)
-	return s
+	return s, local(lan)
 }
 
 // ConsulTLS starts a server that serves at secure only clients with a certificate.

@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,8 +67,8 @@ func (c *candidate) run(ctx context.Context) (*term.Term, error) {
 	for failures := 0; ; {
 		epoch, leader, err := c.look(ctx)
 		switch {
-		case ctx.Err() != nil && err != nil && told != "":
-			return nil, fmt.Errorf("%w (%s)", context.Cause(ctx), told)
+		case ctx.Err() != nil && err != nil:
+			return nil, fmt.Errorf("%w (%s)", context.Cause(ctx), cmp.Or(told, away))
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case err == nil && epoch > 0:
@@ -87,11 +88,13 @@ func (c *candidate) run(ctx context.Context) (*term.Term, error) {
 	}
 }
 
+const away = "consul does not answer"
+
 // waiting tells what is waited for, and the log when that has changed.
 func (c *candidate) waiting(told, leader string, err error) string {
 	kind, reason := leader, leader
 	if err != nil {
-		kind, reason = "away", fmt.Sprintf("consul does not answer: %v", err)
+		kind, reason = away, fmt.Sprintf("%s: %v", away, err)
 	}
 	c.o.Waiting(reason)
 	switch {

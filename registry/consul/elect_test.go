@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 
@@ -15,20 +16,24 @@ import (
 
 func TestMain(m *testing.M) {
 	registrytest.CandidateMain(func(args []string) (registry.Elector, error) {
+		ttl, err := time.ParseDuration(args[2])
+		if err != nil {
+			return nil, err
+		}
 		return consul.NewElector(consul.Options{Address: args[0], Path: args[1], TTL: ttl}, "repairer", "process")
 	})
 	os.Exit(m.Run())
 }
 
-type election struct{ cluster }
-
-type candidate struct {
-	registry.Elector
-	proxy *testbed.Proxy
+type election struct {
+	cluster
+	peer *testbed.Server // without which the server has no quorum; nil when it needs none
 }
 
-func (c candidate) Cut()  { c.proxy.Cut() }
-func (c candidate) Hang() { c.proxy.Hang() }
+type candidate struct {
+	*consul.Elector
+	*testbed.Proxy
+}
 
 func (e election) Candidate(t *testing.T, holder string) registrytest.Candidate {
 	p := testbed.NewProxy(t, e.server.Addr)
@@ -62,6 +67,7 @@ func (e election) Sessions(t *testing.T) int {
 	return n
 }
 
+// Depose ends the session of the leader. Those of others are of candidates that have not locked anything: they have none yet.
 func (e election) Depose(t *testing.T) {
 	if _, err := raw(t, e.server, "").Session().Destroy(e.lock(t).Session, nil); err != nil {
 		t.Fatal(err)
@@ -69,17 +75,36 @@ func (e election) Depose(t *testing.T) {
 }
 
 func (e election) Restart(t *testing.T) { e.server.Kill(t); e.server.Start(t) }
-func (e election) Args() []string       { return []string{e.server.Addr, e.path} }
+
+// Within counts the delay of the lock, of 2 s.
+func (e election) Within() time.Duration { return 2*ttl + 2*time.Second }
+
+func (e election) Args(long bool) []string {
+	lease := ttl
+	if long {
+		lease = time.Minute
+	}
+	return []string{e.server.Addr, e.path, lease.String()}
+}
+
+func (e election) LoseQuorum(t *testing.T) (words string, mend func()) {
+	e.peer.Kill(t)
+	return "consul does not answer", func() { e.peer.Start(t) }
+}
 
 func TestElector_Contract(t *testing.T) {
 	t.Parallel()
 	shared := testbed.Consul(t, "")
 	t.Run("all", func(t *testing.T) { // so that the server outlives the parallel parts
 		registrytest.RunElection(t, func(t *testing.T) registrytest.Election {
-			if strings.Contains(t.Name(), "server") {
-				return election{newCluster(testbed.Consul(t, ""))}
+			switch {
+			case strings.Contains(t.Name(), "quorum"):
+				two := testbed.Consuls(t, 2)
+				return election{newCluster(two[0]), two[1]}
+			case strings.Contains(t.Name(), "server"):
+				return election{newCluster(testbed.Consul(t, "")), nil}
 			}
-			return election{newCluster(shared)}
+			return election{newCluster(shared), nil}
 		})
 	})
 }
@@ -87,7 +112,7 @@ func TestElector_Contract(t *testing.T) {
 // The key with its value stays when nobody leads, and nobody is mistaken for a leader by it.
 func TestElector_AnOldValueElectsNobody(t *testing.T) {
 	t.Parallel()
-	e := election{newCluster(testbed.Consul(t, ""))}
+	e := election{newCluster(testbed.Consul(t, "")), nil}
 	for _, want := range []string{`{"epoch":1,"holder":"first"}`, `{"epoch":2,"holder":"first"}`} {
 		l, err := e.Candidate(t, "first").Lead(t.Context(), 0)
 		if err != nil {

@@ -1,15 +1,11 @@
 package registrytest
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"strconv"
 	"strings"
-	"syscall"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,44 +13,83 @@ import (
 	"glia/registry"
 )
 
-// Election is a fresh election of one backend on a real server.
+// Election is a fresh election of one backend, on real servers where it has any.
 type Election interface {
 	// Candidate returns a new candidate with a connection of its own.
 	Candidate(t *testing.T, holder string) Candidate
+	// Within is after how long at most somebody else leads once a leader is dead: twice the lease, as servers count it
+	// generously, and what the backend waits beyond.
+	Within() time.Duration
 	// Sessions counts what the server keeps of candidates: sessions, or nodes of them.
 	Sessions(t *testing.T) int
-	// Depose ends the lease of the leader at the server, as an operator might.
+	// Depose ends the sessions of all candidates at the server, as an operator might.
 	Depose(t *testing.T)
 	// Restart kills the server and starts it again.
 	Restart(t *testing.T)
-	// Args are those of a candidate in a process of its own, for CandidateMain.
-	Args() []string
+	// LoseQuorum takes the quorum away until mend is called; words are what a candidate is told.
+	LoseQuorum(t *testing.T) (words string, mend func())
+	// Args are those of a candidate in a process of its own, for CandidateMain; its lease is a minute when long is set.
+	// Without any, the backend lives in one process.
+	Args(long bool) []string
 }
 
 // Candidate is one candidate with what can befall its connection.
 type Candidate interface {
 	registry.Elector
+	registry.Observer
 	Cut()
 	Hang()
+	Heal()
 }
 
-// RunElection runs the suite of electors; newElection makes an election that nobody else uses.
+// RunElection runs the suite of electors; newElection makes an election that nobody else uses. The cases L1 to L10 are
+// what elections in the field got wrong.
 func RunElection(t *testing.T, newElection func(t *testing.T) Election) {
 	for name, test := range map[string]func(*testing.T, Election){
-		"one of three leads, and hands over at once": testHandOver,
-		"a leader that is cut off":                   func(t *testing.T, e Election) { testSilent(t, e, Candidate.Cut) },
-		"a leader whose connection hangs":            func(t *testing.T, e Election) { testSilent(t, e, Candidate.Hang) },
-		"a leader that is deposed":                   testDepose,
-		"a leader in a stopped process":              testStopped,
-		"a leader that is killed":                    testKilled,
-		"the server is started again":                testRestart,
-		"a hundred vain campaigns":                   testVain,
-		"above what a store knows":                   testAbove,
+		"L1 of three candidates one leads, and hands over at once": testHandOver,
+		"L2 a leader that is killed":                               testKilled,
+		"L3 a leader that can not do its work":                     testUnfit,
+		"L4 a leader in a stopped process":                         testStopped,
+		"L5 a leader that is deposed in the middle of a step":      testDeposed,
+		"L6 the server is started again":                           testRestart,
+		"L7 all sessions are gone and the value is as it was":      testAllGone,
+		"L8 a hundred vain campaigns":                              testVain,
+		"L9 a leader that is told to end":                          testEnded,
+		"L10 the quorum is lost":                                   testQuorum,
+		"a leader that is cut off":                                 func(t *testing.T, e Election) { testSilent(t, e, Candidate.Cut) },
+		"a leader whose connection hangs":                          func(t *testing.T, e Election) { testSilent(t, e, Candidate.Hang) },
+		"above what a store knows":                                 testAbove,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, newElection(t))
 		})
+	}
+}
+
+// fence refuses epochs below the highest that it has seen, as the hands and the stores do.
+type fence struct {
+	mu      sync.Mutex
+	highest uint64
+}
+
+func (f *fence) accepts(epoch uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.highest = max(f.highest, epoch)
+	return epoch == f.highest
+}
+
+// busy is how much later than a backend promises things may happen on a machine that has much else to do.
+const busy = 20 * time.Second
+
+// intime fails unless what began then has not taken longer than promised.
+func intime(t *testing.T, began time.Time, promised time.Duration) {
+	t.Helper()
+	took := time.Since(began)
+	t.Logf("led after %v, promised are %v", took.Round(time.Millisecond), promised)
+	if took > promised+busy {
+		t.Errorf("led after %v, promised are %v", took, promised)
 	}
 }
 
@@ -136,6 +171,7 @@ func testHandOver(t *testing.T, e Election) {
 		}()
 	}
 	var last registry.Term
+	began := time.Now()
 	for range 6 {
 		var l registry.Term
 		select {
@@ -143,6 +179,7 @@ func testHandOver(t *testing.T, e Election) {
 		case <-time.After(Patience):
 			t.Fatal("nobody leads")
 		}
+		intime(t, began, e.Within())
 		if last != nil {
 			follows(t, last, l)
 		}
@@ -152,7 +189,7 @@ func testHandOver(t *testing.T, e Election) {
 		if err := l.Resign(t.Context()); err != nil {
 			t.Errorf("resigned again: %v", err)
 		}
-		last = l
+		last, began = l, time.Now()
 	}
 }
 
@@ -160,15 +197,115 @@ func testSilent(t *testing.T, e Election, harm func(Candidate)) {
 	first, second := e.Candidate(t, "first"), e.Candidate(t, "second")
 	a := campaign(t, first)
 	harm(first)
+	began := time.Now()
 	b := campaign(t, second)
+	intime(t, began, e.Within())
 	follows(t, a, b)
 }
 
-func testDepose(t *testing.T, e Election) {
+// testDeposed ends the lease of a leader in the middle of a step. The step is cut off before its successor's begins, or its late
+// write is refused: it takes effect once.
+func testDeposed(t *testing.T, e Election) {
+	var f fence
 	a := campaign(t, e.Candidate(t, "first"))
+	if !f.accepts(a.Epoch()) {
+		t.Error("the first write is refused")
+	}
+	cutOff := make(chan struct{})
+	go func() { // the step
+		<-a.Lost()
+		close(cutOff)
+	}()
 	e.Depose(t)
 	awaitLost(t, a)
-	follows(t, a, campaign(t, e.Candidate(t, "second")))
+	<-cutOff
+	if err := a.Held(); !errors.Is(err, glia.ErrStaleEpoch) {
+		t.Errorf("Held of a leader that was deposed: %v", err)
+	}
+	b := campaign(t, e.Candidate(t, "second"))
+	follows(t, a, b)
+	if !f.accepts(b.Epoch()) || f.accepts(a.Epoch()) {
+		t.Errorf("of %d and %d the wrong one can write", a.Epoch(), b.Epoch())
+	}
+}
+
+// testUnfit has a leader notice that it can not do its work: it lets go, another leads at once, and it stands by as soon as
+// it is fit again.
+func testUnfit(t *testing.T, e Election) {
+	first, second := e.Candidate(t, "first"), e.Candidate(t, "second")
+	a := campaign(t, first)
+	led := standBy(t, second)
+	if err := a.Resign(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b := led()
+	follows(t, a, b)
+	again := standBy(t, first)
+	resign(t, b)
+	follows(t, b, again())
+}
+
+// standBy campaigns in the background; the returned function waits until the candidate leads.
+func standBy(t *testing.T, c registry.Elector) func() registry.Term {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*Patience)
+	won := make(chan registry.Term, 1)
+	go func() {
+		l, err := c.Lead(ctx, 0)
+		if err != nil {
+			t.Error(err)
+		}
+		won <- l
+	}()
+	t.Cleanup(cancel)
+	return func() registry.Term {
+		t.Helper()
+		l := <-won
+		if l == nil {
+			t.FailNow()
+		}
+		t.Cleanup(func() { resign(t, l) })
+		return l
+	}
+}
+
+// testAllGone ends the sessions of the leader and of those who wait. What the last leader has written stays as it was, and
+// must keep nobody from leading.
+func testAllGone(t *testing.T, e Election) {
+	a := campaign(t, e.Candidate(t, "first"))
+	led := standBy(t, e.Candidate(t, "second"))
+	began := time.Now()
+	e.Depose(t)
+	b := led()
+	intime(t, began, e.Within())
+	awaitLost(t, a)
+	if b.Epoch() <= a.Epoch() {
+		t.Errorf("epoch %d follows %d", b.Epoch(), a.Epoch())
+	}
+}
+
+// testQuorum has a backend of two servers lose one.
+func testQuorum(t *testing.T, e Election) {
+	first, second := e.Candidate(t, "first"), e.Candidate(t, "second")
+	a := campaign(t, first)
+	words, mend := e.LoseQuorum(t)
+	awaitLost(t, a)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if l, err := second.Lead(ctx, 0); err == nil {
+		t.Errorf("%d leads without a quorum", l.Epoch())
+	} else if t.Log(err); !strings.Contains(err.Error(), words) {
+		t.Errorf("Lead: %v, want %q", err, words)
+	}
+	ask, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if l, err := second.Leader(ask); err == nil {
+		t.Errorf("without a quorum somebody says who leads: %+v", l)
+	} else {
+		t.Log(err)
+	}
+	mend()
+	follows(t, a, campaign(t, second))
 }
 
 func testAbove(t *testing.T, e Election) {
@@ -226,114 +363,5 @@ func testVain(t *testing.T, e Election) {
 		case <-deadline:
 			t.Fatalf("%d sessions became %d", before, after)
 		}
-	}
-}
-
-// candidateEnv makes the test program a candidate instead.
-const candidateEnv = "GLIA_TEST_CANDIDATE"
-
-// CandidateMain is called by TestMain. In a process that the suite has started it campaigns, tells of each end of a
-// term and never returns; else it does nothing.
-func CandidateMain(elector func(args []string) (registry.Elector, error)) {
-	args := os.Getenv(candidateEnv)
-	if args == "" {
-		return
-	}
-	e, err := elector(strings.Fields(args))
-	if err != nil {
-		fmt.Println("error", err)
-		os.Exit(1)
-	}
-	for {
-		l, err := e.Lead(context.Background(), 0)
-		if err != nil {
-			fmt.Println("error", err)
-			os.Exit(1)
-		}
-		fmt.Println("leads", l.Epoch())
-		<-l.Lost()
-		fmt.Println("lost", l.Epoch())
-	}
-}
-
-// process is a candidate in a process of its own.
-type process struct {
-	cmd   *exec.Cmd
-	lines chan string
-}
-
-func startProcess(t *testing.T, e Election) *process {
-	t.Helper()
-	p := &process{cmd: exec.Command(os.Args[0], "-test.run=^$"), lines: make(chan string, 16)}
-	p.cmd.Env = append(os.Environ(), candidateEnv+"="+strings.Join(e.Args(), " "))
-	p.cmd.Stderr = os.Stderr
-	out, err := p.cmd.StdoutPipe()
-	if err == nil {
-		err = p.cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
-		_ = p.cmd.Wait()
-	})
-	go func() {
-		for s := bufio.NewScanner(out); s.Scan(); {
-			p.lines <- s.Text()
-		}
-	}()
-	return p
-}
-
-// says waits for the next line of the process, which begins with the word, and returns its epoch.
-func (p *process) says(t *testing.T, word string) uint64 {
-	t.Helper()
-	select {
-	case line := <-p.lines:
-		epoch, err := strconv.ParseUint(strings.TrimPrefix(line, word+" "), 10, 64)
-		if err != nil {
-			t.Fatalf("the process says %q, want %q", line, word)
-		}
-		return epoch
-	case <-time.After(2 * Patience):
-		t.Fatalf("the process does not say %q", word)
-	}
-	return 0
-}
-
-func (p *process) signal(t *testing.T, s syscall.Signal) {
-	t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// testStopped stops the process of the leader for longer than its lease. When it goes on, the first that it does is
-// to learn that it has lost; its epoch is lower than that of the one who leads now.
-func testStopped(t *testing.T, e Election) {
-	p := startProcess(t, e)
-	old := p.says(t, "leads")
-	p.signal(t, syscall.SIGSTOP)
-	l := campaign(t, e.Candidate(t, "successor"))
-	if l.Epoch() <= old {
-		t.Errorf("epoch %d follows %d", l.Epoch(), old)
-	}
-	p.signal(t, syscall.SIGCONT)
-	if lost := p.says(t, "lost"); lost != old {
-		t.Errorf("lost %d, had %d", lost, old)
-	}
-	resign(t, l)
-	if again := p.says(t, "leads"); again <= l.Epoch() {
-		t.Errorf("epoch %d follows %d", again, l.Epoch())
-	}
-}
-
-func testKilled(t *testing.T, e Election) {
-	p := startProcess(t, e)
-	old := p.says(t, "leads")
-	p.signal(t, syscall.SIGKILL)
-	if l := campaign(t, e.Candidate(t, "successor")); l.Epoch() <= old {
-		t.Errorf("epoch %d follows %d", l.Epoch(), old)
 	}
 }

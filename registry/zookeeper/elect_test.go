@@ -1,7 +1,6 @@
 package zookeeper_test
 
 import (
-	"context"
 	"os"
 	"strings"
 	"testing"
@@ -15,22 +14,26 @@ import (
 
 func TestMain(m *testing.M) {
 	registrytest.CandidateMain(func(args []string) (registry.Elector, error) {
-		return zookeeper.NewElector(zookeeper.Options{Servers: args[:1], Path: args[1], SessionTimeout: lease}, "repairer", "process")
+		timeout, err := time.ParseDuration(args[2])
+		if err != nil {
+			return nil, err
+		}
+		return zookeeper.NewElector(zookeeper.Options{Servers: args[:1], Path: args[1], SessionTimeout: timeout}, "repairer", "process")
 	})
 	os.Exit(m.Run())
 }
 
-type election struct{ cluster }
-
-type candidate struct {
-	registry.Elector
-	proxy *testbed.Proxy
+type election struct {
+	cluster
+	peer *testbed.Server // without which the server has no quorum; nil when it needs none
 }
 
-func (c candidate) Cut()  { c.proxy.Cut() }
-func (c candidate) Hang() { c.proxy.Hang() }
+type candidate struct {
+	*zookeeper.Elector
+	*testbed.Proxy
+}
 
-func elector(t *testing.T, holder string, o zookeeper.Options) registry.Elector {
+func elector(t *testing.T, holder string, o zookeeper.Options) *zookeeper.Elector {
 	t.Helper()
 	if o.SessionTimeout == 0 {
 		o.SessionTimeout = lease
@@ -65,55 +68,37 @@ func (e election) Depose(t *testing.T) {
 	}
 }
 
-func (e election) Restart(t *testing.T) { e.server.Kill(t); e.server.Start(t) }
-func (e election) Args() []string       { return []string{e.server.Addr, e.path} }
+func (e election) Restart(t *testing.T)  { e.server.Kill(t); e.server.Start(t) }
+func (e election) Within() time.Duration { return 2 * lease }
+
+func (e election) Args(long bool) []string {
+	timeout := lease
+	if long {
+		timeout = time.Minute
+	}
+	return []string{e.server.Addr, e.path, timeout.String()}
+}
+
+func (e election) LoseQuorum(t *testing.T) (words string, mend func()) {
+	e.peer.Kill(t)
+	return "no session with any of its servers", func() { e.peer.Start(t) }
+}
 
 func TestElector_Contract(t *testing.T) {
 	t.Parallel()
-	shared := testbed.ZooKeeper(t)
+	shared := testbed.ZooKeeper(t, "maxSessionTimeout=60000")
 	t.Run("all", func(t *testing.T) { // so that the server outlives the parallel parts
 		registrytest.RunElection(t, func(t *testing.T) registrytest.Election {
-			if strings.Contains(t.Name(), "server") {
-				return election{newCluster(testbed.ZooKeeper(t))}
+			switch {
+			case strings.Contains(t.Name(), "quorum"):
+				two := testbed.ZooKeepers(t, 2)
+				return election{newCluster(two[0]), two[1]}
+			case strings.Contains(t.Name(), "server"):
+				return election{newCluster(testbed.ZooKeeper(t)), nil}
 			}
-			return election{newCluster(shared)}
+			return election{newCluster(shared), nil}
 		})
 	})
-}
-
-func TestElector_NobodyLeadsWithoutQuorum(t *testing.T) {
-	t.Parallel()
-	servers := testbed.ZooKeepers(t, 3)
-	var addrs []string
-	for _, s := range servers {
-		addrs = append(addrs, s.Addr)
-	}
-	o := zookeeper.Options{Servers: addrs, Path: "/glia", SessionTimeout: 4 * time.Second}
-	first, err := elector(t, "first", o).Lead(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	servers[0].Kill(t)
-	servers[1].Kill(t)
-	<-first.Lost()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	if l, err := elector(t, "second", o).Lead(ctx, 0); err == nil {
-		t.Errorf("%d leads without a quorum", l.Epoch())
-	} else if !strings.Contains(err.Error(), "no session with any of its servers") {
-		t.Errorf("Lead: %v", err)
-	}
-	servers[1].Start(t)
-	second, err := elector(t, "second", o).Lead(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if second.Epoch() <= first.Epoch() {
-		t.Errorf("epoch %d follows %d", second.Epoch(), first.Epoch())
-	}
-	if err := second.Resign(t.Context()); err != nil {
-		t.Error(err)
-	}
 }
 
 func TestElector_WrongCredentials(t *testing.T) {
