@@ -19,6 +19,8 @@ const (
 	outboxFile   = "repairer/outbox.go"
 	fenceFile    = "repairer/fence.go"
 	casesFile    = "repairer/store/cases.go"
+	chainFile    = "repairer/store/chain.go"
+	actsFile     = "repairer/store/acts.go"
 	coreFile     = "repairer/store/core.go"
 	sqliteFile   = "repairer/store/sqlite.go"
 	storageFile  = "repairer/storage/filesystem/filesystem.go"
@@ -114,7 +116,10 @@ var Mutants = []Mutant{
 	// Gates of the fleet.
 	one("storm gate removed", gateFile, "gatePause, gateStorm, gateWindow", "gatePause, gateWindow"),
 	one("no cool-down after a storm", stormFile, "next[scope] = Storm{Phase: StormCoolDown, Why: was.Why, Since: now}", "continue"),
-	one("breaker not latched", breakerFile, "	if b.Tripped {\n		return b\n	}\n", ""),
+	{Name: "breaker not latched", Edits: []Edit{ // it closes by itself when its window has passed
+		{breakerFile, "	if b.Tripped {\n		return b\n	}\n", ""},
+		{breakerFile, "	return b\n}\n\n// Reset", "	return Breaker{ResetAt: b.ResetAt, ResetBy: b.ResetBy}\n}\n\n// Reset"},
+	}},
 	{Name: "breaker gate removed", Edits: []Edit{
 		{gateFile, "{gateStop, gateBreaker, gatePause}", "{gateStop, gatePause}"},
 		{gateFile, "	gateStop, gateBreaker, gatePause, gateStorm", "	gateStop, gatePause, gateStorm"},
@@ -142,6 +147,13 @@ var Mutants = []Mutant{
 	}},
 	one("storage not asked before what can not be taken back", driveFile, "	if !s.Reversible {", "	if !s.Reversible && c.Seq == 0 {"),
 	one("clock set back not noticed", gateFile, "behind > f.MaxViewAge {", "behind > 9999*f.MaxViewAge {"),
+
+	// The audit.
+	one("events do not hold the hash of the one before", chainFile, "stored.prev = h.hash", "stored.prev = genesis"),
+	one("the hash leaves out the event before", chainFile, "append([]byte(e.prev), b...)", "append([]byte(\"\"), b...)"),
+	one("several events of one write hold the hash of the same one", chainFile, "return e, head{stored.Seq, stored.hash}, err", "return e, head{stored.Seq, h.hash}, err"),
+	one("pauses are not in the log", actsFile, "		_, err := s.note(ctx, tx, h, repairer.Paused(p))\n		return err", "		return nil"),
+	one("the end of a pause is not in the log", actsFile, "h, err = s.note(ctx, tx, h, repairer.Resumed(p, person, reason, now))", "_ = p"),
 
 	// Budgets.
 	one("host budget removed", budgetFile, "all := []Budget{f.hostBudget(c.Host(), c.ID)}", "all := []Budget{}"),

@@ -293,6 +293,9 @@ func (w *world) final(ctx context.Context) error {
 			w.violate("11", "the log of case %s does not lead to its row", c.ID)
 		}
 	}
+	if err := w.audit(ctx, db); err != nil {
+		return err
+	}
 	all, err := tracker.Tickets(ctx, true)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"connectrpc.com/connect"
 
 	gliav1 "glia/api/glia/v1"
+	"glia/internal/sim"
 	"glia/repairer"
 )
 
@@ -50,6 +51,26 @@ func (w *world) approve(ctx context.Context, c repairer.Case, hash string, by si
 		_, err := s.Approve(ctx, connect.NewRequest(&gliav1.ApproveRequest{CaseId: c.ID, Person: by.name, OsUser: by.user, PlanHash: hash}))
 		return err
 	})
+}
+
+// shift mounts the disk of a case elsewhere, for good or until the repairer has made another plan.
+func (w *world) shift(ctx context.Context, c repairer.Case, e Event) error {
+	was := w.truth(c.Host(), c.Serial()).disk.Mounted
+	w.onSerial(c.Host(), c.Serial(), func(d *sim.Disk) { remount(d, e.N) })
+	if e.Op != OpReturn {
+		return nil
+	}
+	for range 3 {
+		if err := w.tick(ctx); err != nil {
+			return err
+		}
+	}
+	w.onSerial(c.Host(), c.Serial(), func(d *sim.Disk) {
+		if d.Mounted != "" {
+			d.Mounted = was
+		}
+	})
+	return nil
 }
 
 // withdrawAll takes back what the first human has approved.

@@ -10,6 +10,7 @@ import (
 
 	"glia"
 	"glia/internal/sim"
+	"glia/repairer"
 )
 
 // happen makes one event happen.
@@ -24,7 +25,7 @@ func (w *world) happen(ctx context.Context, e Event) error {
 	}
 	onHost := func(change func(*sim.Host)) { w.fleet.Do(host, change) }
 	switch e.Op {
-	case OpFail:
+	case OpFail, OpAgain:
 		onDisk(w.fail)
 	case OpFailHalf:
 		onDisk(func(d *sim.Disk) { w.fail(d); d.Witnesses = d.Witnesses[:1] })
@@ -34,7 +35,7 @@ func (w *world) happen(ctx context.Context, e Event) error {
 		onDisk(heal)
 	case OpVague:
 		onDisk(func(d *sim.Disk) { d.State = glia.StateUnknown })
-	case OpFlap:
+	case OpFlap, OpFlicker:
 		for range 1 + e.N%4 {
 			onDisk(w.fail)
 			if err := w.tick(ctx); err != nil {
@@ -44,6 +45,9 @@ func (w *world) happen(ctx context.Context, e Event) error {
 			if err := w.tick(ctx); err != nil {
 				return err
 			}
+		}
+		if e.Op == OpFlicker {
+			onDisk(w.fail)
 		}
 	case OpProtect:
 		onDisk(func(d *sim.Disk) { d.Protected = "it carries swap" })
@@ -86,10 +90,20 @@ func (w *world) happen(ctx context.Context, e Event) error {
 	case OpSick:
 		w.sick = !w.sick
 	case OpClock:
-		w.skew = []time.Duration{0, -30 * time.Second, -10 * time.Minute, -24 * time.Hour, 90 * time.Second}[e.N%5]
-		w.forget() // what has run out may be in force again
+		w.setClock([]time.Duration{0, -30 * time.Second, -10 * time.Minute, -24 * time.Hour, 90 * time.Second}[e.N%5])
 		if e.After && w.skew < -maxViewAge {
-			w.faults = append(w.faults, &fault{op: OpKill, skip: 1 + e.N/5%4, count: 1, after: true})
+			w.killSoon(e)
+		}
+	case OpAhead:
+		w.setClock(10 * time.Minute)
+		for range 1 + e.N/5%3 {
+			if err := w.tick(ctx); err != nil {
+				return err
+			}
+		}
+		w.setClock(0)
+		if e.N/15%2 == 0 {
+			w.killSoon(e)
 		}
 	case OpDies:
 		onHost(func(h *sim.Host) { h.Dies = true })
@@ -102,6 +116,8 @@ func (w *world) happen(ctx context.Context, e Event) error {
 	case OpTick:
 	case OpKill, OpDepose, OpStoreErr:
 		w.faults = append(w.faults, &fault{op: e.Op, skip: e.N % 12, count: 1, after: e.After, ticks: 1 + e.N%3, says: e.N / 12 % 4})
+	case OpLate:
+		w.faults = append(w.faults, &fault{op: OpDepose, step: repairer.StepTicket, count: 1, after: true, ticks: 1 + e.N%3})
 	case OpMeddle:
 		w.faults = append(w.faults, &fault{op: e.Op, count: 1})
 	case OpTicketErr:
@@ -116,10 +132,24 @@ func (w *world) happen(ctx context.Context, e Event) error {
 	return nil
 }
 
+// setClock sets the repairers' clock.
+func (w *world) setClock(skew time.Duration) {
+	w.skew = skew
+	w.forget() // what has run out may be in force again
+}
+
+// killSoon lets the repairer die after it has written down a little of what it met.
+func (w *world) killSoon(e Event) {
+	w.faults = append(w.faults, &fault{op: OpKill, skip: 1 + e.N/5%4, count: 1, after: true})
+}
+
 // aim is where a fault of one disk hits. Half of those that only matter until a case has started hit a
 // disk whose case has not.
 func (w *world) aim(ctx context.Context, e Event) (host, slot string) {
 	host, slot = name(e.Host), fmt.Sprint(e.Slot)
+	if n := len(w.past); e.Op == OpAgain && n > 0 {
+		return w.past[n-1].Host(), w.past[n-1].Disk.Location.Slot
+	}
 	if w.proc == nil || !e.After || !slices.Contains([]Op{OpFailHalf, OpVague, OpProtect, OpRemount, OpHeal}, e.Op) {
 		return host, slot
 	}

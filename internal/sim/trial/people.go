@@ -46,7 +46,7 @@ func (w *world) person(ctx context.Context, e Event, host, slot string) error {
 				return err
 			})
 		}
-	case OpApprove, OpShift:
+	case OpApprove, OpShift, OpReturn:
 		c, ok := pick(func(c repairer.Case) bool { return !c.Started && c.Plan != nil })
 		if !ok {
 			return nil
@@ -56,8 +56,8 @@ func (w *world) person(ctx context.Context, e Event, host, slot string) error {
 				return err
 			}
 		}
-		if e.Op == OpShift {
-			w.onSerial(c.Host(), c.Serial(), func(d *sim.Disk) { remount(d, e.N) })
+		if e.Op != OpApprove {
+			return w.shift(ctx, c, e)
 		}
 	case OpStale:
 		if c, ok := pick(func(c repairer.Case) bool { return !c.Started && len(w.hashes[c.ID]) > 1 }); ok {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"glia"
@@ -99,18 +100,23 @@ func (s storage) Check(context.Context, repairer.Case, string, []repairer.Case) 
 // fault is something that will go wrong at a later call.
 type fault struct {
 	op    Op
-	skip  int // calls that go well before it
-	count int // calls that it hits
+	step  string // which the call must begin; empty: any call
+	skip  int    // calls that go well before it
+	count int    // calls that it hits
 	after bool
 	ticks int // of another repairer, while this one is paused
 	says  int // what people tell that one: 1 to pause, 2 to cancel, 3 to stop
 }
 
-// hits says whether the fault is about calls of that kind: write, start (a write), look, order, tracker or hook.
+// hits says whether the fault is about calls of that kind: write, start (a write), look, order, tracker or hook, or
+// begin and the step that is begun (a write).
 func (f *fault) hits(kind string) bool {
+	if f.step != "" {
+		return kind == begin+f.step
+	}
 	switch f.op {
 	case OpStoreErr:
-		return kind == "write" || kind == "start"
+		return isWrite(kind)
 	case OpMeddle:
 		return kind == "start"
 	case OpOrderErr:
@@ -119,6 +125,12 @@ func (f *fault) hits(kind string) bool {
 		return kind == "tracker"
 	}
 	return true
+}
+
+const begin = "begin "
+
+func isWrite(kind string) bool {
+	return kind == "write" || kind == "start" || strings.HasPrefix(kind, begin)
 }
 
 // strike takes the fault that is due at this call.
@@ -146,7 +158,7 @@ func (p *process) call(ctx context.Context, kind string, do func() error) error 
 	if p.dead {
 		return errKilled
 	}
-	if kind == "write" || kind == "start" || kind == "tracker" {
+	if isWrite(kind) || kind == "tracker" {
 		defer p.w.forget()
 	}
 	f := p.w.strike(p, kind)
@@ -202,8 +214,11 @@ func (l ledger) Open(ctx context.Context, e repairer.Event) (c repairer.Case, er
 
 func (l ledger) Append(ctx context.Context, events ...repairer.Event) (c repairer.Case, err error) {
 	kind := "write"
-	if events[0].Kind == repairer.KindStarted {
+	switch events[0].Kind {
+	case repairer.KindStarted:
 		kind = "start"
+	case repairer.KindBegun:
+		kind = begin + events[0].Step
 	}
 	err = l.p.call(ctx, kind, func() error {
 		if c, err = l.Store.Append(ctx, events...); err == nil {
@@ -231,6 +246,7 @@ func (l ledger) AddPause(ctx context.Context, pause repairer.Pause) (out repaire
 	err = l.p.call(ctx, "write", func() error {
 		if out, err = l.Store.AddPause(ctx, pause); err == nil {
 			l.p.w.pauses = append(l.p.w.pauses, out)
+			l.p.w.spoke(repairer.KindPaused, 1)
 		}
 		return err
 	})
@@ -241,6 +257,7 @@ func (l ledger) EndPauses(ctx context.Context, scope, person, reason string, now
 	err = l.p.call(ctx, "write", func() error {
 		if out, err = l.Store.EndPauses(ctx, scope, person, reason, now); err == nil {
 			l.p.w.resumed(scope)
+			l.p.w.spoke(repairer.KindResumed, len(out))
 		}
 		return err
 	})
@@ -252,6 +269,7 @@ func (l ledger) Forgive(ctx context.Context, serial string, e repairer.Event) er
 		err := l.Store.Forgive(ctx, serial, e)
 		if err == nil {
 			l.p.w.forgiven(serial)
+			l.p.w.spoke(e.Kind, 1)
 		}
 		return err
 	})
@@ -262,6 +280,7 @@ func (l ledger) Set(ctx context.Context, key, value string, e repairer.Event) er
 		err := l.Store.Set(ctx, key, value, e)
 		if err == nil {
 			l.p.w.kept(key)
+			l.p.w.spoke(e.Kind, 1)
 		}
 		return err
 	})

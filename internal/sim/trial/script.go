@@ -65,6 +65,11 @@ const (
 	OpDies      Op = "hand dies in its next burn-in"
 	OpSlow      Op = "hand becomes slow or fast"
 	OpUnplug    Op = "the new disk comes loose or is unmounted"
+	OpFlicker   Op = "disk fails, seems well and fails again"
+	OpAgain     Op = "disk fails where the last repair has ended"
+	OpAhead     Op = "clock of the repairers runs ahead and is set right"
+	OpReturn    Op = "operator approves, and the disk is mounted elsewhere and back"
+	OpLate      Op = "repairer is paused about to file a ticket and another takes over"
 	OpWait      Op = "nobody does anything for long"
 	OpTick      Op = "time goes on"
 )
@@ -123,7 +128,26 @@ func Script(seed uint64) []Event {
 		if i < 2 {
 			e.Op = OpFail // an empty fleet of trouble proves nothing
 		}
+		e.Op = e.special()
 		out[i] = e
 	}
 	return out
+}
+
+// special is the rarer kind that some events of a frequent kind are of. To add one here leaves the scripts of all
+// seeds without it as they were; to change the weights changes every script.
+func (e Event) special() Op {
+	switch {
+	case e.Op == OpFail && e.N%6 == 0:
+		return OpFlicker
+	case e.Op == OpFail && e.N%6 == 1:
+		return OpAgain
+	case e.Op == OpClock && e.N%5 == 0 && e.After:
+		return OpAhead
+	case e.Op == OpShift && e.After:
+		return OpReturn
+	case e.Op == OpDepose && e.N/48%3 == 0:
+		return OpLate
+	}
+	return e.Op
 }

@@ -36,13 +36,14 @@ type witness struct {
 	pulled    map[string]bool      // serials that a person took out
 
 	fuse      fuse
-	tripping  string               // what trips the breaker at this look; empty: nothing
-	storming  map[string]string    // what tells of a storm at this look, by host
-	lastStorm map[string]time.Time // by host
-	stopped   bool                 // the stop file is there, or can not be looked for
-	lastAt    time.Time            // newest time in the log
-	past      []repairer.Case      // cases that have ended
-	agreed    map[string]time.Time // when the site's hook last agreed to a plan, by its hash
+	tripping  string                // what trips the breaker at this look; empty: nothing
+	storming  map[string]string     // what tells of a storm at this look, by host
+	lastStorm map[string]time.Time  // by host
+	stopped   bool                  // the stop file is there, or can not be looked for
+	lastAt    time.Time             // newest time in the log
+	past      []repairer.Case       // cases that have ended
+	spoken    map[repairer.Kind]int // events of no case that were written
+	agreed    map[string]time.Time  // when the site's hook last agreed to a plan, by its hash
 }
 
 func newWitness() witness {
@@ -50,7 +51,7 @@ func newWitness() witness {
 		modes: map[string]repairer.Mode{}, consent: map[string][]consent{}, hashes: map[string][]string{}, legit: map[string]bool{},
 		badAt: map[string]time.Time{}, proven: map[string]bool{}, baseline: map[string][]string{}, condemned: map[string]bool{}, removed: map[string]bool{},
 		epochs: map[string]uint64{}, acts: map[string]int{}, rejoined: map[string]time.Time{}, tickets: map[string]string{}, cancelled: map[string]time.Time{}, pulled: map[string]bool{},
-		fuse: fuse{alarms: map[string]time.Time{}}, agreed: map[string]time.Time{}, lastStorm: map[string]time.Time{},
+		spoken: map[repairer.Kind]int{}, fuse: fuse{alarms: map[string]time.Time{}}, agreed: map[string]time.Time{}, lastStorm: map[string]time.Time{},
 	}
 }
 
