@@ -90,9 +90,10 @@ FIRST ?= 1
 sim:
 	$(GO) run ./internal/sim/simulate -first $(FIRST) -seeds $(SEEDS) $(if $(SEED),-seed $(SEED))
 
-# Breaks the code on purpose, line by line; the simulation must notice each time.
+# Breaks the code on purpose, line by line; the simulation must notice each time. ONLY=words runs those variants whose
+# name contains them, RECORD=yes keeps the seeds that have caught one, which are tried first from then on.
 mutants:
-	nice -n 10 $(GO) run ./internal/sim/mutants
+	nice -n 10 $(GO) run ./internal/sim/mutants -only "$(ONLY)" $(if $(RECORD),-record internal/sim/mutants/seeds.go)
 
 lint:
 	$(GO) run $(GOLANGCI) run ./...

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -38,6 +39,7 @@ type Edit struct{ File, Old, New string }
 func main() {
 	seeds := flag.Int("seeds", 600, "how many seeds a variant gets until it counts as missed")
 	only := flag.String("only", "", "run the variants whose name contains this")
+	record := flag.String("record", "", "write the seeds that have caught a variant to this Go file")
 	check := flag.Bool("check", false, "only check that every line to break is there")
 	jobs := flag.Int("jobs", runtime.GOMAXPROCS(0), "how many variants are built and run at a time")
 	flag.Parse()
@@ -45,7 +47,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	context.AfterFunc(ctx, stop)
 	var mu sync.Mutex
-	caught, missed := 0, 0
+	caught, missed, seeded := 0, 0, maps.Clone(caughtBy)
 	var g errgroup.Group
 	g.SetLimit(*jobs)
 	for _, m := range Mutants {
@@ -53,12 +55,12 @@ func main() {
 			continue
 		}
 		g.Go(func() error {
-			word := "found"
+			word, seed := "found", uint64(0)
 			var err error
 			if *check {
 				_, err = Mutated(".", m)
 			} else {
-				word, err = try(ctx, m, *seeds)
+				word, seed, err = try(ctx, m, *seeds)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -67,13 +69,21 @@ func main() {
 				fmt.Printf("MISSED  %-50s %v\n", m.Name, err)
 				return nil
 			}
-			caught++
+			if caught++; seed > 0 {
+				seeded[m.Name] = seed
+			}
 			fmt.Printf("caught  %-50s %s\n", m.Name, brief(word))
 			return nil
 		})
 	}
 	_ = g.Wait() // what went wrong is told above
 	fmt.Printf("%d caught, %d missed\n", caught, missed)
+	if *record != "" {
+		if err := write(*record, seeded); err != nil {
+			fmt.Fprintln(os.Stderr, "mutants: record the seeds:", err)
+			os.Exit(2)
+		}
+	}
 	if missed > 0 {
 		os.Exit(1)
 	}
@@ -106,17 +116,32 @@ func Mutated(root string, m Mutant) (map[string][]byte, error) {
 	return out, nil
 }
 
-// try builds the simulation with the broken code and runs it. It returns what was caught.
-func try(ctx context.Context, m Mutant, seeds int) (_ string, err error) {
+// try builds the simulation with the broken code and runs it. It returns the seed that caught it, and what was
+// caught.
+func try(ctx context.Context, m Mutant, seeds int) (word string, seed uint64, err error) {
+	dir, err := os.MkdirTemp("", "glia-mutant-")
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	bin, err := build(ctx, m, dir)
+	if err != nil {
+		return "", 0, err
+	}
+	if known := caughtBy[m.Name]; known > 0 {
+		if word, seed, err := simulate(ctx, bin, "-seeds", "1", "-first", strconv.FormatUint(known, 10)); err == nil {
+			return "known " + word, seed, nil
+		}
+	}
+	return simulate(ctx, bin, "-seeds", strconv.Itoa(seeds))
+}
+
+// build makes the simulation with the broken code, in a folder of its own.
+func build(ctx context.Context, m Mutant, dir string) (bin string, err error) {
 	files, err := Mutated(".", m)
 	if err != nil {
 		return "", err
 	}
-	dir, err := os.MkdirTemp("", "glia-mutant-")
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
 	for name, src := range files {
 		abs, err := filepath.Abs(name)
@@ -133,31 +158,28 @@ func try(ctx context.Context, m Mutant, seeds int) (_ string, err error) {
 	if err != nil {
 		return "", err
 	}
-	list, bin := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "simulate")
+	list := filepath.Join(dir, "overlay.json")
 	if err := os.WriteFile(list, b, 0o600); err != nil {
 		return "", err
 	}
+	bin = filepath.Join(dir, "simulate")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-overlay", list, "-o", bin, "./internal/sim/simulate").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("it can not be built: %w: %s", err, out)
 	}
-	if seed := caughtBy[m.Name]; seed > 0 {
-		if caught, err := simulate(ctx, bin, "-seeds", "1", "-first", strconv.FormatUint(seed, 10)); err == nil {
-			return "known " + caught, nil
-		}
-	}
-	return simulate(ctx, bin, "-seeds", strconv.Itoa(seeds))
+	return bin, nil
 }
 
-// simulate runs the broken simulation and returns the promise that it breaks.
-func simulate(ctx context.Context, bin string, args ...string) (string, error) {
+// simulate runs the broken simulation and returns the first seed that breaks a promise, and how.
+func simulate(ctx context.Context, bin string, args ...string) (word string, seed uint64, err error) {
 	out, err := exec.CommandContext(ctx, bin, append(args, "-shrink", "0s")...).CombinedOutput()
 	first, _, _ := strings.Cut(string(out), "\n")
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
-		return "", errors.New("not caught: " + first)
+		return "", 0, errors.New("not caught: " + first)
 	case errors.As(err, &exit) && exit.ExitCode() == 1:
-		return first, nil
+		_, err := fmt.Sscanf(first, "seed %d breaks", &seed)
+		return first, seed, err
 	}
-	return "", fmt.Errorf("%w: %s", err, first)
+	return "", 0, fmt.Errorf("%w: %s", err, first)
 }

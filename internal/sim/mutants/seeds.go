@@ -1,6 +1,7 @@
 package main
 
-// caughtBy are seeds that have caught a variant before. They are tried first, and cost only time when they do so no more.
+// caughtBy are seeds that have caught a variant before. They are tried first, and cost only time when they do so
+// no more. Written by make mutants RECORD=yes.
 var caughtBy = map[string]uint64{
 	"pause gate removed from the start":                       33,
 	"protection gate removed":                                 288,
@@ -63,6 +64,9 @@ var caughtBy = map[string]uint64{
 	"hook veto ignored":                                       9,
 	"storage not asked before a start":                        33,
 	"storage not asked before what can not be taken back":     7,
+	"events do not hold the hash of the one before":           2,
+	"the hash leaves out the event before":                    2,
+	"events of one write are chained to the same one":         47,
 	"host budget removed":                                     14,
 	"domain budget removed":                                   4,
 	"model budget removed":                                    11,

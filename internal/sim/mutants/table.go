@@ -151,7 +151,7 @@ var Mutants = []Mutant{
 	// The audit.
 	one("events do not hold the hash of the one before", chainFile, "stored.prev = h.hash", "stored.prev = genesis"),
 	one("the hash leaves out the event before", chainFile, "append([]byte(e.prev), b...)", "append([]byte(\"\"), b...)"),
-	one("several events of one write hold the hash of the same one", chainFile, "return e, head{stored.Seq, stored.hash}, err", "return e, head{stored.Seq, h.hash}, err"),
+	one("events of one write are chained to the same one", chainFile, "return e, head{stored.Seq, stored.hash}, err", "return e, head{stored.Seq, h.hash}, err"),
 	one("pauses are not in the log", actsFile, "		_, err := s.note(ctx, tx, h, repairer.Paused(p))\n		return err", "		return nil"),
 	one("the end of a pause is not in the log", actsFile, "h, err = s.note(ctx, tx, h, repairer.Resumed(p, person, reason, now))", "_ = p"),
 
