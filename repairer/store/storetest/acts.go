@@ -102,3 +102,21 @@ func forgives(t *testing.T, b Backend) {
 	}
 	wantWhole(t, s, 6)
 }
+
+func pauses(t *testing.T, b Backend) {
+	s := b.open(t)
+	add := func(scope string, until time.Time) {
+		must[repairer.Pause](t)(s.AddPause(t.Context(), repairer.Pause{Scope: scope, Owner: "ops", Reason: "r", Since: At, Until: until}))
+	}
+	add("fleet", time.Time{})
+	add("fleet", At.Add(time.Hour))
+	add("host:a", time.Time{})
+	in := func(now time.Time) int { return len(must[[]repairer.Pause](t)(s.Pauses(t.Context(), now))) }
+	if in(At) != 3 || in(At.Add(time.Hour)) != 2 {
+		t.Errorf("%d now, %d in an hour", in(At), in(At.Add(time.Hour)))
+	}
+	ended, err := s.EndPauses(t.Context(), "fleet", "ops", "r", At)
+	if err != nil || len(ended) != 2 || in(At) != 1 {
+		t.Errorf("ended %v, %v; %d left", ended, err, in(At))
+	}
+}
