@@ -10,6 +10,9 @@ import (
 	"glia/internal/sim/trial"
 )
 
+// once broke a promise, or a check that was wrong, and must stay mended.
+var once = []uint64{21571}
+
 // seeds is how many seeds each run of the tests plays; make sim plays more.
 func seeds(t *testing.T) uint64 {
 	if s := os.Getenv("SEEDS"); s != "" {
@@ -32,7 +35,14 @@ func TestRun_KeepsEveryPromise(t *testing.T) {
 	for lane := range uint64(lanes) {
 		t.Run(strconv.FormatUint(lane, 10), func(t *testing.T) {
 			t.Parallel()
+			var mine []uint64
 			for seed := 1 + lane; seed <= n; seed += lanes {
+				mine = append(mine, seed)
+			}
+			if lane == 0 {
+				mine = append(mine, once...)
+			}
+			for _, seed := range mine {
 				script := trial.Script(seed)
 				r, err := trial.Run(t.Context(), seed, script)
 				if err != nil {

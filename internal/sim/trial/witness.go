@@ -38,7 +38,8 @@ type witness struct {
 	fuse      fuse
 	tripping  string                // what trips the breaker at this look; empty: nothing
 	storming  map[string]string     // what tells of a storm at this look, by host
-	lastStorm map[string]time.Time  // by host
+	lastStorm map[string]time.Time  // by host, until its cool-down was seen to be over
+	calmed    []string              // hosts whose cool-down is over at this look
 	stopped   bool                  // the stop file is there, or can not be looked for
 	lastAt    time.Time             // newest time in the log
 	past      []repairer.Case       // cases that have ended
@@ -97,9 +98,14 @@ func (w *world) visible(host string) (out []string) {
 // note remembers how the disks are at this moment, and what a look at the fleet must find.
 func (w *world) note() {
 	w.tripping = w.fuse.over(w.breakers, w.clock())
-	w.storming = nil
+	w.storming, w.calmed = nil, nil
 	if view, _ := w.View(); w.fresh(view) {
 		w.storming = w.stormy(view)
+		for host, last := range w.lastStorm {
+			if w.storming[host] == "" && w.clock().Sub(last) >= w.storms.CoolDown {
+				w.calmed = append(w.calmed, host)
+			}
+		}
 	}
 	for i := range hosts {
 		for _, serial := range w.visible(name(i)) {
@@ -120,8 +126,11 @@ func (w *world) looked(whole bool) {
 		for host := range w.storming {
 			w.lastStorm[host] = w.clock()
 		}
+		for _, host := range w.calmed { // for good, also should the clock be set back
+			delete(w.lastStorm, host)
+		}
 	}
-	w.tripping, w.storming = "", nil
+	w.tripping, w.storming, w.calmed = "", nil, nil
 }
 
 // kept sees a value of the fleet that is in the store now.
