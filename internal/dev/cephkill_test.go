@@ -165,7 +165,7 @@ func (w *osdRepairs) repair(host string, slot int, kill func(fresh []string) boo
 	w.t.Helper()
 	t, ctx := w.t, w.deadline()
 	act := dev.Act{Dir: w.dir, Host: host, Slot: slot}
-	skip := len(eventsIn(t, w.db))
+	skip := len(eventsIn(t, w.db, "kind || ' ' || step"))
 	audited := len(w.audit())
 	before := w.standing()
 	acts := len(w.acts(host))
@@ -175,7 +175,7 @@ func (w *osdRepairs) repair(host string, slot int, kill func(fresh []string) boo
 	}
 	seen, swapped, last := 0, false, "no case"
 	closed := func() bool {
-		entries = strings.Split(strings.TrimSuffix(eventsIn(t, w.db)[skip:], "\n"), "\n")
+		entries = strings.Split(strings.TrimSuffix(eventsIn(t, w.db, "kind || ' ' || step")[skip:], "\n"), "\n")
 		if fresh := entries[min(seen, len(entries)):]; len(fresh) > 0 && kill(fresh) {
 			seen = len(entries)
 			w.process.kill()

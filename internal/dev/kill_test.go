@@ -69,7 +69,7 @@ func TestRepairer_KilledThreeTimesGoesOn(t *testing.T) {
 	}
 	o := newOptions(t)
 	o.Out = os.Stderr
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	g, gctx := errgroup.WithContext(ctx)
 	fleet, err := dev.StartFleet(gctx, g, o)
@@ -118,7 +118,12 @@ func TestRepairer_KilledThreeTimesGoesOn(t *testing.T) {
 	}
 	killAt := func(what string) {
 		t.Helper()
-		poll(ctx, t, what, func() bool { return strings.Contains(eventsIn(t, c.Database), what) })
+		defer func() {
+			if t.Failed() {
+				t.Logf("the log has\n%s", eventsIn(t, c.Database, "at/1000000000 || ' ' || kind || ' ' || step || ': ' || text"))
+			}
+		}()
+		poll(ctx, t, what, func() bool { return strings.Contains(eventsIn(t, c.Database, "kind || ' ' || step"), what) })
 		p.kill()
 		p.start()
 	}
@@ -140,7 +145,7 @@ func TestRepairer_KilledThreeTimesGoesOn(t *testing.T) {
 		r, err := client.GetCase(ctx, connect.NewRequest(&gliav1.GetCaseRequest{Id: "c1"}))
 		return err == nil && r.Msg.GetCase().GetPhase() == "closed"
 	})
-	log := eventsIn(t, c.Database)
+	log := eventsIn(t, c.Database, "kind || ' ' || step")
 	for _, step := range []string{"drain", "unmount", "ticket", "burn-in", "format", "mount", "rejoin", "close"} {
 		if n := strings.Count(log, "done "+step+"\n"); n != 1 {
 			t.Errorf("%s was done %d times:\n%s", step, n, log)
@@ -155,15 +160,15 @@ func TestRepairer_KilledThreeTimesGoesOn(t *testing.T) {
 	}
 }
 
-// eventsIn reads the log beside the running repairer, as "kind step" lines.
-func eventsIn(t *testing.T, path string) string {
+// eventsIn reads the log beside the running repairer, a line for each event.
+func eventsIn(t *testing.T, path, columns string) string {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro&_pragma=busy_timeout(5000)")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	rows, err := db.QueryContext(t.Context(), `SELECT kind || ' ' || step FROM events ORDER BY seq`)
+	rows, err := db.QueryContext(t.Context(), "SELECT "+columns+" FROM events ORDER BY seq")
 	if err != nil {
 		return "" // not made yet
 	}
@@ -185,7 +190,7 @@ func eventsIn(t *testing.T, path string) string {
 // poll asks again and again until ok, or the context ends.
 func poll(ctx context.Context, t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {

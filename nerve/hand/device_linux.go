@@ -19,10 +19,11 @@ import (
 
 // device is an open block device, for reading only.
 type device struct {
-	file   *os.File
-	path   string
-	number string // major:minor
-	size   int64
+	file      *os.File
+	path      string
+	number    string // major:minor
+	size      int64
+	exclusive bool
 }
 
 // openDevice opens the node of a kernel name and proves that it is the device that the kernel calls
@@ -38,7 +39,7 @@ func openDevice(name string, exclusive bool) (*device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	d := &device{file: os.NewFile(uintptr(fd), path), path: path}
+	d := &device{file: os.NewFile(uintptr(fd), path), path: path, exclusive: exclusive}
 	if err := d.identify(name); err != nil {
 		d.Close()
 		return nil, err
@@ -93,7 +94,24 @@ func (d *device) identify(name string) error {
 	return nil
 }
 
-func (d *device) Close() error { return d.file.Close() }
+// Close also waits, for a moment, until a claim is really given back: a program that is being started at the same
+// time has a copy of every open file until it is loaded, and mkfs would find the disk in use.
+func (d *device) Close() error {
+	err := d.file.Close()
+	if !d.exclusive {
+		return err
+	}
+	for end := time.Now().Add(claimPatience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		fd, err := unix.Open(d.path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_EXCL, 0)
+		if err == nil {
+			_ = unix.Close(fd)
+		}
+		if !errors.Is(err, unix.EBUSY) {
+			break
+		}
+	}
+	return err
+}
 
 // readOnly says whether the kernel takes writes to the device.
 func (d *device) readOnly() (bool, error) {
