@@ -140,16 +140,20 @@ type campaign struct {
 // Lead is part of registry.Elector.
 func (c *Elector) Lead(ctx context.Context, above uint64) (registry.Term, error) {
 	m := &campaign{Elector: c}
+	var reason error
 	for {
 		epoch, wait, changed, err := m.look(ctx, above)
 		if epoch > 0 {
 			return m.lead(epoch), nil
 		}
+		if ctx.Err() == nil {
+			reason = err
+		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return nil, errors.Join(fmt.Errorf("stand in the election in memory as %s: %w", c.holder, context.Cause(ctx)), err)
+			return nil, errors.Join(fmt.Errorf("stand in the election in memory as %s: %w", c.holder, context.Cause(ctx)), reason)
 		case <-changed:
 		case <-timer.C:
 		}
