@@ -34,6 +34,10 @@ type Location struct {
 	Slot      string `json:"slot,omitempty"`      // slot within the enclosure, as printed on the chassis
 	ByPath    string `json:"by_path,omitempty"`   // name below /dev/disk/by-path
 	Device    string `json:"device,omitempty"`    // kernel name, such as sdk or nvme0n1
+	// DiskSeq is what the kernel has numbered the device that Device named (diskseq; Linux 5.15 and later). No
+	// number comes twice in one boot, so it tells whether the name is another's by now. 0 is not known; it is
+	// not announced.
+	DiskSeq uint64 `json:"-"`
 
 	Controller Controller `json:"controller,omitzero"`
 }

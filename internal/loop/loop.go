@@ -11,12 +11,15 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"glia/internal/diskseq"
 )
 
 // Device is one attached loop device.
 type Device struct {
 	Name string // kernel name, such as loop7
 	File string // absolute path of the backing file
+	Seq  uint64 // number of this attachment, see package diskseq; 0 when the kernel does not tell
 }
 
 // Path is the device node.
@@ -36,66 +39,90 @@ func Usable() error {
 	return f.Close()
 }
 
-// Attach makes a loop device of a file. Others may take the free device that the kernel named before
-// we do; then the next one is tried.
+// Attach makes a loop device of a file, which stays attached until somebody detaches it.
 func Attach(file string) (Device, error) {
-	file, err := filepath.Abs(file)
+	d, dev, err := attach(file, 0)
 	if err != nil {
 		return Device{}, err
 	}
+	return d, dev.Close()
+}
+
+// attach returns the device also open for reading. Others may take the free device that the kernel named before
+// we do; then the next one is tried.
+func attach(file string, flags uint32) (Device, *os.File, error) {
+	file, err := filepath.Abs(file)
+	if err != nil {
+		return Device{}, nil, err
+	}
+	fail := func(err error) (Device, *os.File, error) {
+		return Device{}, nil, fmt.Errorf("attach %s: %w", file, err)
+	}
 	back, err := os.OpenFile(file, os.O_RDWR, 0)
 	if err != nil {
-		return Device{}, fmt.Errorf("attach %s: %w", file, err)
+		return fail(err)
 	}
 	defer func() { _ = back.Close() }() // the kernel holds its own reference
 	ctl, err := os.OpenFile(control, os.O_RDWR, 0)
 	if err != nil {
-		return Device{}, fmt.Errorf("attach %s: %w", file, err)
+		return fail(err)
 	}
 	defer func() { _ = ctl.Close() }()
 	for range 100 {
 		n, err := unix.IoctlRetInt(int(ctl.Fd()), unix.LOOP_CTL_GET_FREE)
 		if err != nil {
-			return Device{}, fmt.Errorf("attach %s: find a free loop device: %w", file, err)
+			return fail(fmt.Errorf("find a free loop device: %w", err))
 		}
 		d := Device{Name: fmt.Sprintf("loop%d", n), File: file}
-		err = configure(d, back)
+		dev, err := configure(d, back, flags)
 		if err == nil {
-			return d, nil
+			d.Seq = diskseq.Of(int(dev.Fd()))
+			return d, dev, nil
 		}
 		if !errors.Is(err, unix.EBUSY) {
-			return Device{}, fmt.Errorf("attach %s to %s: %w", file, d.Path(), err)
+			return fail(fmt.Errorf("with %s: %w", d.Path(), err))
 		}
 	}
-	return Device{}, fmt.Errorf("attach %s: every loop device was taken by others", file)
+	return fail(errors.New("every loop device was taken by others"))
 }
 
-func configure(d Device, back *os.File) error {
+// configure returns the device open for reading. The node that is open for writing must be closed last of the
+// two: with LO_FLAGS_AUTOCLEAR the device is detached when nobody has it open.
+func configure(d Device, back *os.File, flags uint32) (*os.File, error) {
 	dev, err := os.OpenFile(d.Path(), os.O_RDWR, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = dev.Close() }()
-	c := unix.LoopConfig{Fd: uint32(back.Fd())}
+	c := unix.LoopConfig{Fd: uint32(back.Fd()), Info: unix.LoopInfo64{Flags: flags}}
 	copy(c.Info.File_name[:len(c.Info.File_name)-1], d.File)
-	return unix.IoctlLoopConfigure(int(dev.Fd()), &c)
+	if err := unix.IoctlLoopConfigure(int(dev.Fd()), &c); err != nil {
+		return nil, err
+	}
+	return os.Open(d.Path())
 }
 
-// Detach takes a loop device from its file. It returns an error while the device is mounted. A device
-// that is not attached is no error.
+// Detach takes a loop device from its file. It returns an error while the device is mounted. A device that is not
+// attached any more is no error, and one that somebody else has attached since is left alone.
 func Detach(d Device) error {
-	if file, _ := backing(d.Name); file == "" {
-		return nil
-	}
 	dev, err := os.OpenFile(d.Path(), os.O_RDONLY, 0)
 	if err != nil {
 		return fmt.Errorf("detach %s: %w", d.Path(), err)
 	}
-	defer func() { _ = dev.Close() }()
+	defer func() { _ = dev.Close() }() // until then the device can not become another's
+	if !attached(d) {
+		return nil
+	}
 	if err := unix.IoctlSetInt(int(dev.Fd()), unix.LOOP_CLR_FD, 0); err != nil && !errors.Is(err, unix.ENXIO) {
 		return fmt.Errorf("detach %s: %w", d.Path(), err)
 	}
 	return nil
+}
+
+// attached says whether the device is still attached as it was.
+func attached(d Device) bool {
+	file, _ := backing(d.Name)
+	return file != "" && (d.Seq == 0 || diskseq.Named("/sys", d.Name) == d.Seq)
 }
 
 // Below lists the loop devices whose files are below a directory, deleted files included.
@@ -116,7 +143,7 @@ func Below(dir string) ([]Device, error) {
 			return nil, err
 		}
 		if strings.HasPrefix(file, dir+"/") {
-			out = append(out, Device{Name: name, File: file})
+			out = append(out, Device{Name: name, File: file, Seq: diskseq.Named("/sys", name)})
 		}
 	}
 	slices.SortFunc(out, func(a, b Device) int { return strings.Compare(a.File, b.File) })

@@ -45,6 +45,24 @@ func TestLoop_AttachesListsAndDetaches(t *testing.T) {
 	if list, _ := loop.Below(dir); len(list) != 0 {
 		t.Errorf("left behind: %v", list)
 	}
+	// Somebody else's file on the same device is left alone.
+	other := d
+	if other.Seq == 0 {
+		t.Skip("this kernel does not number its devices")
+	}
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = loop.Attach(file); err != nil {
+		t.Fatal(err)
+	}
+	other.Name = d.Name
+	if err := loop.Detach(other); err != nil {
+		t.Error(err)
+	}
+	if list, _ := loop.Below(dir); len(list) != 1 {
+		t.Error("the device of another was detached")
+	}
 	if _, err := loop.Attach(filepath.Join(dir, "absent")); err == nil {
 		t.Error("an absent file was attached")
 	}

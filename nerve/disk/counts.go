@@ -47,6 +47,6 @@ func (s *Source) describeLoop(d *device) glia.Disk {
 			Size:   d.size,
 			Class:  classOf(d),
 		},
-		Location: glia.Location{Host: s.Host, Device: d.node(), Slot: filepath.Base(filepath.Dir(d.backing))},
+		Location: glia.Location{Host: s.Host, Device: d.node(), DiskSeq: d.diskSeq(), Slot: filepath.Base(filepath.Dir(d.backing))},
 	}
 }

@@ -7,15 +7,13 @@ import (
 	"path/filepath"
 	"testing"
 
+	"glia/internal/loop/looptest"
 	"glia/nerve/disk"
 )
 
 // LVM writes its metadata without the device mapper when it is told that there is no driver, so that what
 // lvs says of volumes that are not active can be read for real. It is not parallel, for LVM's environment.
 func TestListLVs_ReadsRealVolumes(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root for loop devices")
-	}
 	if _, err := exec.LookPath("lvs"); err != nil {
 		t.Skip("needs LVM: ", err)
 	}
@@ -25,8 +23,7 @@ func TestListLVs_ReadsRealVolumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, "truncate", "-s", "64M", file)
-	device := run(t, "losetup", "-f", "--show", file)
-	t.Cleanup(func() { run(t, "losetup", "-d", device) })
+	device := looptest.Attach(t, file, 0).Path()
 	only := `["a|^` + device + `$|","r|.*|"]`
 	conf := "devices { filter=" + only + " global_filter=" + only + " use_devicesfile=0 }\nactivation { udev_sync=0 udev_rules=0 }\n"
 	if err := os.WriteFile(filepath.Join(dir, "lvm.conf"), []byte(conf), 0o600); err != nil {

@@ -13,8 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"glia"
+	"glia/internal/loop/looptest"
 	"glia/nerve/disk"
 )
+
+func TestMain(m *testing.M) { looptest.Main(m) }
 
 func run(t *testing.T, name string, args ...string) string {
 	t.Helper()
@@ -66,12 +69,6 @@ func TestSource_ProtectsThisMachine(t *testing.T) {
 
 func TestSource_FollowsARealLoopDevice(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root for loop devices and mounts")
-	}
-	if _, err := os.Stat("/dev/loop-control"); err != nil {
-		t.Skip("the kernel has no loop devices")
-	}
 	dir := t.TempDir()
 	bay, target := filepath.Join(dir, "bay7"), filepath.Join(dir, "mnt")
 	file := filepath.Join(bay, "GLIA-R007.img")
@@ -82,14 +79,9 @@ func TestSource_FollowsARealLoopDevice(t *testing.T) {
 	}
 	run(t, "truncate", "-s", "16M", file)
 	run(t, "mkfs.ext4", "-q", file)
-	device := run(t, "losetup", "-f", "--show", file)
-	detached := false // once it is, the device may be somebody else's
-	t.Cleanup(func() {
-		_ = unix.Unmount(target, 0)
-		if !detached {
-			run(t, "losetup", "-d", device)
-		}
-	})
+	held := looptest.Attach(t, file, 0)
+	device := held.Path()
+	t.Cleanup(func() { _ = unix.Unmount(target, 0) }) // the test has done it, if all went well
 
 	s := disk.Source{Host: "here", Loop: []string{dir + "/*/*.img"}}
 	find := func() (glia.Disk, bool) {
@@ -111,6 +103,7 @@ func TestSource_FollowsARealLoopDevice(t *testing.T) {
 	equal(t, "model", d.Identity.Model, "loop")
 	equal(t, "protected", d.Protected, "")
 	equal(t, "mounts", len(d.Mounts), 0)
+	equal(t, "number", d.Location.DiskSeq, held.Seq)
 
 	run(t, "mount", device, target)
 	d, _ = find()
@@ -130,8 +123,9 @@ func TestSource_FollowsARealLoopDevice(t *testing.T) {
 	if _, ok := find(); !ok {
 		t.Error("a loop device whose file was removed is still there, and not listed")
 	}
-	run(t, "losetup", "-d", device)
-	detached = true
+	if err := held.Detach(); err != nil {
+		t.Fatal(err)
+	}
 	if _, ok := find(); ok {
 		t.Error("the loop device is detached, and still listed")
 	}
@@ -139,16 +133,9 @@ func TestSource_FollowsARealLoopDevice(t *testing.T) {
 
 func TestSource_SeesRealPartitions(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root for loop devices")
-	}
-	if _, err := os.Stat("/dev/loop-control"); err != nil {
-		t.Skip("the kernel has no loop devices")
-	}
 	file := filepath.Join(t.TempDir(), "GLIA-R008.img")
 	run(t, "truncate", "-s", "16M", file)
-	device := run(t, "losetup", "-f", "--show", file)
-	t.Cleanup(func() { run(t, "losetup", "-d", device) })
+	device := looptest.Attach(t, file, 0).Path()
 	run(t, "addpart", device, "3", "2048", "8192")
 	t.Cleanup(func() { run(t, "delpart", device, "3") })
 

@@ -141,7 +141,7 @@ func (s *Source) describe(ctx context.Context, t tree, d *device) glia.Disk {
 		return s.describeLoop(d)
 	}
 	out := glia.Disk{Identity: s.identity(ctx, d)}
-	out.Location = glia.Location{Host: s.Host, Device: d.node(), ByPath: t.byPath(d)}
+	out.Location = glia.Location{Host: s.Host, Device: d.node(), DiskSeq: d.diskSeq(), ByPath: t.byPath(d)}
 	out.Location.Enclosure, out.Location.Slot = t.slot(d)
 	out.Location.Controller = t.controller(d)
 	return out

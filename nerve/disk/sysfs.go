@@ -60,6 +60,15 @@ type device struct {
 	trouble   error // what could not be read about it
 }
 
+// diskSeq is the number of the device; 0 when the kernel does not tell.
+func (d *device) diskSeq() uint64 {
+	n, err := strconv.ParseUint(d.seq, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // node is the kernel name as it stands below /dev.
 func (d *device) node() string { return strings.ReplaceAll(d.name, "!", "/") }
 

@@ -44,10 +44,10 @@ func (p proof) ownHalfMade(fsType, uuid string) bool {
 func prove(ctx context.Context, d glia.Disk) proof {
 	var p proof
 	add := func(format string, args ...any) { p.obstacles = append(p.obstacles, fmt.Sprintf(format, args...)) }
-	dev, err := claimDevice(ctx, d.Location.Device)
+	dev, err := claimDevice(ctx, d.Location)
 	if errors.Is(err, unix.EBUSY) {
 		add("%s is held by the kernel (mounted in some namespace, swap, RAID, LVM, or being formatted)", d.DevicePath())
-		dev, err = openDevice(d.Location.Device, false)
+		dev, err = openDevice(d.Location, false)
 	}
 	if err != nil {
 		add("can not be read: %v", err)
@@ -82,7 +82,7 @@ func prove(ctx context.Context, d glia.Disk) proof {
 
 // filesystemOn tells the filesystems that a device carries, by their superblocks.
 func filesystemsOn(name string) ([]signature, error) {
-	dev, err := openDevice(name, false)
+	dev, err := openDevice(glia.Location{Device: name}, false)
 	if err != nil {
 		return nil, err
 	}

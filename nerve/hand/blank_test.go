@@ -72,6 +72,9 @@ func TestHand_NeverWritesWhatIsNotBlank(t *testing.T) {
 		{"another size than the inventory says", func(l *lab, dev string) {
 			l.change("NEW", func(d *glia.Disk) { d.Identity.Size *= 2 })
 		}, "the inventory says"},
+		{"another disk, that has got the name", func(l *lab, dev string) {
+			l.change("NEW", func(d *glia.Disk) { d.Location.DiskSeq += 1 << 40 })
+		}, "it is another device now"},
 		{"holder", func(l *lab, dev string) {
 			l.change("NEW", func(d *glia.Disk) { d.Holders = []glia.Holder{{Name: "dm-3", Kind: "multipath", On: dev}} })
 		}, "is used by dm-3 (multipath)"},

@@ -128,7 +128,7 @@ type trial struct {
 
 // check proves that nothing at the places would be lost. It claims the device for the time it reads.
 func (t trial) check(ctx context.Context, d glia.Disk) error {
-	dev, err := claimDevice(ctx, d.Location.Device)
+	dev, err := claimDevice(ctx, d.Location)
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (e *edges) clear(from int64, n int) {
 // claiming the disk meanwhile. All places are written before the first is read, so that a disk that
 // keeps two places in one, as forged ones do, is found out.
 func (t trial) run(ctx context.Context, d glia.Disk) error {
-	dev, err := claimDevice(ctx, d.Location.Device)
+	dev, err := claimDevice(ctx, d.Location)
 	if err != nil {
 		return fmt.Errorf("claim the disk: %w", err)
 	}

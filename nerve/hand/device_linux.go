@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"glia"
+	"glia/internal/diskseq"
 )
 
 // device is an open block device, for reading only.
@@ -27,10 +28,11 @@ type device struct {
 }
 
 // openDevice opens the node of a kernel name and proves that it is the device that the kernel calls
-// so now. With exclusive it also claims the device, which the kernel grants to nobody else at the
-// same time: with EBUSY it is mounted, swap, part of something, or being formatted.
-func openDevice(name string, exclusive bool) (*device, error) {
-	path := filepath.Join("/dev", name)
+// so now, and the one that it called so when the inventory was taken. As long as it is open, the kernel
+// gives its name to no other. With exclusive it also claims the device, which the kernel grants to nobody
+// else at the same time: with EBUSY it is mounted, swap, part of something, or being formatted.
+func openDevice(l glia.Location, exclusive bool) (*device, error) {
+	path := filepath.Join("/dev", l.Device)
 	flags := unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC
 	if exclusive {
 		flags |= unix.O_EXCL
@@ -40,7 +42,7 @@ func openDevice(name string, exclusive bool) (*device, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	d := &device{file: os.NewFile(uintptr(fd), path), path: path, exclusive: exclusive}
-	if err := d.identify(name); err != nil {
+	if err := d.identify(l); err != nil {
 		d.Close()
 		return nil, err
 	}
@@ -55,11 +57,11 @@ const (
 )
 
 // claimDevice opens a device exclusively. The error wraps EBUSY if somebody uses it.
-func claimDevice(ctx context.Context, name string) (*device, error) {
+func claimDevice(ctx context.Context, l glia.Location) (*device, error) {
 	ctx, cancel := context.WithTimeout(ctx, claimPatience)
 	defer cancel()
 	for {
-		d, err := openDevice(name, true)
+		d, err := openDevice(l, true)
 		if !errors.Is(err, unix.EBUSY) {
 			return d, err
 		}
@@ -71,7 +73,7 @@ func claimDevice(ctx context.Context, name string) (*device, error) {
 	}
 }
 
-func (d *device) identify(name string) error {
+func (d *device) identify(l glia.Location) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(d.file.Fd()), &st); err != nil {
 		return fmt.Errorf("stat %s: %w", d.path, err)
@@ -80,12 +82,15 @@ func (d *device) identify(name string) error {
 		return fmt.Errorf("%s is not a block device", d.path)
 	}
 	d.number = fmt.Sprintf("%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))
-	want, err := deviceNumber(name)
+	want, err := deviceNumber(l.Device)
 	if err != nil {
 		return err
 	}
 	if d.number != want {
-		return fmt.Errorf("%w: %s is the node of device %s, the kernel's %s is %s", glia.ErrIdentityMismatch, d.path, d.number, name, want)
+		return fmt.Errorf("%w: %s is the node of device %s, the kernel's %s is %s", glia.ErrIdentityMismatch, d.path, d.number, l.Device, want)
+	}
+	if err := diskseq.Check(int(d.file.Fd()), l.DiskSeq); err != nil {
+		return fmt.Errorf("%w: %s: %w", glia.ErrIdentityMismatch, d.path, err)
 	}
 	d.size, err = d.file.Seek(0, io.SeekEnd)
 	if err != nil {

@@ -59,6 +59,11 @@ func (h *Hand) format(ctx context.Context, o *gliav1.Order) (step, error) {
 	return step{
 		commands: []string{commandLine(argv...)},
 		run: func(ctx context.Context) (string, error) {
+			dev, err := openDevice(d.Location, false) // mkfs goes by the name, which stays this disk's meanwhile
+			if err != nil {
+				return "", err
+			}
+			defer dev.Close()
 			out, err := h.run(ctx, formatTimeout, argv, toolEnv)
 			if err != nil {
 				return out, err
@@ -82,7 +87,7 @@ func (h *Hand) still(ctx context.Context, d glia.Disk, o *gliav1.Order, number s
 	if err != nil {
 		return err
 	}
-	if again.Location.Device != d.Location.Device || now != number || again.Identity != d.Identity {
+	if again.Location.Device != d.Location.Device || again.Location.DiskSeq != d.Location.DiskSeq || now != number || again.Identity != d.Identity {
 		return fmt.Errorf("%w: %s changed while it was looked at (it is %s now)", glia.ErrIdentityMismatch, d, again)
 	}
 	return nil

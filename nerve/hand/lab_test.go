@@ -19,6 +19,8 @@ import (
 
 	"glia"
 	gliav1 "glia/api/glia/v1"
+	"glia/internal/loop"
+	"glia/internal/loop/looptest"
 	"glia/nerve/hand"
 )
 
@@ -37,16 +39,14 @@ type lab struct {
 	mu    sync.Mutex
 	disks []glia.Disk
 	files map[string]string // backing file by serial
+	held  map[string]*loop.Held
 }
 
 // newLab needs root and loop devices.
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("needs root for loop devices and mounts")
-	}
-	if _, err := os.Stat("/dev/loop-control"); err != nil {
-		t.Skip("needs loop devices: ", err)
+	if err := loop.Usable(); err != nil {
+		t.Skip(err)
 	}
 	return fakeLab(t)
 }
@@ -57,7 +57,7 @@ func fakeLab(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &lab{t: t, dir: dir, files: map[string]string{}}
+	return &lab{t: t, dir: dir, files: map[string]string{}, held: map[string]*loop.Held{}}
 }
 
 func place(slot int) string { return "enc0 slot " + strconv.Itoa(slot) }
@@ -71,7 +71,9 @@ func (l *lab) add(serial string, slot int, device string, size int64) {
 	})
 }
 
-var attaching, mountingXFS sync.Mutex
+func TestMain(m *testing.M) { looptest.Main(m) }
+
+var mountingXFS sync.Mutex
 
 // alone keeps tests apart that mount XFS: the kernel takes each UUID once. Call it before attach.
 func (l *lab) alone(fsType string) {
@@ -93,9 +95,7 @@ func (l *lab) attach(serial string, slot int, size int64) string {
 		l.t.Fatal(err)
 	}
 	f.Close()
-	attaching.Lock() // two losetup at once claim each other's device for a moment
-	node := strings.TrimSpace(l.sh("losetup", "--partscan", "-f", "--show", file))
-	attaching.Unlock()
+	held := looptest.Attach(l.t, file, unix.LO_FLAGS_PARTSCAN)
 	l.t.Cleanup(func() {
 		for _, d := range l.inventory() {
 			for _, m := range d.Mounts {
@@ -106,9 +106,10 @@ func (l *lab) attach(serial string, slot int, size int64) string {
 		}
 		l.pull(serial)
 	})
-	l.files[serial] = file
-	l.add(serial, slot, strings.TrimPrefix(node, "/dev/"), size)
-	return strings.TrimPrefix(node, "/dev/")
+	l.files[serial], l.held[serial] = file, held
+	l.add(serial, slot, held.Name, size)
+	l.change(serial, func(d *glia.Disk) { d.Location.DiskSeq = held.Seq })
+	return held.Name
 }
 
 // change alters what the inventory tells of a disk.
@@ -128,19 +129,15 @@ func (l *lab) pull(serial string) {
 	defer l.mu.Unlock()
 	for i, d := range l.disks {
 		if d.Serial() == serial {
-			// By now the number may belong to somebody else's file, if the device went by itself.
-			if l.files[serial] != "" && strings.HasPrefix(backing(d.Location.Device), l.files[serial]) {
-				exec.Command("losetup", "-d", d.DevicePath()).Run()
+			if h := l.held[serial]; h != nil {
+				if err := h.Detach(); err != nil {
+					l.t.Error(err)
+				}
 			}
 			l.disks = append(l.disks[:i:i], l.disks[i+1:]...)
 			return
 		}
 	}
-}
-
-func backing(device string) string {
-	b, _ := os.ReadFile("/sys/class/block/" + device + "/loop/backing_file")
-	return strings.TrimSpace(string(b))
 }
 
 func (l *lab) inventory() []glia.Disk {

@@ -164,7 +164,7 @@ func (h *Hand) letGone(ctx context.Context, o *gliav1.Order, refs []osdRef) erro
 	if uses := usesOf(d); len(uses) > 0 {
 		return fmt.Errorf("disk %s is still in use: %s", d.Serial(), inWords(uses))
 	}
-	dev, err := claimDevice(ctx, d.Location.Device)
+	dev, err := claimDevice(ctx, d.Location)
 	if err == nil {
 		return dev.Close()
 	}

@@ -159,7 +159,7 @@ func labelOf(path string) (bluestore.Label, error) {
 	if err != nil {
 		return bluestore.Label{}, err
 	}
-	dev, err := openDevice(strings.TrimPrefix(real, "/dev/"), false)
+	dev, err := openDevice(glia.Location{Device: strings.TrimPrefix(real, "/dev/")}, false)
 	if err != nil {
 		return bluestore.Label{}, err
 	}

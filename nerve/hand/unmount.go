@@ -177,7 +177,7 @@ func released(ctx context.Context, d glia.Disk, numbers map[string]string, targe
 			return fmt.Errorf("still mounted: %s", describe([]*mountinfo.Info{m}))
 		}
 	}
-	dev, err := claimDevice(ctx, d.Location.Device)
+	dev, err := claimDevice(ctx, d.Location)
 	if err == nil {
 		return dev.Close()
 	}

@@ -12,13 +12,18 @@ import (
 // host bus adapter (0000:3b:00.0, mpt3sas_cm0). Only a device that lies on one disk alone has a name of it.
 type Names map[string][]string
 
+// Mounts tells the mounts of block devices apart, by the kernel names of the devices: a number that is another
+// one after each mount, for the filesystems that have such a number.
+type Mounts map[string]uint64
+
 // Book is what was charged so far. It is pure: it reads neither the log nor a clock. It is not safe for
 // concurrent use.
 type Book struct {
-	Boot  string              `json:"boot"`            // boot that Next and Names are of
-	Next  uint64              `json:"next"`            // number of the first message that is not charged
-	Names Names               `json:"names"`           // at the newest look; nil before the first in this boot
-	Disks map[string]*Account `json:"disks,omitempty"` // by serial
+	Boot   string              `json:"boot"`            // boot that Next and Names are of
+	Next   uint64              `json:"next"`            // number of the first message that is not charged
+	Names  Names               `json:"names"`           // at the newest look; nil before the first in this boot
+	Mounts Mounts              `json:"mounts"`          // at the newest look
+	Disks  map[string]*Account `json:"disks,omitempty"` // by serial
 
 	Lost      uint64          `json:"lost"`      // messages that were overwritten before they were read
 	Uncharged map[Kind]uint64 `json:"uncharged"` // messages about disks that can not be told which
@@ -111,7 +116,10 @@ func (b *Book) Read(boot string, records iter.Seq[Record], wall func(time.Durati
 // A message is charged to whom its name stood for at the looks before and after it. Where the log shows
 // between the two that the name was taken by a device, it is the one before for messages before that, and
 // the one after for those after. In all other cases it is nobody's.
-func (b *Book) Look(names Names, now time.Time) {
+//
+// The kernel limits how often it tells that a filesystem was mounted. So a new mount that shows in mounts ends what
+// was said of the device, up to now: what was said of which mount since the last look is not known.
+func (b *Book) Look(names Names, mounts Mounts, now time.Time) {
 	if b.lost > 0 {
 		// Among what was lost may be that a filesystem was mounted anew.
 		b.unmark(func(string, string) bool { return true })
@@ -129,11 +137,16 @@ func (b *Book) Look(names Names, now time.Time) {
 	for i, e := range b.page.entries {
 		b.charge(e, owners(b.page.entries, i, b.Names, names, b.lost > 0))
 	}
-	b.unmark(func(serial, device string) bool { return !slices.Contains(names[device], serial) })
+	b.unmark(func(serial, device string) bool {
+		return !slices.Contains(names[device], serial) || b.Mounts != nil && b.Mounts[device] != mounts[device]
+	})
 	if names == nil {
 		names = Names{}
 	}
-	b.Names, b.Next, b.Lost = names, b.read, b.Lost+b.lost
+	if mounts == nil {
+		mounts = Mounts{}
+	}
+	b.Names, b.Mounts, b.Next, b.Lost = names, mounts, b.read, b.Lost+b.lost
 	b.page, b.lost = page{}, 0
 }
 

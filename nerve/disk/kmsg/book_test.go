@@ -87,10 +87,10 @@ func TestBook_ChargesWhoeverHadTheName(t *testing.T) {
 		book := &kmsg.Book{}
 		if c.was != nil {
 			book.Read("boot", says(1, "other x"), wall)
-			book.Look(c.was, now)
+			book.Look(c.was, nil, now)
 		}
 		book.Read("boot", says(2, c.said...), wall)
-		book.Look(c.is, now)
+		book.Look(c.is, nil, now)
 		if got := sorted(sum(book)); got != sorted(c.want) {
 			t.Errorf("%s: %q, want %q", c.name, sum(book), c.want)
 		}
@@ -110,7 +110,7 @@ func TestBook_CountsOnceOverRestarts(t *testing.T) {
 	ring := says(5, "io sda", "io sda", "other x", "io sda")
 	book := &kmsg.Book{}
 	book.Read("boot", ring, wall)
-	book.Look(names, now)
+	book.Look(names, nil, now)
 	restarted := func() {
 		raw, err := json.Marshal(book)
 		if err != nil {
@@ -135,7 +135,7 @@ func TestBook_CountsOnceOverRestarts(t *testing.T) {
 		restarted()
 		book.Read(c.boot, c.ring, wall)
 		restartedBeforeTheLook := *book
-		book.Look(names, now)
+		book.Look(names, nil, now)
 		if sum(book) != c.want || book.Lost != c.lost {
 			t.Errorf("%s: %s, %d lost", c.name, sum(book), book.Lost)
 		}
@@ -163,11 +163,42 @@ func TestBook_MarksHoldAsLongAsTheMount(t *testing.T) {
 	} {
 		book := &kmsg.Book{}
 		book.Read("boot", says(1, "other x"), wall)
-		book.Look(names, now)
+		book.Look(names, nil, now)
 		book.Read("boot", says(2, "ro sda1"), wall)
-		book.Look(names, now)
+		book.Look(names, nil, now)
 		book.Read("boot", says(3, c.next...), wall)
-		book.Look(c.is, now)
+		book.Look(c.is, nil, now)
+		if got := sum(book); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// The kernel mounts more filesystems than it tells of.
+func TestBook_ANewMountEndsAMarkWithoutAMessage(t *testing.T) {
+	t.Parallel()
+	names := kmsg.Names{"sda1": {"A"}, "sdb1": {"B"}}
+	book := &kmsg.Book{}
+	for _, c := range []struct {
+		name   string
+		said   string
+		mounts kmsg.Mounts
+		want   string
+	}{
+		{"both mounted", "other x", kmsg.Mounts{"sda1": 1, "sdb1": 2}, ""},
+		{"one given up", "ro sda1", kmsg.Mounts{"sda1": 1, "sdb1": 2}, "A=!sda1"},
+		{"the other one mounted again", "other x", kmsg.Mounts{"sda1": 1, "sdb1": 3}, "A=!sda1"},
+		{"mounted again", "other x", kmsg.Mounts{"sda1": 4, "sdb1": 3}, ""},
+		{"given up, and mounted again", "ro sda1", kmsg.Mounts{"sda1": 5, "sdb1": 3}, ""},
+		{"given up again", "ro sda1", kmsg.Mounts{"sda1": 5, "sdb1": 3}, "A=!sda1"},
+		{"unmounted", "other x", kmsg.Mounts{"sdb1": 3}, ""},
+	} {
+		book.Read("boot", says(max(book.Next, 1), c.said), wall)
+		book.Look(names, c.mounts, now)
+		raw, err := json.Marshal(book)
+		if book = new(kmsg.Book); err != nil || json.Unmarshal(raw, book) != nil {
+			t.Fatal(err)
+		}
 		if got := sum(book); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
@@ -184,12 +215,12 @@ func TestBook_MemoryIsBounded(t *testing.T) {
 			}
 		}
 	}, wall)
-	book.Look(kmsg.Names{"sda": {"A"}, "sdb": {"B"}, "sdc": {"C"}}, now)
+	book.Look(kmsg.Names{"sda": {"A"}, "sdb": {"B"}, "sdc": {"C"}}, nil, now)
 	raw, err := json.Marshal(book)
 	if err != nil || len(raw) > 2000 || sum(book) != "A=I33334 B=I33333 C=I33333" {
 		t.Errorf("%s in %d bytes, %v", sum(book), len(raw), err)
 	}
-	book.Look(kmsg.Names{"sdb": {"B"}}, now.Add(31*24*time.Hour))
+	book.Look(kmsg.Names{"sdb": {"B"}}, nil, now.Add(31*24*time.Hour))
 	if len(book.Disks) != 1 {
 		t.Errorf("disks that are gone for a month: %s", sum(book))
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"glia"
+	"glia/internal/diskseq"
 	"glia/nerve/disk/smart"
 )
 
@@ -45,6 +46,20 @@ func (r Roots) attr(parts ...string) (string, error) {
 // number is the major:minor of a block device, disk or partition, by its kernel name.
 func (r Roots) number(name string) (string, error) { return r.attr("class/block", name, "dev") }
 
+// other says that the kernel name of a disk does not stand for it any more; empty as long as it does, or when
+// the kernel does not number its devices. Since no number comes twice, it did not in between, either.
+func (r Roots) other(d glia.Disk) string {
+	l := d.Location
+	switch now := diskseq.Named(r.sys(), l.Device); {
+	case l.DiskSeq == 0, now == l.DiskSeq:
+		return ""
+	case now == 0:
+		return "vanished during the probe"
+	default:
+		return fmt.Sprintf("%s was another device before the probe ended", l.Device)
+	}
+}
+
 // errOther says that the node is not, or no longer, the disk that was asked for.
 var errOther = errors.New("the device node belongs to another device")
 
@@ -52,6 +67,7 @@ var errOther = errors.New("the device node belongs to another device")
 type device struct {
 	fd    int
 	name  string
+	seq   uint64 // of the inventory
 	roots Roots
 	size  int64 // bytes
 	block int   // bytes that a direct read must be a multiple of
@@ -66,7 +82,7 @@ func openDevice(r Roots, d glia.Disk) (*device, error) {
 	if err != nil {
 		return nil, err
 	}
-	dev := &device{fd: fd, name: d.Location.Device, roots: r}
+	dev := &device{fd: fd, name: d.Location.Device, seq: d.Location.DiskSeq, roots: r}
 	if err := dev.check(); err != nil {
 		dev.Close()
 		return nil, err
@@ -103,7 +119,7 @@ func (d *device) check() error {
 	if have := fmt.Sprintf("%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev)); have != want {
 		return fmt.Errorf("the node is %s, the kernel's %s is %s: %w", have, d.name, want, errOther)
 	}
-	return nil
+	return diskseq.Check(d.fd, d.seq)
 }
 
 // aligned returns n zero bytes whose address is a multiple of n, as direct reads want it. n is a power of two.

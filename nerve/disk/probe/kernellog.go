@@ -86,10 +86,10 @@ func (k *KernelLog) Begin() {
 
 // Look charges the messages to the disks that the kernel calls so.
 func (k *KernelLog) Look(disks []glia.Disk) {
-	names := k.Roots.logNames(disks)
+	names, mounts := k.Roots.logNames(disks), k.Roots.mountNumbers(disks)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.book.Look(names, time.Now().UTC())
+	k.book.Look(names, mounts, time.Now().UTC())
 	k.dirty = true
 }
 

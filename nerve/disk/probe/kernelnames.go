@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"glia"
 	"glia/nerve/disk/kmsg"
 )
@@ -46,6 +48,21 @@ func (r Roots) logNames(disks []glia.Disk) kmsg.Names {
 		slices.Sort(serials)
 	}
 	return names
+}
+
+// mountNumbers are the inodes of the directories in sysfs that ext4 and XFS make anew at each mount. The kernel
+// does not give one twice for a long time (fs/kernfs/dir.c, __kernfs_new_node).
+func (r Roots) mountNumbers(disks []glia.Disk) kmsg.Mounts {
+	out := kmsg.Mounts{}
+	for _, d := range disks {
+		for _, m := range d.Mounts {
+			var st unix.Stat_t
+			if (m.FSType == "ext4" || m.FSType == "xfs") && unix.Stat(r.sys("fs", m.FSType, m.Source), &st) == nil {
+				out[m.Source] = st.Ino
+			}
+		}
+	}
+	return out
 }
 
 // Parts of a device's path in sysfs that the log names things by.

@@ -116,7 +116,7 @@ func (l *Latency) sample(d glia.Disk, c latency.Counters, at time.Time) {
 	if t == nil {
 		t = &track{}
 		l.disks[d.Serial()] = t
-	} else if t.disk.Location.Device == d.Location.Device {
+	} else if t.disk.Location.Device == d.Location.Device && t.disk.Location.DiskSeq == d.Location.DiskSeq {
 		t.now.Add(t.last, c, at.Sub(t.at))
 	}
 	t.disk, t.last, t.at = d, c, at

@@ -8,23 +8,35 @@ import (
 	"testing"
 
 	"glia"
+	"glia/internal/loop"
+	"glia/internal/loop/looptest"
 )
 
 // loopDisk is a real block device with a file behind it.
 type loopDisk struct {
 	glia.Disk
 	file string
+	held *loop.Held
+}
+
+func TestMain(m *testing.M) { looptest.Main(m) }
+
+// detach takes the file from the device. Its name may be another's at once.
+func (l *loopDisk) detach(t *testing.T) {
+	t.Helper()
+	if err := l.held.Detach(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // newLoop attaches a file of so many bytes, or skips the test where that is not possible.
 func newLoop(t *testing.T, size int64) *loopDisk {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("loop devices need root")
-	}
-	if _, err := os.Stat("/dev/loop-control"); err != nil {
-		t.Skip("this kernel has no loop devices: ", err)
-	}
+	return newLoopWith(t, size, 0)
+}
+
+func newLoopWith(t *testing.T, size int64, flags uint32) *loopDisk {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "disk")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -32,12 +44,10 @@ func newLoop(t *testing.T, size int64) *loopDisk {
 	if err := os.Truncate(file, size); err != nil {
 		t.Fatal(err)
 	}
-	dev := command(t, "losetup", "-f", "--show", file)
-	t.Cleanup(func() { _ = exec.Command("losetup", "-d", dev).Run() }) // the test may have detached it
-	name := filepath.Base(dev)
-	return &loopDisk{file: file, Disk: glia.Disk{
+	dev := looptest.Attach(t, file, flags)
+	return &loopDisk{file: file, held: dev, Disk: glia.Disk{
 		Identity: glia.Identity{Serial: "SER-" + t.Name(), Size: uint64(size)},
-		Location: glia.Location{Device: name}}}
+		Location: glia.Location{Device: dev.Name, DiskSeq: dev.Seq}}}
 }
 
 // mounted makes a filesystem on the disk and mounts it.

@@ -30,6 +30,7 @@ type Source interface {
 // Prober runs several sources one after another and dates what they saw.
 type Prober struct {
 	Sources []Source
+	Roots   Roots
 	Now     func() time.Time // time.Now if nil
 }
 
@@ -38,7 +39,8 @@ type Prober struct {
 func New(sources ...Source) *Prober { return &Prober{Sources: sources} }
 
 // Probe returns the evidence of all sources. Those whose turn did not come before ctx ended are
-// represented by one piece of unknown evidence each.
+// represented by one piece of unknown evidence each. If the disk's kernel name was another device's before the end,
+// all evidence is unknown, because sources go by the name.
 func (p *Prober) Probe(ctx context.Context, d glia.Disk) []glia.Evidence {
 	now := p.Now
 	if now == nil {
@@ -59,6 +61,11 @@ func (p *Prober) Probe(ctx context.Context, d glia.Disk) []glia.Evidence {
 			}
 		}
 		all = append(all, seen...)
+	}
+	if why := p.Roots.other(d); why != "" {
+		for i := range all {
+			all[i].Value, all[i].Detail, all[i].Unknown = 0, "", why
+		}
 	}
 	return all
 }

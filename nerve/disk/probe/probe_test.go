@@ -2,6 +2,8 @@ package probe_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +52,31 @@ func TestProber_WhoseTurnDidNotComeIsUnknown(t *testing.T) {
 	got := p.Probe(ctx, glia.Disk{})
 	if say(got) != "slow.x=0 late?" || got[1].Source != "late" || got[1].Unknown != "not begun: stopped (context canceled)" || got[1].At.IsZero() {
 		t.Errorf("%+v", got)
+	}
+}
+
+// The kernel gives the name to another disk while the first one is probed.
+func TestProber_NothingIsSaidOfADiskWhoseNameIsAnothers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, after, want string }{
+		{"the same", "7\n", "a.x=1"},
+		{"another one", "8\n", "a.x?"},
+		{"none", "", "a.x?"},
+	} {
+		sys := t.TempDir()
+		number := filepath.Join(sys, "block", "sdk", "diskseq")
+		write(t, number, "7\n")
+		p := probe.New(fakeSource{"a", func() []glia.Evidence {
+			if write(t, number, c.after); c.after == "" {
+				_ = os.Remove(number)
+			}
+			return []glia.Evidence{{What: "a.x", Value: 1, Detail: "bad"}}
+		}})
+		p.Roots.Sys = sys
+		got := p.Probe(t.Context(), glia.Disk{Location: glia.Location{Device: "sdk", DiskSeq: 7}})
+		if say(got) != c.want || c.want == "a.x?" && got[0].Detail != "" {
+			t.Errorf("%s: %+v", c.name, got)
+		}
 	}
 }
 

@@ -149,8 +149,20 @@ func TestRead_PermissionDeniedIsUnknown(t *testing.T) {
 func TestRead_DetachedDeviceIsUnknown(t *testing.T) {
 	t.Parallel()
 	d := newLoop(t, mib)
-	command(t, "losetup", "-d", d.DevicePath())
+	d.detach(t)
 	if got := (&probe.Read{}).Probe(t.Context(), d.Disk); say(got) != "read.errors?" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestRead_TheNamesNextDiskIsNotRead(t *testing.T) {
+	t.Parallel()
+	d := newLoop(t, mib)
+	if d.Location.DiskSeq == 0 {
+		t.Skip("this kernel does not number its devices")
+	}
+	d.Location.DiskSeq-- // of the one that had the name before
+	if got := (&probe.Read{}).Probe(t.Context(), d.Disk); say(got) != "read.errors?" || !strings.Contains(got[0].Unknown, "another device now") {
 		t.Errorf("%+v", got)
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"glia/internal/loop"
+	"glia/internal/loop/looptest"
 	"glia/nerve/disk/smart"
 )
 
@@ -240,18 +240,11 @@ func TestSystem_OpenProvesThatTheNodeIsTheDisk(t *testing.T) {
 // The kernel's own answer to each kind of command, at a block device that takes none of them. (Most drivers say ENOTTY.)
 func TestDevice_ALoopDeviceTakesNoSuchCommand(t *testing.T) {
 	t.Parallel()
-	if err := loop.Usable(); err != nil {
-		t.Skip(err)
-	}
 	file := filepath.Join(t.TempDir(), "disk")
 	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := loop.Attach(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = loop.Detach(l) })
+	l := looptest.Attach(t, file, 0)
 	number, err := os.ReadFile("/sys/block/" + l.Name + "/dev")
 	if err != nil {
 		t.Fatal(err)

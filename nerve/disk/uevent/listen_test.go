@@ -11,28 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"glia/internal/loop"
+	"glia/internal/loop/looptest"
 	"glia/nerve/disk/uevent"
 )
 
-func attach(t *testing.T) loop.Device {
+func attach(t *testing.T) *loop.Held {
 	t.Helper()
-	if err := loop.Usable(); err != nil {
-		t.Skip(err)
-	}
 	file := filepath.Join(t.TempDir(), "disk.img")
 	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d, err := loop.Attach(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := loop.Detach(d); err != nil {
-			t.Error(err)
-		}
-	})
-	return d
+	return looptest.Attach(t, file, 0)
 }
 
 // listen runs a listener and returns what it tells.
@@ -90,7 +79,7 @@ func TestListener_HearsRealDisksComeAndGo(t *testing.T) {
 	batches := listen(t, open(t))
 	d := attach(t)
 	came := until(t, batches, "that the disk came", about(d.Name))
-	if err := loop.Detach(d); err != nil {
+	if err := d.Detach(); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("told after %s and %s", came, until(t, batches, "that the disk went", about(d.Name)))
