@@ -1,0 +1,92 @@
+package haproxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+)
+
+// File is the configuration file, and how it is checked.
+type File struct {
+	Path    string
+	Check   []string // argv, in which {file} is the file to check
+	Timeout time.Duration
+}
+
+// Holds says whether the file says just that.
+func (f File) Holds(text string) bool {
+	b, err := os.ReadFile(f.Path)
+	return err == nil && string(b) == text
+}
+
+// Swap puts the text in place if it passes the check, and leaves the file alone otherwise. It returns what the file said before; nil when
+// there was none. The candidate lies beside the file, under its name with ".candidate".
+func (f File) Swap(ctx context.Context, text string) (before []byte, err error) {
+	before, err = os.ReadFile(f.Path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("read the configuration of HAProxy: %w", err)
+	}
+	mode := os.FileMode(0o644)
+	if info, err := os.Stat(f.Path); err == nil {
+		mode = info.Mode().Perm()
+	}
+	candidate := f.Path + ".candidate"
+	if err := renameio.WriteFile(candidate, []byte(text), mode, renameio.WithTempDir(filepath.Dir(f.Path)), renameio.IgnoreUmask()); err != nil {
+		return before, fmt.Errorf("write the configuration of HAProxy: %w", err)
+	}
+	argv := make([]string, len(f.Check))
+	for i, a := range f.Check {
+		argv[i] = strings.ReplaceAll(a, "{file}", candidate)
+	}
+	if out, err := run(ctx, f.Timeout, argv); err != nil {
+		return before, fmt.Errorf("check %s, which is not put in place: %w: %s", candidate, err, out)
+	}
+	if err := os.Rename(candidate, f.Path); err != nil {
+		return before, fmt.Errorf("put the configuration of HAProxy in place: %w", err)
+	}
+	return before, syncDir(filepath.Dir(f.Path))
+}
+
+// Restore puts back what Swap returned.
+func (f File) Restore(before []byte) error {
+	if before == nil {
+		return nil
+	}
+	return renameio.WriteFile(f.Path, before, 0o644, renameio.WithTempDir(filepath.Dir(f.Path)), renameio.WithExistingPermissions(), renameio.IgnoreUmask())
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.Close() }()
+	return d.Sync()
+}
+
+// run executes a command of the operator, and returns the end of what it said in one line.
+func run(ctx context.Context, timeout time.Duration, argv []string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	c := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // what the operator wrote
+	c.WaitDelay = time.Second
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	err := c.Run()
+	if ctx.Err() != nil {
+		err = fmt.Errorf("%s did not end within %v", argv[0], timeout)
+	}
+	text := strings.Join(strings.Fields(out.String()), " ")
+	if over := len(text) - 1000; over > 0 {
+		text = "…" + text[over:]
+	}
+	return text, err
+}
