@@ -198,6 +198,7 @@ func TestParse_RefusesEachBadValue(t *testing.T) {
 		{"nerve", "probe.expiry = \"90s\"", "which are 1m30s"},
 		{"nerve", "probe.expiry = \"91s\"", ""},
 		{"nerve", "probe.read_samples = 0", "0 is not possible: want 1 to 4096"},
+		{"nerve", `probe.latency_window = "2h"`, "2h is not possible: want 1s to 1h"},
 		{"nerve", "judge.fall = 0", "0 is not possible: want at least 1"},
 		{"nerve", "inventory.loop = [\"disks/*.img\"]", "is not an absolute path"},
 		{"nerve", "probe.ceph_sockets = [\"run/{id}.asok\"]", "is not an absolute path"},

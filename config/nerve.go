@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // Nerve is the configuration of nerve. Keys that can be left empty are documented with what empty means;
 // nerve.toml has the words for operators.
@@ -38,6 +41,8 @@ type Probe struct {
 	Smart       bool `toml:"smart"`
 	KernelLog   bool `toml:"kernel_log"` // count what /dev/kmsg says of disks
 	Latency     bool `toml:"latency"`    // compare each disk with its siblings
+
+	LatencyWindow Duration `toml:"latency_window"` // that they are compared over, a second to an hour; slow takes six of ten
 
 	CephSockets []string `toml:"ceph_sockets"` // patterns of absolute paths with {id}; empty: OSDs are not asked
 }
@@ -108,7 +113,7 @@ func DefaultNerve() Nerve {
 		Serf: serf, ZooKeeper: defaultZooKeeper(), Consul: defaultConsul(),
 		Probe: Probe{
 			Interval: seconds(60), Deadline: seconds(30), Expiry: minutes(10),
-			Read: true, ReadSamples: 16, Smart: true, KernelLog: true, Latency: true,
+			Read: true, ReadSamples: 16, Smart: true, KernelLog: true, Latency: true, LatencyWindow: seconds(60),
 			CephSockets: []string{"/run/ceph/*-osd.{id}.asok", "/run/ceph/*/*-osd.{id}.asok"},
 		},
 		Judge:   Judge{Fall: 3, Rise: 3, Together: 3, TogetherWithin: minutes(60), Late: seconds(5), MemoryPressure: 50, IOPressure: 95},
@@ -165,6 +170,9 @@ func (p Probe) validate(c *check) {
 			p.Expiry, p.Interval+p.Deadline)
 	}
 	c.within("probe.read_samples", p.ReadSamples, 4096)
+	if w := time.Duration(p.LatencyWindow); w < time.Second || w > time.Hour {
+		c.bad([]string{"probe.latency_window"}, "%s is not possible: want 1s to 1h", p.LatencyWindow)
+	}
 	for n, g := range p.CephSockets {
 		key := element("probe.ceph_sockets", n)
 		if !c.glob(key, g) {

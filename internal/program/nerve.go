@@ -60,7 +60,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		if err != nil {
 			return err
 		}
-		slow := &probe.Latency{}
+		slow := &probe.Latency{Window: time.Duration(c.Probe.LatencyWindow)}
 		var watchers []watcher
 		if c.Probe.Latency {
 			watchers = append(watchers, slow)

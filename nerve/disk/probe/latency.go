@@ -20,6 +20,7 @@ import (
 // window; what it keeps of a disk has a fixed size, about 8 kB.
 type Latency struct {
 	Policy latency.Policy // zero: latency.Default
+	Window time.Duration  // time of one window; zero: a minute
 
 	// Stats reads the counters of all block devices; nil: /proc/diskstats.
 	Stats func() ([]blockdevice.Diskstats, error)
@@ -41,12 +42,8 @@ type track struct {
 	windows []latency.Window
 }
 
-const (
-	// windowLength is the time of one window, and sampleEvery the least time between two readings of the counters
-	// that one is made of.
-	windowLength = time.Minute
-	sampleEvery  = 4 * time.Second
-)
+// samples is how many readings of the counters one window is made of, at most.
+const samples = 15
 
 // Name is "latency".
 func (l *Latency) Name() string { return "latency" }
@@ -65,7 +62,7 @@ func (l *Latency) Look(disks []glia.Disk) {
 	at := now()
 	if l.disks == nil {
 		l.disks, l.began = map[string]*track{}, at
-	} else if at.Sub(l.newest()) < sampleEvery && at.After(l.newest()) {
+	} else if at.Sub(l.newest()) < l.window()/samples && at.After(l.newest()) {
 		return
 	}
 	stats := l.Stats
@@ -94,7 +91,7 @@ func (l *Latency) Look(disks []glia.Disk) {
 			delete(l.disks, serial)
 		}
 	}
-	if at.Sub(l.began) >= windowLength || at.Before(l.began) {
+	if at.Sub(l.began) >= l.window() || at.Before(l.began) {
 		l.began = at
 		l.judge()
 	}
@@ -144,6 +141,13 @@ func (l *Latency) policy() latency.Policy {
 	return l.Policy
 }
 
+func (l *Latency) window() time.Duration {
+	if l.Window == 0 {
+		return time.Minute
+	}
+	return l.Window
+}
+
 // Probe tells what was found at the end of the newest window.
 func (l *Latency) Probe(_ context.Context, d glia.Disk) []glia.Evidence {
 	l.mu.Lock()
@@ -154,7 +158,7 @@ func (l *Latency) Probe(_ context.Context, d glia.Disk) []glia.Evidence {
 	case l.err != nil:
 		e.Unknown = fmt.Sprintf("read the kernel's counters: %v", l.err)
 	case !ok:
-		e.Unknown = fmt.Sprintf("not yet watched for %s", windowLength)
+		e.Unknown = fmt.Sprintf("not yet watched for %s", l.window())
 	case f.Unknown != "":
 		e.Unknown = f.Unknown
 	case f.Slow:

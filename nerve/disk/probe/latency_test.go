@@ -90,6 +90,20 @@ func TestLatency_FindsTheCrawlingDisk(t *testing.T) {
 	}
 }
 
+// Six windows of ten seconds instead of a minute are enough.
+func TestLatency_JudgesOverItsWindow(t *testing.T) {
+	t.Parallel()
+	s := newShelf(6)
+	s.Window = 10 * time.Second
+	if got := s.say(t, 0); !strings.Contains(got, "not yet watched for 10s") {
+		t.Error(got)
+	}
+	s.run(2, 20)
+	if got := s.say(t, 0); !strings.Contains(got, "latency.slow=1") {
+		t.Error(got)
+	}
+}
+
 // Another disk by the same kernel name begins anew, and so does a disk that gets another name.
 func TestLatency_FollowsTheDiskNotTheName(t *testing.T) {
 	t.Parallel()
