@@ -11,9 +11,13 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"glia/internal/lab/order"
 )
+
+// bounded bounds each request: a QEMU that waits for a disk serves no network either.
+var bounded = &http.Client{Timeout: time.Minute}
 
 // Run runs a command in the machine and returns what it has printed. An error says how it ended.
 func (m *Machine) Run(ctx context.Context, argv ...string) (string, error) {
@@ -81,7 +85,7 @@ func (m *Machine) request(ctx context.Context, method, path string, body io.Read
 	if err != nil {
 		return nil, err
 	}
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := bounded.Do(r)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +20,9 @@ import (
 
 // patience bounds each wait. Only a failing test takes so long, or a machine that is shared with many others.
 const patience = 2 * time.Minute
+
+// lifetime bounds the life of a machine.
+const lifetime = 6 * time.Minute
 
 // image is made once for all machines.
 var image = sync.OnceValues(func() (lab.Image, error) { return lab.BuildImage(context.Background(), scratch, nil) })
@@ -49,8 +53,8 @@ const config = `
 state_dir = "/var/lib/glia/nerve"
 [probe]
 interval = "%s"
-deadline = "20s"
-expiry = "2m"
+deadline = "8s"
+expiry = "25s"
 %s
 [judge]
 together = 0
@@ -59,7 +63,7 @@ memory_pressure = 0
 io_pressure = 0
 `
 
-const interval = 3 * time.Second
+const interval = 2 * time.Second
 
 // start boots a machine with these disks and starts its nerve. More is put into the section [probe].
 func start(t testing.TB, more string, disks ...lab.Disk) *host {
@@ -86,7 +90,9 @@ func start(t testing.TB, more string, disks ...lab.Disk) *host {
 		t.Fatal(err)
 	}
 	h := &host{Machine: m}
+	leash := time.AfterFunc(lifetime, m.Kill) // all that waits for it fails then
 	t.Cleanup(func() {
+		leash.Stop()
 		if h.registry != nil {
 			_ = h.registry.Close()
 		}
@@ -106,12 +112,18 @@ func start(t testing.TB, more string, disks ...lab.Disk) *host {
 	return h
 }
 
-// disk makes a blank disk of 64 MiB, whose serial names its test.
-func disk(t testing.TB, bus lab.Bus, port int, serial string) lab.Disk {
+// disk makes a disk of 320 MiB, as XFS needs it at least, and a filesystem on it with this command, if there is one.
+func disk(t testing.TB, bus lab.Bus, port int, serial string, mkfs ...string) lab.Disk {
 	t.Helper()
 	d := lab.Disk{Bus: bus, Port: port, Serial: serial, Model: "LABDISK", Image: filepath.Join(t.TempDir(), "image")}
-	if err := lab.Blank(d.Image, 64); err != nil {
+	if err := lab.Blank(d.Image, 320); err != nil {
 		t.Fatal(err)
+	}
+	if len(mkfs) == 0 {
+		return d
+	}
+	if out, err := exec.Command(mkfs[0], append(mkfs[1:], d.Image)...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", mkfs[0], err, out)
 	}
 	return d
 }
@@ -126,15 +138,13 @@ func (h *host) sh(t testing.TB, script string) string {
 	return out
 }
 
-// await waits until the disk is as it should be, and returns it.
+// await probes a disk until it is as it should be, and returns it.
 func (h *host) await(t testing.TB, serial, what string, is func(glia.DiskStatus) bool) glia.DiskStatus {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	var d glia.DiskStatus
 	for {
-		disks, err := h.Disks(ctx)
-		d = disks[serial]
+		d, err := h.Probe(ctx, serial)
 		if err == nil && is(d) {
 			return d
 		}
@@ -143,7 +153,27 @@ func (h *host) await(t testing.TB, serial, what string, is func(glia.DiskStatus)
 			t.Fatal("the machine has ended")
 		case <-ctx.Done():
 			t.Fatalf("%s is not %s: %v; it is %s, by %s, with evidence %s", serial, what, err, d.Verdict.Summary(), rules(d), evidence(d))
-		case <-time.After(300 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// seen waits until the nerve, which probes at its own pace, says so of the disk, and returns it.
+func (h *host) seen(t testing.TB, serial, what string, is func(glia.DiskStatus) bool) glia.DiskStatus {
+	t.Helper()
+	limit := time.After(patience)
+	for {
+		disks, err := h.Disks(t.Context())
+		d := disks[serial]
+		if err == nil && is(d) {
+			return d
+		}
+		select {
+		case <-h.Ended():
+			t.Fatal("the machine has ended")
+		case <-limit:
+			t.Fatalf("%s is not %s: %v; it is %s, by %s, with evidence %s", serial, what, err, d.Verdict.Summary(), rules(d), evidence(d))
+		case <-time.After(500 * time.Millisecond):
 		}
 	}
 }
@@ -151,15 +181,31 @@ func (h *host) await(t testing.TB, serial, what string, is func(glia.DiskStatus)
 // judged waits for a verdict that rests on a rule.
 func (h *host) judged(t testing.TB, serial string, want glia.State, rule string) glia.DiskStatus {
 	t.Helper()
-	return h.await(t, serial, fmt.Sprintf("%s by %s", want, rule), func(d glia.DiskStatus) bool {
+	d := h.await(t, serial, fmt.Sprintf("%s by %s", want, rule), func(d glia.DiskStatus) bool {
 		return d.Verdict.State == want && slices.Contains(rules(d), rule)
 	})
+	t.Logf("%s is %s; rules %s", serial, d.Verdict.Summary(), rules(d))
+	return d
 }
 
 // healthy waits until the disk is healthy.
 func (h *host) healthy(t testing.TB, serial string) glia.DiskStatus {
 	t.Helper()
 	return h.await(t, serial, "healthy", func(d glia.DiskStatus) bool { return d.Verdict.State == glia.StateHealthy })
+}
+
+// stays probes a disk some more times, more often than any rule needs to fire, and it must keep its state.
+func (h *host) stays(t testing.TB, serial string, want glia.State) {
+	t.Helper()
+	for range 4 {
+		d, err := h.Probe(t.Context(), serial)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Verdict.State != want {
+			t.Fatalf("%s does not stay %s: it is %s, by %s, with evidence %s", serial, want, d.Verdict.Summary(), rules(d), evidence(d))
+		}
+	}
 }
 
 // announced waits until what is announced is as it should be.
@@ -204,4 +250,23 @@ func evidence(d glia.DiskStatus) string {
 func (h *host) device(t testing.TB, serial string) string {
 	t.Helper()
 	return h.await(t, serial, "there", func(d glia.DiskStatus) bool { return d.Disk.Location.Device != "" }).Disk.DevicePath()
+}
+
+// find waits for a disk of a model.
+func (h *host) find(t testing.TB, model string) glia.DiskStatus {
+	t.Helper()
+	limit := time.After(patience)
+	for {
+		disks, err := h.Disks(t.Context())
+		for _, d := range disks {
+			if d.Disk.Identity.Model == model {
+				return d
+			}
+		}
+		select {
+		case <-limit:
+			t.Fatalf("no disk of the model %s: %v", model, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }

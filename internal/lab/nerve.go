@@ -51,7 +51,7 @@ func (m *Machine) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := bounded.Do(r)
 	if err != nil {
 		return err
 	}
@@ -65,8 +65,7 @@ func (m *Machine) ready(ctx context.Context) error {
 
 // Disks is what the machine's nerve tells of its disks, by serial. The nerve looks at its inventory for it.
 func (m *Machine) Disks(ctx context.Context) (map[string]glia.DiskStatus, error) {
-	c := gliav1connect.NewHostServiceClient(http.DefaultClient, "http://"+m.API())
-	answer, err := c.ListDisks(ctx, connect.NewRequest(&gliav1.ListDisksRequest{}))
+	answer, err := m.nerve().ListDisks(ctx, connect.NewRequest(&gliav1.ListDisksRequest{}))
 	if err != nil {
 		return nil, fmt.Errorf("%s: disks: %w", m.name, err)
 	}
@@ -75,6 +74,19 @@ func (m *Machine) Disks(ctx context.Context) (map[string]glia.DiskStatus, error)
 		out[d.Disk.Serial()] = d
 	}
 	return out, nil
+}
+
+// Probe lets the machine's nerve probe a disk now, and tells what it says of it then.
+func (m *Machine) Probe(ctx context.Context, serial string) (glia.DiskStatus, error) {
+	answer, err := m.nerve().ProbeDisk(ctx, connect.NewRequest(&gliav1.ProbeDiskRequest{Serial: serial}))
+	if err != nil {
+		return glia.DiskStatus{}, fmt.Errorf("%s: probe %s: %w", m.name, serial, err)
+	}
+	return api.DiskStatusFromProto(answer.Msg.GetDisk()), nil
+}
+
+func (m *Machine) nerve() gliav1connect.HostServiceClient {
+	return gliav1connect.NewHostServiceClient(bounded, "http://"+m.API())
 }
 
 // Registry reads what the machine's nerve announces, as any member of its Serf cluster is told. It is not safe for
