@@ -27,3 +27,14 @@ func BenchmarkRegistry_Scale(b *testing.B) {
 	}
 	registrytest.Scale(b, func() registry.Announcer { return open() }, func() registry.Watcher { return open() }, nil)
 }
+
+// BenchmarkRegistry_Death has sessions with a TTL of one second; watchers are told at most every half second.
+func BenchmarkRegistry_Death(b *testing.B) {
+	s := testbed.Consul(b, "")
+	w, err := consul.Open(consul.Options{Address: s.Addr, TTL: ttl})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = w.Close(context.Background()) })
+	registrytest.ReportDeaths(b, w, 2*ttl+time.Second/2, s.Addr, "glia")
+}

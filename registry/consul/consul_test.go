@@ -385,3 +385,9 @@ func TestOpen_RefusesWrongOptions(t *testing.T) {
 		t.Errorf("a TTL that is too short: %v", err)
 	}
 }
+
+func TestRegistry_ProcessesThatDieAndThatEnd(t *testing.T) {
+	t.Parallel()
+	c := newCluster(testbed.Consul(t, ""))
+	registrytest.Deaths(t, c.Watcher(t), 2*ttl, c.server.Addr, c.path)
+}

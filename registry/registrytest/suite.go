@@ -64,7 +64,7 @@ func Announcement(host string, generation uint64) glia.Announcement {
 
 // Await waits until the watcher's members are as wanted, and looks only when it was signalled: a
 // change without a signal makes it fail.
-func Await(t *testing.T, w registry.Watcher, what string, want func([]glia.Member) bool) []glia.Member {
+func Await(t testing.TB, w registry.Watcher, what string, want func([]glia.Member) bool) []glia.Member {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()

@@ -43,3 +43,14 @@ func BenchmarkRegistry_Scale(b *testing.B) {
 	}
 	registrytest.Scale(b, func() registry.Announcer { return open() }, func() registry.Watcher { return open() }, requests)
 }
+
+// BenchmarkRegistry_Death has a session timeout of one second.
+func BenchmarkRegistry_Death(b *testing.B) {
+	s := testbed.ZooKeeper(b)
+	w, err := zookeeper.Open(zookeeper.Options{Servers: []string{s.Addr}, SessionTimeout: lease})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = w.Close(context.Background()) })
+	registrytest.ReportDeaths(b, w, 2*lease, s.Addr, "/glia")
+}

@@ -349,3 +349,9 @@ func TestOpen_RefusesWrongOptions(t *testing.T) {
 		}
 	}
 }
+
+func TestRegistry_ProcessesThatDieAndThatEnd(t *testing.T) {
+	t.Parallel()
+	c := newCluster(testbed.ZooKeeper(t))
+	registrytest.Deaths(t, c.Watcher(t), 2*lease, c.server.Addr, c.path)
+}
