@@ -30,15 +30,21 @@ type OSD struct {
 	Device  string  `json:"device"`          // where it is on this disk: kernel name, or VG/LV
 	Class   string  `json:"class,omitempty"` // CRUSH device class in the LVM tags; empty: not told
 
+	// Partition is the number of the disk's partition that it is on; 0: the whole disk, or an LV.
+	Partition int    `json:"partition,omitempty"`
+	Size      uint64 `json:"size,omitempty"` // bytes of Device; 0: not told
+
 	Encrypted bool `json:"encrypted,omitempty"` // dmcrypt
 
-	// DB and WAL are where the other parts of a block device's OSD are: VG/LV, or a device by its
-	// stable name; DBSerial and WALSerial are the disks under them. All are empty when the part is on
-	// the block device itself, or when this disk has not got the role block.
-	DB        string `json:"db,omitempty"`
-	DBSerial  string `json:"db_serial,omitempty"`
-	WAL       string `json:"wal,omitempty"`
-	WALSerial string `json:"wal_serial,omitempty"`
+	// Block, DB and WAL are where the parts of the OSD are that other devices have: VG/LV, or a device by
+	// its stable name; BlockSerial, DBSerial and WALSerial are the disks under them. Block is empty for the
+	// role block; DB and WAL are when the part is within the block device, or is this one.
+	Block       string `json:"block,omitempty"`
+	BlockSerial string `json:"block_serial,omitempty"`
+	DB          string `json:"db,omitempty"`
+	DBSerial    string `json:"db_serial,omitempty"`
+	WAL         string `json:"wal,omitempty"`
+	WALSerial   string `json:"wal_serial,omitempty"`
 
 	// Unknown says what could not be read of the OSD; it is never repaired by glia then.
 	Unknown string `json:"unknown,omitempty"`

@@ -99,6 +99,7 @@ func OSDToProto(o glia.OSD) *gliav1.Osd {
 	return &gliav1.Osd{
 		Id: int32(o.ID), Uuid: o.UUID, Cluster: o.Cluster, Role: string(o.Role), Mode: string(o.Mode), Device: o.Device, Class: o.Class,
 		Encrypted: o.Encrypted, Db: o.DB, DbSerial: o.DBSerial, Wal: o.WAL, WalSerial: o.WALSerial, Unknown: o.Unknown,
+		Partition: uint32(o.Partition), Size: o.Size, Block: o.Block, BlockSerial: o.BlockSerial,
 	}
 }
 
@@ -107,6 +108,7 @@ func OSDFromProto(o *gliav1.Osd) glia.OSD {
 	return glia.OSD{
 		ID: int(o.GetId()), UUID: o.GetUuid(), Cluster: o.GetCluster(), Role: glia.OSDRole(o.GetRole()), Mode: glia.OSDMode(o.GetMode()), Device: o.GetDevice(), Class: o.GetClass(),
 		Encrypted: o.GetEncrypted(), DB: o.GetDb(), DBSerial: o.GetDbSerial(), WAL: o.GetWal(), WALSerial: o.GetWalSerial(), Unknown: o.GetUnknown(),
+		Partition: int(o.GetPartition()), Size: o.GetSize(), Block: o.GetBlock(), BlockSerial: o.GetBlockSerial(),
 	}
 }
 

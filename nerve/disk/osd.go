@@ -90,7 +90,7 @@ func (t tree) onRaw(ds devices, found []candidate, fronts map[string]front) []pa
 				continue
 			}
 			known := d.udev.Properties["ID_FS_TYPE"] == "ceph_bluestore" || mapping.MatchString(d.label)
-			p := part{disk: i, osd: glia.OSD{ID: unknownID, Mode: glia.ModeRaw, Device: d.node(), Encrypted: d.kind == "crypt"}, name: t.stable(d)}
+			p := part{disk: i, osd: glia.OSD{ID: unknownID, Mode: glia.ModeRaw, Device: d.node(), Partition: ds.partition(d), Size: d.size, Encrypted: d.kind == "crypt"}, name: t.stable(d)}
 			switch {
 			case f.label != nil:
 				p.osd = describeLabel(*f.label, p.osd)
@@ -187,7 +187,7 @@ func (s *Source) onLVs(ctx context.Context, t tree, ds devices, found []candidat
 
 // describeLV tells what the tags of an LV tell.
 func describeLV(v LV) glia.OSD {
-	o := glia.OSD{ID: unknownID, UUID: v.Tags["osd_fsid"], Cluster: v.Tags["cluster_fsid"], Role: v.role(), Mode: glia.ModeLVM, Device: v.Name, Encrypted: v.Tags["encrypted"] == "1"}
+	o := glia.OSD{ID: unknownID, UUID: v.Tags["osd_fsid"], Cluster: v.Tags["cluster_fsid"], Role: v.role(), Mode: glia.ModeLVM, Device: v.Name, Size: v.Size, Encrypted: v.Tags["encrypted"] == "1"}
 	if class := v.Tags["crush_device_class"]; class != "None" {
 		o.Class = class
 	}
@@ -203,6 +203,19 @@ func describeLV(v LV) glia.OSD {
 	return o
 }
 
+// partition is the number of the partition that a device is, or is built on; 0 for none.
+func (ds devices) partition(d *device) int {
+	if d.number != 0 {
+		return d.number
+	}
+	for _, below := range ds {
+		if below.number != 0 && slices.Contains(below.above, d.name) {
+			return below.number
+		}
+	}
+	return 0
+}
+
 // join tells the parts of each OSD of each other, and says where that does not work out.
 func join(parts []part, found []candidate) {
 	serial := func(p part) string { return found[p.disk].disk.Serial() }
@@ -214,12 +227,16 @@ func join(parts []part, found []candidate) {
 			case !same:
 			case q.osd.Role == p.osd.Role && serial(q) != serial(*p) && (p.lv.UUID == "" || q.lv.UUID != p.lv.UUID):
 				p.osd.Unknown = fmt.Sprintf("the %s of the same OSD is on disk %s too", p.osd.Role, serial(q))
-			case p.osd.Role == glia.RoleBlock && q.osd.Role == glia.RoleDB:
+			case q.osd.Role == p.osd.Role:
+			case q.osd.Role == glia.RoleDB:
 				p.osd.DB, p.osd.DBSerial = q.name, cmp.Or(p.osd.DBSerial, serial(q))
-			case p.osd.Role == glia.RoleBlock && q.osd.Role == glia.RoleWAL:
+			case q.osd.Role == glia.RoleWAL:
 				p.osd.WAL, p.osd.WALSerial = q.name, cmp.Or(p.osd.WALSerial, serial(q))
-			case p.osd.Mode == glia.ModeRaw && q.osd.Role == glia.RoleBlock && p.osd.ID == unknownID:
-				p.osd.ID, p.osd.Cluster = q.osd.ID, q.osd.Cluster
+			case q.osd.Role == glia.RoleBlock:
+				p.osd.Block, p.osd.BlockSerial = q.name, cmp.Or(p.osd.BlockSerial, serial(q))
+				if p.osd.Mode == glia.ModeRaw && p.osd.ID == unknownID {
+					p.osd.ID, p.osd.Cluster = q.osd.ID, q.osd.Cluster
+				}
 			}
 		}
 	}

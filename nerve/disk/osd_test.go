@@ -66,8 +66,9 @@ func osdHost(t *testing.T) *host {
 
 func TestSource_TellsTheRawOSDsOfADisk(t *testing.T) {
 	t.Parallel()
-	block := glia.OSD{ID: 7, UUID: osdA, Cluster: cluster, Role: glia.RoleBlock, Mode: glia.ModeRaw, Device: "sda"}
-	second := glia.OSD{ID: 8, UUID: osdB, Cluster: cluster, Role: glia.RoleBlock, Mode: glia.ModeRaw, Device: "sdb"}
+	const whole, half = 8001563222016, 1 << 29 // bytes of sda and sdb, and of each partition
+	block := glia.OSD{ID: 7, UUID: osdA, Cluster: cluster, Role: glia.RoleBlock, Mode: glia.ModeRaw, Device: "sda", Size: whole}
+	second := glia.OSD{ID: 8, UUID: osdB, Cluster: cluster, Role: glia.RoleBlock, Mode: glia.ModeRaw, Device: "sdb", Size: whole}
 	with := func(o glia.OSD, change func(*glia.OSD)) glia.OSD { change(&o); return o }
 	for _, c := range []struct {
 		name string
@@ -85,24 +86,25 @@ func TestSource_TellsTheRawOSDsOfADisk(t *testing.T) {
 			"S1": {with(block, func(o *glia.OSD) { o.DB, o.DBSerial = "/dev/disk/by-partuuid/1234-01", "N1" })},
 			"S2": {with(second, func(o *glia.OSD) { o.WAL, o.WALSerial = "/dev/nvme0n1p2", "N1" })},
 			"N1": {
-				{ID: 7, UUID: osdA, Cluster: cluster, Role: glia.RoleDB, Mode: glia.ModeRaw, Device: "nvme0n1p1"},
-				{ID: 8, UUID: osdB, Cluster: cluster, Role: glia.RoleWAL, Mode: glia.ModeRaw, Device: "nvme0n1p2"},
+				{ID: 7, UUID: osdA, Cluster: cluster, Role: glia.RoleDB, Mode: glia.ModeRaw, Device: "nvme0n1p1", Partition: 1, Size: half, Block: "/dev/sda", BlockSerial: "S1"},
+				{ID: 8, UUID: osdB, Cluster: cluster, Role: glia.RoleWAL, Mode: glia.ModeRaw, Device: "nvme0n1p2", Partition: 2, Size: half, Block: "/dev/sdb", BlockSerial: "S2"},
 			},
 		}},
 		{"two OSDs on one disk", func(h *host) {
 			h.file("dev/nvme0n1p1", golden(t, "main"))
 			h.file("dev/nvme0n1p2", finished(osdB, "8"))
 		}, map[string][]glia.OSD{"N1": {
-			with(block, func(o *glia.OSD) { o.Device = "nvme0n1p1" }), with(second, func(o *glia.OSD) { o.Device = "nvme0n1p2" }),
+			with(block, func(o *glia.OSD) { o.Device, o.Partition, o.Size = "nvme0n1p1", 1, half }),
+			with(second, func(o *glia.OSD) { o.Device, o.Partition, o.Size = "nvme0n1p2", 2, half }),
 		}}},
 		{"a DB whose OSD is elsewhere", func(h *host) { h.file("dev/sda", golden(t, "db")) }, map[string][]glia.OSD{"S1": {
-			{ID: -1, UUID: osdA, Role: glia.RoleDB, Mode: glia.ModeRaw, Device: "sda", Unknown: "the block device of the OSD " + osdA + " was not found on this host"},
+			{ID: -1, UUID: osdA, Role: glia.RoleDB, Mode: glia.ModeRaw, Device: "sda", Size: whole, Unknown: "the block device of the OSD " + osdA + " was not found on this host"},
 		}}},
 		{"half-made", func(h *host) { h.file("dev/sda", label(osdA, bluestore.Main, "whoami", "7", "ceph_fsid", cluster)) }, map[string][]glia.OSD{"S1": {
 			with(block, func(o *glia.OSD) { o.Unknown = "the label on sda says that its making was not finished" }),
 		}}},
 		{"hardly begun", func(h *host) { h.file("dev/sda", label(osdA, bluestore.Main)) }, map[string][]glia.OSD{"S1": {
-			{ID: -1, UUID: osdA, Role: glia.RoleBlock, Mode: glia.ModeRaw, Device: "sda", Unknown: "the label on sda tells no OSD id: its making was not finished"},
+			{ID: -1, UUID: osdA, Role: glia.RoleBlock, Mode: glia.ModeRaw, Device: "sda", Size: whole, Unknown: "the label on sda tells no OSD id: its making was not finished"},
 		}}},
 		{"a copied disk", func(h *host) { h.file("dev/sda", golden(t, "main")); h.file("dev/sdb", golden(t, "main")) }, map[string][]glia.OSD{
 			"S1": {with(block, func(o *glia.OSD) { o.Unknown = "the block of the same OSD is on disk S2 too" })},
@@ -112,7 +114,7 @@ func TestSource_TellsTheRawOSDsOfADisk(t *testing.T) {
 			h.file("dev/sda", "LUKS\xba\xbe"+strings.Repeat("\x00", 4090))
 			h.mapped("dm-0", "ceph-"+osdA+"-sda-block-dmcrypt", "CRYPT-LUKS1-aa", "sda")
 			h.file("dev/dm-0", golden(t, "main"))
-		}, map[string][]glia.OSD{"S1": {with(block, func(o *glia.OSD) { o.Device, o.Encrypted = "dm-0", true })}}},
+		}, map[string][]glia.OSD{"S1": {with(block, func(o *glia.OSD) { o.Device, o.Size, o.Encrypted = "dm-0", half, true })}}},
 		{"of what udev knows to be another thing nothing is read", func(h *host) {
 			h.file("dev/sda", golden(t, "main"))
 			h.udev("sda", "E:ID_FS_TYPE=xfs")
@@ -216,7 +218,7 @@ func TestSource_TellsTheOSDsOnLogicalVolumes(t *testing.T) {
 	}
 	const db = ",ceph.db_device=/dev/ceph-db/db-7,ceph.db_uuid=ddd"
 	row := func(tags, vg, lv, uuid, devices string) string {
-		return `{"lv_tags":"` + tags + `","vg_name":"` + vg + `","lv_name":"` + lv + `","lv_uuid":"` + uuid + `","devices":"` + devices + `"}`
+		return `{"lv_tags":"` + tags + `","vg_name":"` + vg + `","lv_name":"` + lv + `","lv_uuid":"` + uuid + `","lv_size":"4096","devices":"` + devices + `"}`
 	}
 	report := func(rows ...string) string {
 		return `{"report":[{"lv":[` + strings.Join(rows, ",") + `]}]}`
@@ -224,7 +226,7 @@ func TestSource_TellsTheOSDsOnLogicalVolumes(t *testing.T) {
 	blockRow := row(tags("block", "7", osdA, db+",ceph.encrypted=1,ceph.crush_device_class=hdd"), "ceph-a", "block-7", "bbb", "/dev/sda(0)")
 	dbRow := row(tags("db", "7", osdA, ""), "ceph-db", "db-7", "ddd", "/dev/nvme0n1p1(0),/dev/nvme0n1p1(100)")
 	other := row("", "system", "root", "rrr", "/dev/nvme0n1p2(0)")
-	block := glia.OSD{ID: 7, UUID: osdA, Cluster: cluster, Role: glia.RoleBlock, Mode: glia.ModeLVM, Device: "ceph-a/block-7", Class: "hdd", Encrypted: true, DB: "ceph-db/db-7", DBSerial: "N1"}
+	block := glia.OSD{ID: 7, UUID: osdA, Cluster: cluster, Role: glia.RoleBlock, Mode: glia.ModeLVM, Device: "ceph-a/block-7", Size: 4096, Class: "hdd", Encrypted: true, DB: "ceph-db/db-7", DBSerial: "N1"}
 	lost := block
 	lost.DB, lost.DBSerial, lost.Unknown = "/dev/ceph-db/db-7", "", "its DB /dev/ceph-db/db-7 was not found on a disk of this host"
 	silent := glia.OSD{ID: -1, Mode: glia.ModeLVM, Unknown: "whether its logical volumes are of an OSD: lvs: exit status 5"}
@@ -234,7 +236,7 @@ func TestSource_TellsTheOSDsOnLogicalVolumes(t *testing.T) {
 		want         map[string][]glia.OSD
 	}{
 		{"block and DB", report(blockRow, dbRow, other), nil, map[string][]glia.OSD{
-			"S1": {block}, "N1": {{ID: 7, UUID: osdA, Cluster: cluster, Role: glia.RoleDB, Mode: glia.ModeLVM, Device: "ceph-db/db-7"}},
+			"S1": {block}, "N1": {{ID: 7, UUID: osdA, Cluster: cluster, Role: glia.RoleDB, Mode: glia.ModeLVM, Device: "ceph-db/db-7", Size: 4096, Block: "ceph-a/block-7", BlockSerial: "S1"}},
 		}},
 		{"the DB is gone", report(blockRow, other), nil, map[string][]glia.OSD{"S1": {lost}}},
 		{"no OSD", report(other), nil, nil},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ const lookAgain = time.Minute
 func ListLVs(ctx context.Context) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lvsTimeout, fmt.Errorf("no answer after %s", lvsTimeout))
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "lvs", "--readonly", "--reportformat", "json", "-o", "lv_tags,lv_name,vg_name,lv_uuid,devices")
+	cmd := exec.CommandContext(ctx, "lvs", "--readonly", "--reportformat", "json", "--units", "b", "--nosuffix", "-o", "lv_tags,lv_name,vg_name,lv_uuid,lv_size,devices")
 	cmd.Env = append(cmd.Environ(), "LC_ALL=C", "LVM_SUPPRESS_FD_WARNINGS=1")
 	cmd.WaitDelay = time.Second
 	var words bytes.Buffer
@@ -43,6 +44,7 @@ func ListLVs(ctx context.Context) ([]byte, error) {
 type LV struct {
 	Name string // VG/LV
 	UUID string
+	Size uint64            // bytes; 0: not told
 	Tags map[string]string // those of ceph-volume, without the leading "ceph."
 	PVs  []string          // kernel names below /dev of what it lies on; empty when something else holds it
 }
@@ -58,6 +60,7 @@ func DecodeLVs(report []byte) ([]LV, error) {
 				Name    string `json:"lv_name"`
 				VG      string `json:"vg_name"`
 				UUID    string `json:"lv_uuid"`
+				Size    string `json:"lv_size"` // bytes, as a number without a unit
 				Devices string `json:"devices"`
 			} `json:"lv"`
 		} `json:"report"`
@@ -79,7 +82,8 @@ func DecodeLVs(report []byte) ([]LV, error) {
 			if !seen {
 				i = len(out)
 				at[row.UUID] = i
-				out = append(out, LV{Name: row.VG + "/" + row.Name, UUID: row.UUID, Tags: cephTags(row.Tags)})
+				size, _ := strconv.ParseUint(row.Size, 10, 64) // an answer without it leaves the size untold
+				out = append(out, LV{Name: row.VG + "/" + row.Name, UUID: row.UUID, Size: size, Tags: cephTags(row.Tags)})
 			}
 			for segment := range strings.SplitSeq(row.Devices, ",") {
 				device, _, _ := strings.Cut(segment, "(")

@@ -49,7 +49,7 @@ func TestListLVs_ReadsRealVolumes(t *testing.T) {
 		t.Fatalf("OSDs: %+v", d.OSDs)
 	}
 	o := d.OSDs[0]
-	if o.ID != 7 || o.UUID != osdA || o.Device != "ceph-glia/osd-block-7" || o.Unknown != "" {
+	if o.ID != 7 || o.UUID != osdA || o.Device != "ceph-glia/osd-block-7" || o.Size != 16<<20 || o.Unknown != "" {
 		t.Errorf("got %+v", o)
 	}
 }

@@ -549,6 +549,10 @@ type Osd struct {
 	Wal           string                 `protobuf:"bytes,11,opt,name=wal,proto3" json:"wal,omitempty"`
 	WalSerial     string                 `protobuf:"bytes,12,opt,name=wal_serial,json=walSerial,proto3" json:"wal_serial,omitempty"`
 	Unknown       string                 `protobuf:"bytes,13,opt,name=unknown,proto3" json:"unknown,omitempty"`
+	Partition     uint32                 `protobuf:"varint,14,opt,name=partition,proto3" json:"partition,omitempty"`                       // of the disk; 0: the whole disk, or an LV
+	Size          uint64                 `protobuf:"varint,15,opt,name=size,proto3" json:"size,omitempty"`                                 // bytes of the device; 0: not told
+	Block         string                 `protobuf:"bytes,16,opt,name=block,proto3" json:"block,omitempty"`                                // of a DB or WAL: the block device of its OSD
+	BlockSerial   string                 `protobuf:"bytes,17,opt,name=block_serial,json=blockSerial,proto3" json:"block_serial,omitempty"` // and the disk under it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -670,6 +674,34 @@ func (x *Osd) GetWalSerial() string {
 func (x *Osd) GetUnknown() string {
 	if x != nil {
 		return x.Unknown
+	}
+	return ""
+}
+
+func (x *Osd) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Osd) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Osd) GetBlock() string {
+	if x != nil {
+		return x.Block
+	}
+	return ""
+}
+
+func (x *Osd) GetBlockSerial() string {
+	if x != nil {
+		return x.BlockSerial
 	}
 	return ""
 }
@@ -1152,7 +1184,7 @@ const file_glia_v1_types_proto_rawDesc = "" +
 	"\x06Holder\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x0e\n" +
-	"\x02on\x18\x03 \x01(\tR\x02on\"\xaf\x02\n" +
+	"\x02on\x18\x03 \x01(\tR\x02on\"\x9a\x03\n" +
 	"\x03Osd\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x05R\x02id\x12\x12\n" +
 	"\x04uuid\x18\x02 \x01(\tR\x04uuid\x12\x18\n" +
@@ -1168,7 +1200,11 @@ const file_glia_v1_types_proto_rawDesc = "" +
 	"\x03wal\x18\v \x01(\tR\x03wal\x12\x1d\n" +
 	"\n" +
 	"wal_serial\x18\f \x01(\tR\twalSerial\x12\x18\n" +
-	"\aunknown\x18\r \x01(\tR\aunknown\"\xbf\x02\n" +
+	"\aunknown\x18\r \x01(\tR\aunknown\x12\x1c\n" +
+	"\tpartition\x18\x0e \x01(\rR\tpartition\x12\x12\n" +
+	"\x04size\x18\x0f \x01(\x04R\x04size\x12\x14\n" +
+	"\x05block\x18\x10 \x01(\tR\x05block\x12!\n" +
+	"\fblock_serial\x18\x11 \x01(\tR\vblockSerial\"\xbf\x02\n" +
 	"\x04Disk\x12-\n" +
 	"\bidentity\x18\x01 \x01(\v2\x11.glia.v1.IdentityR\bidentity\x12-\n" +
 	"\blocation\x18\x02 \x01(\v2\x11.glia.v1.LocationR\blocation\x122\n" +

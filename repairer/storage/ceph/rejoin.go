@@ -2,6 +2,7 @@ package ceph
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -26,24 +27,47 @@ func (s run) prepare(ctx context.Context) (repairer.Progress, error) {
 		case o.Up || o.Is("exists") && !o.Is("destroyed") && !o.Is("new"):
 			return repairer.Progress{Refused: fmt.Sprintf("%s is in use (%s): somebody has used its id again", name(id), o.UUID)}, nil
 		case !o.Is("exists"):
-			return repairer.Progress{Waits: name(id) + " lost its id by a preparation that did not succeed, and gets it back"}, waits(ctx, s.claim(ctx, id))
-		case o.Is("new") && !o.Is("destroyed") && failed.Error != "" && !failed.Waits:
-			return repairer.Progress{Waits: name(id) + " is left claimed by a preparation that did not succeed, and is given up"}, waits(ctx, s.destroyNew(ctx, id))
+			return s.mending(ctx, name(id)+" lost its id by a preparation that did not succeed, and gets it back", s.claim(ctx, id))
+		case o.Is("new") && !o.Is("destroyed") && (o.UUID == claimUUID(id) || leftClaimed(failed)):
+			return s.mending(ctx, name(id)+" "+givenUp, s.destroyNew(ctx, id))
 		case o.Is("destroyed"):
 			if done, err := s.putBack(ctx, l, id); err != nil || !done {
-				return repairer.Progress{Waits: name(id) + " gets its CRUSH place back"}, waits(ctx, err)
+				return s.mending(ctx, name(id)+" gets its CRUSH place back", err)
 			}
 		}
 	}
 	return s.order(ctx)
 }
 
+// givenUp is said of an id that is in the map for nothing.
+const givenUp = "is left claimed by a preparation that did not succeed, and is given up"
+
+// leftClaimed says that an id which is new was left so by an attempt that failed, and is not one that the hand
+// makes at this moment. What the log says last of the step tells it: the failure, or that the id is given up,
+// which may take several calls.
+func leftClaimed(s repairer.StepState) bool {
+	return s.Error != "" && (!s.Waits || strings.Contains(s.Error, givenUp))
+}
+
+// mending waits for what is put right after a failed preparation. Trouble with that is said behind it.
+func (s run) mending(ctx context.Context, what string, err error) (repairer.Progress, error) {
+	if err == nil {
+		return repairer.Progress{Waits: what}, nil
+	}
+	if w := (*waitError)(nil); errors.As(waits(ctx, err), &w) {
+		return repairer.Progress{Waits: what + ": " + w.Error()}, nil
+	}
+	return repairer.Progress{}, err
+}
+
+// claimUUID is the uuid of an OSD that only keeps an id until it is destroyed. No disk has it.
+func claimUUID(id int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012x", id) }
+
 // claim makes an OSD of that id again, out, and destroys it. Others may have taken the id meanwhile; then
 // the cluster refuses.
 func (s run) claim(ctx context.Context, id int) error {
-	uuid := fmt.Sprintf("00000000-0000-4000-8000-%012x", id) // of no disk
 	for _, cmd := range []Command{
-		{"prefix": "osd new", "uuid": uuid, "id": id},
+		{"prefix": "osd new", "uuid": claimUUID(id), "id": id},
 		{"prefix": "osd out", "ids": words([]int{id})}, // a new id is in, and would be given data
 	} {
 		if err := s.mon(ctx, cmd); err != nil {
