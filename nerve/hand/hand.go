@@ -68,6 +68,9 @@ type Options struct {
 
 	Ceph *Ceph // nil: the OSDs of this host are not touched
 
+	// LVs tells the logical volumes of the host, as disk.DecodeLVs reads them; nil: disk.ListLVs.
+	LVs func(ctx context.Context) ([]byte, error)
+
 	Sys    string // where sysfs is; empty: /sys
 	BurnIn int64  // bytes that a burn-in writes at most, from 1 MiB; 0: 64 MiB
 

@@ -277,6 +277,14 @@ func (r *recorder) MakeDir(path string) error {
 	return r.to.MakeDir(path)
 }
 
+func (r *recorder) Partition(device string, parts []hand.Partition) error {
+	r.note(fmt.Sprintf("partition %s %d", device, len(parts)))
+	if r.to == nil {
+		return nil
+	}
+	return r.to.Partition(device, parts)
+}
+
 func (l *lab) options(sys hand.System) hand.Options {
 	return hand.Options{
 		Host:      "node-1",

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"glia"
 	"glia/api"
 	gliav1 "glia/api/glia/v1"
@@ -99,6 +101,11 @@ func (r osdRef) dir() string {
 
 // osdsOf are the OSDs of an order, each id once, its block part first.
 func osdsOf(o *gliav1.Order) []osdRef {
+	return slices.CompactFunc(partsOf(o), func(a, b osdRef) bool { return a.ID == b.ID })
+}
+
+// partsOf are the parts of OSDs that an order is about, in the order of ids.
+func partsOf(o *gliav1.Order) []osdRef {
 	var out []osdRef
 	for _, p := range o.GetOsds() {
 		out = append(out, osdRef{api.OSDFromProto(p), cmp.Or(o.GetClusterName(), "ceph")})
@@ -106,18 +113,22 @@ func osdsOf(o *gliav1.Order) []osdRef {
 	slices.SortStableFunc(out, func(a, b osdRef) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Role, b.Role)) // "block" sorts first
 	})
-	return slices.CompactFunc(out, func(a, b osdRef) bool { return a.ID == b.ID })
+	return out
 }
 
 // osdWords is what of an order's OSDs makes it the order it is.
 func osdWords(o *gliav1.Order) string {
 	var out []string
-	for _, r := range osdsOf(o) {
+	parts := partsOf(o)
+	for _, r := range parts {
 		words := fmt.Sprintf("%s %s of %s (%s), %s", r, r.UUID, r.Cluster, r.cluster, r.Mode)
+		if shared(parts) {
+			words += fmt.Sprintf(", %s %d, %d bytes", r.Role, r.Partition, r.Size)
+		}
 		if r.Encrypted {
 			words += ", encrypted"
 		}
-		for _, p := range []struct{ name, value string }{{"class", r.Class}, {"db", r.DB}, {"wal", r.WAL}} {
+		for _, p := range []struct{ name, value string }{{"class", r.Class}, {"block", r.Block}, {"db", r.DB}, {"wal", r.WAL}} {
 			if p.value != "" {
 				words += ", " + p.name + " " + p.value
 			}
@@ -152,17 +163,40 @@ func osdProblems(o *gliav1.Order) []string {
 		if makes && r.Mode != glia.ModeRaw && r.Mode != glia.ModeLVM {
 			add("osds: the mode of osd.%d is %q; OSDs are made in mode raw or lvm", r.ID, r.Mode)
 		}
-		for _, w := range []struct{ name, value string }{{"class", r.Class}, {"db", r.DB}, {"wal", r.WAL}} {
+		for _, w := range []struct{ name, value string }{{"class", r.Class}, {"block", r.Block}, {"db", r.DB}, {"wal", r.WAL}} {
 			if w.value != "" && (!bareWord.MatchString(w.value) || strings.HasPrefix(w.value, "-")) {
 				add("osds: the %s of osd.%d is %q, which is no name", w.name, r.ID, w.value)
 			}
 		}
 	}
-	if makes && len(osdsOf(o)) > 1 {
-		add("osds names %d OSDs; one is made on one disk", len(osdsOf(o)))
+	if parts := partsOf(o); makes && shared(parts) {
+		out = append(out, sharingProblems(parts)...)
 	}
 	if o.GetVerb() == gliav1.Verb_VERB_OSD_PREPARE {
 		out = append(out, sizeProblems(o.GetMinSize())...)
+	}
+	return out
+}
+
+// sharingProblems says why the parts of OSDs can not share a new disk.
+func sharingProblems(parts []osdRef) []string {
+	var out []string
+	add := func(format string, args ...any) { out = append(out, fmt.Sprintf("osds: "+format, args...)) }
+	seen := map[string]bool{}
+	for _, p := range parts {
+		switch {
+		case partitionTypes[p.Role] == uuid.Nil:
+			add("%s has a part of the unknown role %q", p, p.Role)
+		case p.Mode != parts[0].Mode:
+			add("%s is %s and %s is %s; one disk has OSDs of one mode", parts[0], parts[0].Mode, p, p.Mode)
+		case p.Size == 0:
+			add("the size of the %s of %s is missing", p.Role, p)
+		case p.Mode == glia.ModeRaw && p.Partition == 0 && len(parts) > 1:
+			add("the %s of %s is on the whole disk, and other parts are on it too", p.Role, p)
+		case seen[partName(p)]:
+			add("the %s of %s is named twice", p.Role, p)
+		}
+		seen[partName(p)] = true
 	}
 	return out
 }

@@ -41,10 +41,10 @@ func TestHand_RefusesAnInvalidOrderOfOSDs(t *testing.T) {
 	opts := l.options(&recorder{})
 	opts.Ceph = &hand.Ceph{}
 	h := l.hand(opts)
-	with := func(change func(*glia.OSD)) func(*gliav1.Order) {
-		o := lvmOSD()
-		change(&o)
-		return ofOSDs(o)
+	with := func(o glia.OSD, change func(*glia.OSD)) glia.OSD { change(&o); return o }
+	lvm := func(change func(*glia.OSD)) func(*gliav1.Order) { return ofOSDs(with(lvmOSD(), change)) }
+	part := func(id, partition int, role glia.OSDRole) glia.OSD {
+		return glia.OSD{ID: id, UUID: osdUUID, Cluster: cephFSID, Role: role, Mode: glia.ModeRaw, Partition: partition, Size: 1 << 30}
 	}
 	for _, c := range []struct {
 		name   string
@@ -53,13 +53,17 @@ func TestHand_RefusesAnInvalidOrderOfOSDs(t *testing.T) {
 		word   string
 	}{
 		{"no OSD", gliav1.Verb_VERB_OSD_STOP, ofOSDs(), "no OSD is named"},
-		{"no id", gliav1.Verb_VERB_OSD_STOP, with(func(o *glia.OSD) { o.ID = -1 }), "id is -1"},
-		{"no cluster", gliav1.Verb_VERB_OSD_DEACTIVATE, with(func(o *glia.OSD) { o.Cluster = "" }), "not the fsid of a cluster"},
-		{"no uuid", gliav1.Verb_VERB_OSD_START, with(func(o *glia.OSD) { o.UUID = "x" }), "not a uuid"},
-		{"no mode", gliav1.Verb_VERB_OSD_PREPARE, with(func(o *glia.OSD) { o.Mode = "" }), "mode raw or lvm"},
-		{"two to make", gliav1.Verb_VERB_OSD_PREPARE, ofOSDs(lvmOSD(), glia.OSD{ID: 5, UUID: osdUUID, Cluster: cephFSID, Mode: glia.ModeRaw}), "one is made on one disk"},
-		{"an option for a class", gliav1.Verb_VERB_OSD_PREPARE, with(func(o *glia.OSD) { o.Class = "--no-tmpfs" }), "is no name"},
-		{"words for a DB", gliav1.Verb_VERB_OSD_PREPARE, with(func(o *glia.OSD) { o.DB = "a b" }), "is no name"},
+		{"no id", gliav1.Verb_VERB_OSD_STOP, lvm(func(o *glia.OSD) { o.ID = -1 }), "id is -1"},
+		{"no cluster", gliav1.Verb_VERB_OSD_DEACTIVATE, lvm(func(o *glia.OSD) { o.Cluster = "" }), "not the fsid of a cluster"},
+		{"no uuid", gliav1.Verb_VERB_OSD_START, lvm(func(o *glia.OSD) { o.UUID = "x" }), "not a uuid"},
+		{"no mode", gliav1.Verb_VERB_OSD_PREPARE, lvm(func(o *glia.OSD) { o.Mode = "" }), "mode raw or lvm"},
+		{"two modes on one disk", gliav1.Verb_VERB_OSD_PREPARE, ofOSDs(part(4, 1, glia.RoleBlock), with(part(5, 2, glia.RoleBlock), func(o *glia.OSD) { o.Mode = glia.ModeLVM })), "one disk has OSDs of one mode"},
+		{"two on the whole disk", gliav1.Verb_VERB_OSD_PREPARE, ofOSDs(part(4, 1, glia.RoleBlock), part(5, 0, glia.RoleBlock)), "on the whole disk, and other parts are on it too"},
+		{"a part twice", gliav1.Verb_VERB_OSD_PREPARE, ofOSDs(part(4, 1, glia.RoleDB), part(4, 2, glia.RoleDB)), "named twice"},
+		{"a part of no size", gliav1.Verb_VERB_OSD_PREPARE, ofOSDs(part(4, 1, glia.RoleBlock), with(part(5, 2, glia.RoleBlock), func(o *glia.OSD) { o.Size = 0 })), "the size of the block of osd.5 is missing"},
+		{"a part of no kind", gliav1.Verb_VERB_OSD_ACTIVATE, ofOSDs(part(4, 1, "journal")), "unknown role"},
+		{"an option for a class", gliav1.Verb_VERB_OSD_PREPARE, lvm(func(o *glia.OSD) { o.Class = "--no-tmpfs" }), "is no name"},
+		{"words for a DB", gliav1.Verb_VERB_OSD_PREPARE, lvm(func(o *glia.OSD) { o.DB = "a b" }), "is no name"},
 		{"no size", gliav1.Verb_VERB_OSD_PREPARE, func(o *gliav1.Order) { ofOSDs(lvmOSD())(o); o.MinSize = 0 }, "min_size is missing"},
 		{"a path for a cluster", gliav1.Verb_VERB_OSD_STOP, func(o *gliav1.Order) { ofOSDs(lvmOSD())(o); o.ClusterName = "../x" }, "cluster_name"},
 	} {

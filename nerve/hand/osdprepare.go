@@ -29,6 +29,9 @@ func (h *Hand) prepareOSD(ctx context.Context, o *gliav1.Order) (step, error) {
 	if c == nil {
 		return step{}, errNoCeph
 	}
+	if shared(partsOf(o)) {
+		return h.prepareShared(ctx, o)
+	}
 	disks, err := h.disks(ctx)
 	if err != nil {
 		return step{}, err
@@ -77,11 +80,7 @@ func (h *Hand) prepareOSD(ctx context.Context, o *gliav1.Order) (step, error) {
 		return step{}, err
 	}
 	for _, device := range reused {
-		if r.Mode == glia.ModeLVM {
-			commands = append(commands, c.volume(r.cluster, "lvm", "zap", device))
-		} else {
-			commands = append(commands, wipeCommand(device))
-		}
+		commands = append(commands, c.cleanCommand(r, device))
 	}
 	if err := h.still(ctx, d, o, p.number); err != nil {
 		return step{}, err
@@ -222,14 +221,14 @@ func leftoverMounts(r osdRef) (int, error) {
 	return len(mounts), err
 }
 
-// reuse tells which devices on other disks the new OSD takes over from the old one. Each must show that it is
+// reuse tells which devices on other disks the new OSD takes over from the old one, which is destroyed. Each must show that it is
 // the old OSD's; when the order was begun before, it may also be clean already.
 func reuse(disks []glia.Disk, r osdRef, begunBefore bool) ([]string, error) {
 	var out []string
 	for _, part := range []struct {
 		role           glia.OSDRole
 		device, serial string
-	}{{glia.RoleDB, r.DB, r.DBSerial}, {glia.RoleWAL, r.WAL, r.WALSerial}} {
+	}{{glia.RoleBlock, r.Block, r.BlockSerial}, {glia.RoleDB, r.DB, r.DBSerial}, {glia.RoleWAL, r.WAL, r.WALSerial}} {
 		if part.device == "" {
 			continue
 		}
@@ -237,21 +236,50 @@ func reuse(disks []glia.Disk, r osdRef, begunBefore bool) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s of %s: %w", part.role, r, err)
 		}
+		if d.Protected != "" {
+			return nil, fmt.Errorf("%w: %s: %s", glia.ErrProtected, d, d.Protected)
+		}
 		has := slices.IndexFunc(d.OSDs, func(has glia.OSD) bool {
 			return has.Role == part.role && (has.Device == part.device || leadsToName(part.device, has.Device))
 		})
 		switch {
 		case has >= 0 && d.OSDs[has].UUID == r.UUID:
 			out = append(out, part.device)
-		case has >= 0 && begunBefore && d.OSDs[has].ID == r.ID && d.OSDs[has].Cluster == r.Cluster:
-			out = append(out, part.device) // of an attempt that did not come to its end
+		case has >= 0 && begunBefore && ofAttempt(d.OSDs[has], r):
+			out = append(out, part.device)
 		case has >= 0:
 			return nil, fmt.Errorf("%w: %s on disk %s is of OSD %s, not of %s", glia.ErrIdentityMismatch, part.device, part.serial, d.OSDs[has].UUID, r.UUID)
 		case !begunBefore:
 			return nil, fmt.Errorf("%w: %s on disk %s does not show that it is the %s of %s", glia.ErrIdentityMismatch, part.device, part.serial, part.role, r)
+		default:
+			if err := bare(part.device); err != nil {
+				return nil, fmt.Errorf("%s of %s: %w", part.role, r, err)
+			}
 		}
 	}
 	return out, nil
+}
+
+// ofAttempt says whether what is on a device of the old OSD may come from an attempt to make the new one that did
+// not come to its end, and so may not tell its id and cluster yet.
+func ofAttempt(has glia.OSD, r osdRef) bool {
+	return (has.ID == r.ID || has.ID < 0) && (has.Cluster == r.Cluster || has.Cluster == "")
+}
+
+// bare proves that nothing is recognised on a device that an attempt before has cleaned.
+func bare(device string) error {
+	if !strings.HasPrefix(device, "/") {
+		device = "/dev/" + device // VG/LV
+	}
+	real, err := filepath.EvalSymlinks(device)
+	if err != nil {
+		return err
+	}
+	found, err := filesystemsOn(strings.TrimPrefix(real, "/dev/"))
+	if err == nil && len(found) > 0 {
+		err = fmt.Errorf("%w: %s carries %s", glia.ErrNotBlank, device, found[0])
+	}
+	return err
 }
 
 func leadsToName(path, name string) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,9 +45,6 @@ func (h *Hand) startOSDs(ctx context.Context, o *gliav1.Order) (step, error) {
 	st := step{}
 	var commands [][]string
 	for _, r := range refs {
-		if r.Role != glia.RoleBlock {
-			return step{}, fmt.Errorf("disk %s has only the %s of %s: it is started where its block device is", d.Serial(), r.Role, r)
-		}
 		running, err := daemonsOf(r)
 		if err != nil {
 			return step{}, err
@@ -54,7 +52,11 @@ func (h *Hand) startOSDs(ctx context.Context, o *gliav1.Order) (step, error) {
 		if len(running) > 0 {
 			continue
 		}
-		if !leadsTo(filepath.Join(r.dir(), "block"), numbers) {
+		primed, err := c.primed(disks, d, r)
+		if err != nil {
+			return step{}, err
+		}
+		if !primed {
 			commands = append(commands, c.activateCommand(r))
 		}
 		argv, err := c.startCommand(r)
@@ -83,13 +85,37 @@ func (h *Hand) startOSDs(ctx context.Context, o *gliav1.Order) (step, error) {
 	return st, nil
 }
 
+// primed says whether the directory of an OSD leads to its block device, which may be on another disk than the
+// ordered one.
+func (c *Ceph) primed(disks []glia.Disk, d glia.Disk, r osdRef) (bool, error) {
+	if r.Role != glia.RoleBlock {
+		var err error
+		if d, err = find(disks, r.BlockSerial); err != nil {
+			return false, fmt.Errorf("block device of %s: %w", r, err)
+		}
+	}
+	numbers, err := numbersAbove(d)
+	if err != nil {
+		return false, err
+	}
+	return leadsTo(filepath.Join(r.dir(), "block"), numbers), nil
+}
+
+// data is the path of the OSD's block device.
+func (r osdRef) data() string {
+	if r.Role == glia.RoleBlock {
+		return "/dev/" + r.Device
+	}
+	return r.Block
+}
+
 // successors are the OSDs on a disk that took the ids of the ordered ones. An ordered one itself is none:
 // the old disk came back.
 func successors(d glia.Disk, refs []osdRef) ([]osdRef, error) {
 	var out []osdRef
 	for _, r := range refs {
 		for _, has := range d.OSDs {
-			if has.ID == r.ID && has.Role == glia.RoleBlock {
+			if has.ID == r.ID && has.Role == r.Role {
 				old := r
 				r.OSD = has
 				switch {
@@ -104,7 +130,10 @@ func successors(d glia.Disk, refs []osdRef) ([]osdRef, error) {
 			}
 		}
 	}
-	if len(out) != len(refs) || len(d.OSDs) != len(refs) {
+	of := func(has glia.OSD) bool {
+		return slices.ContainsFunc(out, func(r osdRef) bool { return r.UUID == has.UUID })
+	}
+	if len(out) != len(refs) || slices.ContainsFunc(d.OSDs, func(has glia.OSD) bool { return !of(has) }) {
 		return nil, fmt.Errorf("%w: disk %s has %s, not the ordered OSD", glia.ErrIdentityMismatch, d.Serial(), orNone(osdNames(d.OSDs)))
 	}
 	return out, nil
@@ -120,7 +149,13 @@ func (c *Ceph) activateCommand(r osdRef) []string {
 		}
 		return c.volume(r.cluster, append(args, strconv.Itoa(r.ID), r.UUID)...)
 	}
-	args := []string{"raw", "activate", "--no-systemd", "--device", "/dev/" + r.Device}
+	args := []string{"raw", "activate", "--no-systemd", "--device", r.data()}
+	switch r.Role { // the others' places are told by this part
+	case glia.RoleDB:
+		r.DB = "/dev/" + r.Device
+	case glia.RoleWAL:
+		r.WAL = "/dev/" + r.Device
+	}
 	if r.DB != "" {
 		args = append(args, "--block.db", r.DB)
 	}

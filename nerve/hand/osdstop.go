@@ -23,12 +23,12 @@ func (h *Hand) osdDisk(ctx context.Context, o *gliav1.Order) (d glia.Disk, note 
 	if !errors.Is(err, glia.ErrNotFound) {
 		return d, "", err
 	}
-	// Nobody may have its OSDs now: else it is not the disk that is gone, but its serial that is wrong.
+	// Nobody may have its parts of OSDs now: else it is not the disk that is gone, but its serial that is wrong.
 	for _, other := range disks {
 		for _, has := range other.OSDs {
-			for _, r := range osdsOf(o) {
-				if has.UUID == r.UUID && has.Role == glia.RoleBlock {
-					return glia.Disk{}, "", fmt.Errorf("%w: %s is on disk %s, not on %s", glia.ErrIdentityMismatch, r, other.Serial(), o.GetSerial())
+			for _, r := range partsOf(o) {
+				if has.UUID == r.UUID && has.Role == r.Role {
+					return glia.Disk{}, "", fmt.Errorf("%w: the %s of %s is on disk %s, not on %s", glia.ErrIdentityMismatch, r.Role, r, other.Serial(), o.GetSerial())
 				}
 			}
 		}

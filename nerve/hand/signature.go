@@ -73,6 +73,8 @@ func (e edges) at(pos int64, n int) []byte {
 	return nil
 }
 
+const bootSector = "boot sector or MBR partition table"
+
 // magics are fixed bytes at fixed places. Sources: the on-disk format headers of the Linux kernel
 // (include/uapi/linux/magic.h, fs/*/, drivers/md/), the SNIA DDF and UEFI specifications, and the
 // tables in libblkid's documentation. A negative place counts from the end of the disk.
@@ -81,7 +83,7 @@ var magics = []struct {
 	places []int64
 	bytes  string
 }{
-	{"boot sector or MBR partition table", []int64{510}, "\x55\xaa"},
+	{bootSector, []int64{510}, "\x55\xaa"},
 	{"gpt", []int64{512, 4096, -512, -4096}, "EFI PART"},
 	{"lvm2-pv", []int64{0, 512, 1024, 1536}, "LABELONE"},
 	{"luks", []int64{0}, "LUKS\xba\xbe"},

@@ -26,6 +26,10 @@ type System interface {
 
 	// MakeDir makes one directory with mode 0755.
 	MakeDir(path string) error
+
+	// Partition writes a GPT with these partitions, one after the other from the first MiB on, and has the
+	// kernel know them. What is within the partitions stays as it is; the same table may be written again.
+	Partition(device string, parts []Partition) error
 }
 
 // tail keeps the end of what is written to it.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/siderolabs/go-blockdevice/v2/block"
+	"github.com/siderolabs/go-blockdevice/v2/partitioning/gpt"
 	"golang.org/x/sys/unix"
 )
 
@@ -112,3 +114,37 @@ func (s *linuxSystem) Unmount(ctx context.Context, target string, detach bool) e
 }
 
 func (*linuxSystem) MakeDir(path string) error { return os.Mkdir(path, 0o755) }
+
+func (*linuxSystem) Partition(path string, parts []Partition) error {
+	dev, err := block.NewFromPath(path, block.OpenForWrite())
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	err = writeTable(dev, parts)
+	if err != nil {
+		return fmt.Errorf("partition %s: %w", path, err)
+	}
+	return nil
+}
+
+func writeTable(dev *block.Device, parts []Partition) error {
+	// udev looks at a disk while its table is written, unless it is locked (systemd's BLOCK_DEVICE_LOCKING).
+	if err := dev.TryLock(true); err != nil {
+		return fmt.Errorf("lock: %w", err)
+	}
+	wrapped, err := gpt.DeviceFromBlockDevice(dev)
+	if err != nil {
+		return err
+	}
+	table, err := gpt.New(wrapped)
+	if err != nil {
+		return err
+	}
+	for _, p := range parts {
+		if _, _, err := table.AllocatePartition(p.Size, p.Name, p.Type, gpt.WithUniqueGUID(p.GUID)); err != nil {
+			return fmt.Errorf("place for %s: %w", p.Name, err)
+		}
+	}
+	return table.Write()
+}

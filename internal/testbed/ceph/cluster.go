@@ -119,6 +119,9 @@ func (c *Cluster) start(ctx context.Context) error {
 	if len(dir) > longestDir {
 		return fmt.Errorf("%s is too long for Ceph's sockets: want at most %d bytes", dir, longestDir)
 	}
+	if err := c.wrapVolume(); err != nil {
+		return err
+	}
 	k, err := c.configure()
 	if err != nil {
 		return err
@@ -194,7 +197,7 @@ func (c *Cluster) Close() error {
 		errs = append(errs, d.detach())
 	}
 	c.mu.Unlock()
-	errs = append(errs, removeTraces(c.Name))
+	errs = append(errs, removeTraces(c.Name), c.unwrapVolume())
 	if c.temp && c.Dir != "" {
 		errs = append(errs, os.RemoveAll(c.Dir))
 	}

@@ -142,9 +142,9 @@ func configure(device string, backing *os.File) error {
 	return nil
 }
 
-// autoclear asks the kernel to free the device when its last user closes it.
+// autoclear asks the kernel to free the device when its last user closes it, and lets it have partitions.
 func autoclear(node, backing *os.File) error {
-	info := unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR}
+	info := unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR | unix.LO_FLAGS_PARTSCAN}
 	copy(info.File_name[:len(info.File_name)-1], backing.Name())
 	if err := unix.IoctlLoopSetStatus64(int(node.Fd()), &info); err != nil {
 		return fmt.Errorf("set up %s: %w", node.Name(), err)

@@ -1,7 +1,7 @@
-// Package ceph is the storage driver for disks that carry a Ceph OSD.
+// Package ceph is the storage driver for disks that carry Ceph OSDs, or the DB or WAL of OSDs.
 //
 // It empties the OSD, has the hand stop it, destroys it with its id and its CRUSH place kept, and brings
-// it back on the new disk under the same id. Data moves twice, once off the old disk and once onto the
+// it back on the new disk under the same id. All OSDs that need the disk go through it together. Data moves twice, once off the old disk and once onto the
 // new one, and nothing else moves: the OSD is emptied and filled by its reweight, as `ceph osd out` and
 // `ceph osd in` do, but in steps; the CRUSH weights of the hosts stay, so that no other data changes its
 // place.
@@ -240,7 +240,7 @@ func (c *cluster) start(ctx context.Context, l Look, own repairer.Case, others [
 		case n.Weight == 0:
 			return append(out, refusal(name(osd.ID)+" has the CRUSH weight 0", "a weight to come back to", "somebody who takes it out by hand is done, or gives it its weight again"))
 		}
-		if r := c.parts(ctx, osd); r != nil {
+		if r := c.parts(ctx, own.Disk, osd); r != nil {
 			out = append(out, *r)
 		}
 		dead = dead && !o.Up
@@ -266,6 +266,7 @@ func (c *cluster) start(ctx context.Context, l Look, own repairer.Case, others [
 
 // busy refuses to empty more OSDs at a time than are allowed.
 func (c *cluster) busy(own repairer.Case, others []repairer.Case) *repairer.Refusal {
+	ids := idsOf(own.Disk)
 	n := 0
 	example := ""
 	for _, o := range others {
@@ -276,8 +277,14 @@ func (c *cluster) busy(own repairer.Case, others []repairer.Case) *repairer.Refu
 			n += len(idsOf(o.Disk))
 			example = names(idsOf(o.Disk))
 		}
+		for _, id := range idsOf(o.Disk) {
+			if slices.Contains(ids, id) {
+				r := refusal(fmt.Sprintf("%s is in repair already, with disk %s (case %s)", name(id), o.Disk.Serial(), o.ID), "one repair of an OSD at a time", "that case ends")
+				return &r
+			}
+		}
 	}
-	if n < c.Drains {
+	if n == 0 || n+len(ids) <= c.Drains { // those of one disk go together, however many they are
 		return nil
 	}
 	r := refusal(fmt.Sprintf("%d OSDs are being emptied or filled, such as %s", n, example), fmt.Sprint(c.Drains), "they are done")

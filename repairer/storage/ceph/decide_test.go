@@ -148,10 +148,25 @@ func TestDriver_PlansOnlyWhatItCanCarryThrough(t *testing.T) {
 		return glia.Disk{Identity: glia.Identity{Serial: "S", Size: 1 << 40}, Location: glia.Location{Host: "h", Slot: "7", Device: "sdk"}, OSDs: osds}
 	}
 	block := func(id int) glia.OSD {
-		return glia.OSD{ID: id, UUID: "U", Cluster: "F", Role: glia.RoleBlock, Mode: glia.ModeLVM, Device: "vg/lv"}
+		return glia.OSD{ID: id, UUID: "U", Cluster: "F", Role: glia.RoleBlock, Mode: glia.ModeLVM, Device: "vg/lv", Size: 1 << 30}
 	}
 	with := func(d glia.Disk, change func(*glia.Disk)) glia.Disk { change(&d); return d }
-	db := func(id int) glia.OSD { o := block(id); o.Role = glia.RoleDB; return o }
+	db := func(id int) glia.OSD {
+		o := block(id)
+		o.Role, o.Block, o.BlockSerial = glia.RoleDB, "vg/data", "D"+strconv.Itoa(id)
+		return o
+	}
+	but := func(o glia.OSD, change func(*glia.OSD)) glia.OSD { change(&o); return o }
+	raw := func(id, partition int) glia.OSD {
+		return but(block(id), func(o *glia.OSD) { o.Mode, o.Partition = glia.ModeRaw, partition })
+	}
+	parts := func(numbers ...int) func(*glia.Disk) {
+		return func(d *glia.Disk) {
+			for _, n := range numbers {
+				d.Partitions = append(d.Partitions, glia.Partition{Name: "sdk" + strconv.Itoa(n), Number: n})
+			}
+		}
+	}
 	for _, tt := range []struct {
 		name  string
 		disk  glia.Disk
@@ -160,15 +175,23 @@ func TestDriver_PlansOnlyWhatItCanCarryThrough(t *testing.T) {
 	}{
 		{"one OSD", disk(block(3)), "", 1},
 		{"no OSD", disk(), "no Ceph OSD", 1},
-		{"two OSDs", disk(block(3), block(4)), "2 OSDs are on it (osd.3, osd.4); glia makes one OSD on one disk; by hand: ceph osd out 3 4;", 2},
-		{"a DB device", disk(db(1), db(2), db(3)), "osd.1 (db), osd.2 (db), osd.3 (db); glia does not make them all again by itself; by hand: ceph osd out 1 2 3;", 3},
+		{"two OSDs", disk(block(3), block(4)), "", 2},
+		{"two OSDs on partitions", with(disk(raw(3, 1), raw(4, 2)), parts(1, 2)), "", 2},
+		{"one OSD on a partition", with(disk(raw(3, 1)), parts(1)), "", 1},
+		{"two OSDs of unknown size", disk(block(3), but(block(4), func(o *glia.OSD) { o.Size = 0 })), "how large the block of osd.4 is was not told", 2},
+		{"two OSDs of two modes", disk(block(3), raw(4, 1)), "osd.3 is lvm and osd.4 is raw", 2},
+		{"a partition beside the OSDs", with(disk(raw(3, 1), raw(4, 2)), parts(1, 2, 3)), "partition 3 is no part", 2},
+		{"a DB device", disk(db(1), db(2), db(3)), "", 3},
+		{"a DB device of a nerve that tells no block devices", disk(but(db(1), func(o *glia.OSD) { o.BlockSerial = "" })), "where its block device is was not told", 1},
+		{"a DB and the WAL of the same OSD", disk(db(1), but(db(1), func(o *glia.OSD) { o.Role = glia.RoleWAL })), "", 1},
+		{"raw and encrypted", disk(but(raw(3, 0), func(o *glia.OSD) { o.Encrypted = true })), "by hand: ceph osd out 3;", 1},
 		{"another cluster", with(disk(block(3)), func(d *glia.Disk) { d.OSDs[0].Cluster = "G" }), "does not name", 1},
 		{"two clusters", with(disk(block(3), block(4)), func(d *glia.Disk) { d.OSDs[1].Cluster = "G" }), "several clusters", 2},
 		{"not everything is known", with(disk(block(3)), func(d *glia.Disk) { d.OSDs[0].Unknown = "the label can not be read" }), "label can not be read", 1},
 		{"a filesystem beside it", with(disk(block(3)), func(d *glia.Disk) { d.Mounts = []glia.Mount{{Target: "/srv"}} }), "/srv", 1},
 		{"its own LVM", with(disk(block(3)), func(d *glia.Disk) { d.Holders = []glia.Holder{{Name: "dm-3", Kind: "lvm"}} }), "", 1},
 		{"an array on it", with(disk(block(3)), func(d *glia.Disk) { d.Holders = []glia.Holder{{Name: "md0", Kind: "md"}} }), "md0", 1},
-		{"on a partition", with(disk(block(3)), func(d *glia.Disk) { d.Partitions = []glia.Partition{{Name: "sdk1"}} }), "partitions", 1},
+		{"a volume group on a partition", with(disk(block(3)), parts(1)), "partition 1 is no part", 1},
 	} {
 		p := dr.Plan(tt.disk)
 		if (p.Obstacle == "") != (tt.want == "") || !strings.Contains(p.Obstacle, tt.want) || p.Units != tt.units {
@@ -178,16 +201,26 @@ func TestDriver_PlansOnlyWhatItCanCarryThrough(t *testing.T) {
 			t.Errorf("%s: the same disk has two plans", tt.name)
 		}
 	}
-	raw := block(3)
-	raw.Mode, raw.Device = glia.ModeRaw, "sdk"
-	a := dr.Plan(disk(raw))
-	raw.Device = "sdx"
-	if b := dr.Plan(with(disk(raw), func(d *glia.Disk) { d.Location.Device = "sdx" })); a.Hash() != b.Hash() {
+	named := raw(3, 0)
+	named.Device = "sdk"
+	a := dr.Plan(disk(named))
+	named.Device = "sdx"
+	if b := dr.Plan(with(disk(named), func(d *glia.Disk) { d.Location.Device = "sdx" })); a.Hash() != b.Hash() {
 		t.Error("the plan binds a kernel name")
 	}
 	i := slices.IndexFunc(a.Steps, func(s repairer.PlanStep) bool { return s.Name == "destroy" })
 	if s := a.Steps[i]; s.Reversible || !slices.Contains(s.Commands, "ceph osd destroy 3") {
 		t.Errorf("destroy is %+v", s)
+	}
+	set := dr.Plan(disk(db(1), db(2)))
+	for step, want := range map[string][]string{
+		"destroy": {"ceph osd safe-to-destroy 1 2", "ceph osd destroy 1", "ceph osd destroy 2"},
+		"prepare": {"ceph-volume lvm prepare --osd-id 1 --data <vg/data> --block.db <a part of the new disk in slot 7>", "ceph-volume lvm prepare --osd-id 2 --data <vg/data> --block.db <a part of the new disk in slot 7>"},
+	} {
+		i := slices.IndexFunc(set.Steps, func(s repairer.PlanStep) bool { return s.Name == step })
+		if got := set.Steps[i].Commands; !slices.Equal(got, want) {
+			t.Errorf("%s of two OSDs is %q", step, got)
+		}
 	}
 	for _, s := range a.Steps {
 		if s.Order != nil && s.Order.Verb != gliav1.Verb_VERB_BURN_IN && (len(s.Order.OSDs) != 1 || s.Order.ClusterName != "ceph") {

@@ -213,6 +213,12 @@ func (s run) destroy(ctx context.Context) (repairer.Progress, error) {
 		if o.Is("destroyed") {
 			continue
 		}
+		if len(p.Commands) > 0 { // the map before is of before the last one was destroyed
+			if l, err = s.seeHeld(ctx, 0, s.now); err != nil {
+				return repairer.Progress{}, waits(ctx, err)
+			}
+			o = l.Map.OSDs[id]
+		}
 		if o.Up {
 			return repairer.Progress{Waits: name(id) + " is up: its daemon was started again, or the cluster has not noticed yet that it is gone"}, nil
 		}
@@ -241,7 +247,7 @@ func (s run) destroy(ctx context.Context) (repairer.Progress, error) {
 	if left := alive(l.Map, s.ids); len(left) > 0 {
 		return repairer.Progress{Waits: names(left) + " is not destroyed yet in the OSD map"}, nil
 	}
-	p.Done, p.Output = true, names(s.ids)+" is destroyed; its id and its CRUSH place are kept"
+	p.Done, p.Output = true, names(s.ids)+" destroyed; id and CRUSH place are kept"
 	return p, nil
 }
 

@@ -3,6 +3,7 @@ package ceph
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"glia"
 	"glia/repairer"
@@ -39,7 +40,7 @@ func DecodeMetadata(b []byte) (Metadata, error) {
 // parts refuses an OSD of which the disk tells less than the OSD itself once did: the label of a raw OSD
 // names no DB, so that one whose DB disk is gone looks like one that never had any, and would be made
 // without it. An OSD of no mode was not read from a disk, and has no say in this.
-func (c *cluster) parts(ctx context.Context, osd glia.OSD) *repairer.Refusal {
+func (c *cluster) parts(ctx context.Context, d glia.Disk, osd glia.OSD) *repairer.Refusal {
 	if osd.Mode == "" {
 		return nil
 	}
@@ -53,10 +54,13 @@ func (c *cluster) parts(ctx context.Context, osd glia.OSD) *repairer.Refusal {
 		return &r
 	}
 	lost := ""
+	here := func(role glia.OSDRole) bool { // on the disk of the case itself
+		return slices.ContainsFunc(d.OSDs, func(o glia.OSD) bool { return o.ID == osd.ID && o.Role == role })
+	}
 	switch {
-	case m.DB && osd.DB == "":
+	case m.DB && osd.DB == "" && !here(glia.RoleDB):
 		lost = "DB"
-	case m.WAL && osd.WAL == "":
+	case m.WAL && osd.WAL == "" && !here(glia.RoleWAL):
 		lost = "WAL"
 	default:
 		return nil

@@ -1,6 +1,7 @@
 package ceph
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,11 +38,20 @@ func (dr *Driver) Plan(d glia.Disk) repairer.Plan {
 		p.Obstacle = obstacle
 		return p
 	}
-	o := d.OSDs[0]
-	osd, place, host := name(o.ID), "the new disk in "+d.Location.Place(), d.Location.Host
-	ids := []int{o.ID}
-	if o.DB != "" || o.WAL != "" {
-		p.Warnings = append(p.Warnings, osd+" has its DB or WAL on another disk; what is there is used again")
+	ids := idsOf(d)
+	osd, place, host := names(ids), "the new disk in "+d.Location.Place(), d.Location.Host
+	its := "its"
+	if len(ids) > 1 {
+		its = "their"
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%d OSDs leave together, because all of them need this disk: %s", len(ids), osd))
+	}
+	for _, o := range d.OSDs {
+		switch {
+		case o.Role != glia.RoleBlock:
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s is lost without its %s on this disk; it is emptied, and made again on disk %s, which is wiped for it", name(o.ID), o.Role, o.BlockSerial))
+		case o.DBSerial != "" && o.DBSerial != d.Serial() || o.WALSerial != "" && o.WALSerial != d.Serial():
+			p.Warnings = append(p.Warnings, name(o.ID)+" has its DB or WAL on another disk; what is there is used again")
+		}
 	}
 	storage := func(name string, stage repairer.Stage, reversible bool, text string, commands ...Command) repairer.PlanStep {
 		s := repairer.PlanStep{Name: name, Stage: stage, Owner: "storage", Reversible: reversible, Text: text}
@@ -63,76 +73,103 @@ func (dr *Driver) Plan(d glia.Disk) repairer.Plan {
 	p.Steps = []repairer.PlanStep{
 		storage(stepNote, repairer.StageDrain, true, "note weight, reweight, class and CRUSH place of "+osd,
 			Command{"prefix": "osd dump"}, Command{"prefix": "osd tree"}),
-		storage(stepDrain, repairer.StageDrain, true, "lower the reweight of "+osd+" to 0, in steps, and wait until all its data is elsewhere and clean",
-			reweight(o.ID, 0), Command{"prefix": "osd safe-to-destroy", "ids": words(ids)}),
-		hand(stepStop, repairer.StageRelease, true, gliav1.Verb_VERB_OSD_STOP, false, "stop the daemon of "+osd+" on "+host),
-		storage(stepDestroy, repairer.StageRelease, false, "ask again whether it is safe, and destroy "+osd+"; its id and its CRUSH place are kept",
-			Command{"prefix": "osd safe-to-destroy", "ids": words(ids)}, destroy(o.ID)),
+		storage(stepDrain, repairer.StageDrain, true, "lower the reweight of "+osd+" to 0, in steps, and wait until all "+its+" data is elsewhere and clean",
+			append(each(ids, func(id int) Command { return reweight(id, 0) }), Command{"prefix": "osd safe-to-destroy", "ids": words(ids)})...),
+		hand(stepStop, repairer.StageRelease, true, gliav1.Verb_VERB_OSD_STOP, false, "stop the daemons of "+osd+" on "+host),
+		storage(stepDestroy, repairer.StageRelease, false, "ask again whether it is safe, and destroy "+osd+"; "+its+" id and "+its+" CRUSH place are kept",
+			append([]Command{{"prefix": "osd safe-to-destroy", "ids": words(ids)}}, each(ids, destroy)...)...),
 		hand(stepDeactivate, repairer.StageRelease, true, gliav1.Verb_VERB_OSD_DEACTIVATE, false, "let go of the disk: unmount, close, deactivate what "+osd+" had of it"),
 		hand(stepBurnIn, repairer.StageRejoin, false, gliav1.Verb_VERB_BURN_IN, true, "prove that "+place+" is blank, write samples to it, read them back and make them zero again"),
-		hand(stepPrepare, repairer.StageRejoin, false, gliav1.Verb_VERB_OSD_PREPARE, true, "make "+osd+" on "+place+", in mode "+string(o.Mode)),
-		hand(stepActivate, repairer.StageRejoin, true, gliav1.Verb_VERB_OSD_ACTIVATE, true, "start "+osd+"; it takes no data yet"),
-		storage(stepRamp, repairer.StageRejoin, true, "raise the reweight of "+osd+" to what it was, in steps", reweight(o.ID, 1)),
-		storage(stepRefill, repairer.StageRejoin, true, "wait until all PGs of "+osd+" are active and clean", Command{"prefix": "pg ls-by-osd", "osd": o.ID}),
+		hand(stepPrepare, repairer.StageRejoin, false, gliav1.Verb_VERB_OSD_PREPARE, true, "make "+osd+" on "+place+", in mode "+string(d.OSDs[0].Mode)),
+		hand(stepActivate, repairer.StageRejoin, true, gliav1.Verb_VERB_OSD_ACTIVATE, true, "start "+osd+", which take no data yet"),
+		storage(stepRamp, repairer.StageRejoin, true, "raise the reweight of "+osd+" to what it was, in steps", each(ids, func(id int) Command { return reweight(id, 1) })...),
+		storage(stepRefill, repairer.StageRejoin, true, "wait until all PGs of "+osd+" are active and clean", each(ids, func(id int) Command { return Command{"prefix": "pg ls-by-osd", "osd": id} })...),
 		hand(stepStartOld, repairer.StageRestore, true, gliav1.Verb_VERB_OSD_START, false, "start "+osd+" on the old disk again"),
-		storage(stepRestore, repairer.StageRestore, true, "give "+osd+" the weights that it had", reweight(o.ID, 1)),
+		storage(stepRestore, repairer.StageRestore, true, "give "+osd+" the weights of before", each(ids, func(id int) Command { return reweight(id, 1) })...),
 	}
 	// The hand tells the exact commands in a dry run; the plan names the one that an operator would type.
 	for i := range p.Steps {
 		if p.Steps[i].Name == stepPrepare {
-			p.Steps[i].Commands = []string{fmt.Sprintf("ceph-volume %s prepare --osd-id %d --data <%s>", o.Mode, o.ID, place)}
+			p.Steps[i].Commands = prepareWords(d, ids, place)
 		}
 	}
 	return p
 }
 
+// prepareWords name the commands that an operator would type.
+func prepareWords(d glia.Disk, ids []int, place string) []string {
+	var out []string
+	for _, id := range ids {
+		data, more := "", ""
+		for _, o := range d.OSDs {
+			switch {
+			case o.ID != id:
+			case o.Role == glia.RoleBlock:
+				data = place
+			default:
+				data = cmp.Or(data, o.Block)
+				more += fmt.Sprintf(" --block.%s <a part of %s>", o.Role, place)
+			}
+		}
+		out = append(out, fmt.Sprintf("ceph-volume %s prepare --osd-id %d --data <%s>%s", d.OSDs[0].Mode, id, data, more))
+	}
+	return out
+}
+
+func each(ids []int, command func(int) Command) []Command {
+	var out []Command
+	for _, id := range ids {
+		out = append(out, command(id))
+	}
+	return out
+}
+
 // unrepairable says why the driver can not carry the disk through a repair; empty when it can.
 func unrepairable(d glia.Disk) string {
-	var dbs []string
-	blocks := 0
 	for _, o := range d.OSDs {
 		switch {
 		case o.Unknown != "":
 			return fmt.Sprintf("not everything is known of %s: %s", name(o.ID), o.Unknown)
-		case o.Role == glia.RoleBlock:
-			blocks++
-		default:
-			dbs = append(dbs, fmt.Sprintf("%s (%s)", name(o.ID), o.Role))
+		case o.Mode != glia.ModeRaw && o.Mode != glia.ModeLVM:
+			return fmt.Sprintf("how %s was made is not known: mode %q", name(o.ID), o.Mode)
+		case o.Mode != d.OSDs[0].Mode:
+			return fmt.Sprintf("%s is %s and %s is %s; glia makes OSDs of one mode on one disk", name(d.OSDs[0].ID), d.OSDs[0].Mode, name(o.ID), o.Mode)
+		case o.Role != glia.RoleBlock && o.BlockSerial == "":
+			return fmt.Sprintf("%s is lost without its %s on this disk, and where its block device is was not told; update the nerve of %s", name(o.ID), o.Role, d.Location.Host)
+		case divided(d) && o.Size == 0:
+			return fmt.Sprintf("how large the %s of %s is was not told; update the nerve of %s", o.Role, name(o.ID), d.Location.Host)
+		case o.Encrypted && o.Mode == glia.ModeRaw:
+			return fmt.Sprintf("%s is raw and encrypted, and only who made it has its secret: %s", name(o.ID), byHand(d))
 		}
 	}
 	switch {
-	case len(dbs) > 0:
-		return "without it all of these OSDs are lost, whose data is on other disks: " + strings.Join(dbs, ", ") + "; glia does not make them all again by itself; " + byHand(d)
-	case blocks > 1:
-		return fmt.Sprintf("%d OSDs are on it (%s); glia makes one OSD on one disk; %s", blocks, names(idsOf(d)), byHand(d))
 	case len(d.Mounts) > 0:
 		return d.Mounts[0].Target + " is mounted from it, beside the OSD"
 	case len(d.Swap) > 0:
 		return "it carries swap, beside the OSD"
 	}
-	o := d.OSDs[0]
 	for _, h := range d.Holders {
-		if !(h.Kind == "lvm" && o.Mode == glia.ModeLVM || h.Kind == "crypt" && o.Encrypted) {
-			return fmt.Sprintf("%s (%s) is built on it, which is not a part of %s", h.Name, h.Kind, name(o.ID))
+		if !slices.ContainsFunc(d.OSDs, func(o glia.OSD) bool {
+			return h.Kind == "lvm" && o.Mode == glia.ModeLVM || h.Kind == "crypt" && o.Encrypted
+		}) {
+			return fmt.Sprintf("%s (%s) is built on it, which is not a part of %s", h.Name, h.Kind, names(idsOf(d)))
 		}
 	}
-	switch o.Mode {
-	case glia.ModeRaw:
-		if len(d.Partitions) > 0 {
-			return fmt.Sprintf("%s is on a disk with partitions; glia makes an OSD on a whole disk", name(o.ID))
+	for _, p := range d.Partitions {
+		if !slices.ContainsFunc(d.OSDs, func(o glia.OSD) bool { return o.Mode == glia.ModeRaw && o.Partition == p.Number }) {
+			return fmt.Sprintf("its partition %d is no part of an OSD that glia makes again", p.Number)
 		}
-	case glia.ModeLVM:
-		if len(d.Partitions) > 0 {
-			return fmt.Sprintf("the volume group of %s is on a disk with partitions; glia makes an OSD on a whole disk", name(o.ID))
-		}
-	default:
-		return fmt.Sprintf("how %s was made is not known: mode %q", name(o.ID), o.Mode)
 	}
 	return ""
 }
 
-// byHand is how a person replaces a disk under several OSDs: all of them leave together, because they go
-// together, and the manager is asked about all of them at once.
+// divided says whether OSDs have parts of the disk only.
+func divided(d glia.Disk) bool {
+	return len(d.OSDs) != 1 || d.OSDs[0].Role != glia.RoleBlock || d.OSDs[0].Partition > 0
+}
+
+// byHand is how a person replaces a disk under OSDs: all of them leave together, because they go together, and
+// the manager is asked about all of them at once.
 func byHand(d glia.Disk) string {
 	ids := strings.Join(words(idsOf(d)), " ")
 	return fmt.Sprintf("by hand: ceph osd out %[1]s; wait until ceph osd safe-to-destroy %[1]s agrees and all PGs are clean; stop them; "+

@@ -281,10 +281,13 @@ func (s run) refill(ctx context.Context) (repairer.Progress, error) {
 		case !o.Up || !o.In:
 			p.Waits = name(id) + " is not up and in"
 			return p, nil
-		case n.PGs > 0 && v.on == 0 && v.heard && l.At.Sub(c.changed) > s.Pacing.Quiet:
+		}
+		none := !slices.ContainsFunc(pgs, func(pg PG) bool { return pg.Touches([]int{id}) })
+		switch {
+		case n.PGs > 0 && none && v.heard && l.At.Sub(c.changed) > s.Pacing.Quiet:
 			p.Waits = fmt.Sprintf("no PG has come to %s, it had %d", name(id), n.PGs)
 			return p, nil
-		case n.PGs > 0 && v.on == 0:
+		case n.PGs > 0 && none:
 			return p, nil
 		}
 	}
