@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -345,6 +346,9 @@ func (s *Service) Explain(ctx context.Context, r *connect.Request[gliav1.Explain
 	}
 	out.Refusals = refusalsToProto(refusals)
 	out.Lines = explain(d, c, s.engine.States, s.engine.Now())
+	if words := storageWords(s.engine.saidByStorage(d.Disk.Serial()), d.Verdict.At(s.engine.Now())); len(words) > 0 {
+		out.Lines = slices.Insert(out.Lines, 1+len(d.Verdict.At(s.engine.Now()).Reasons), words...)
+	}
 	if !c.Phase.Ended() && !c.Started && c.Plan != nil {
 		out.Lines = append(out.Lines, "The mode is "+modeWords(c.Plan)+".")
 		if words := approvalWords(c); words != "" {
@@ -358,6 +362,22 @@ func (s *Service) Explain(ctx context.Context, r *connect.Request[gliav1.Explain
 		out.Lines = append(out.Lines, "Progress: "+p+".")
 	}
 	return connect.NewResponse(out), nil
+}
+
+// storageWords tell what the storage has against a disk, and what that counts for.
+func storageWords(said []glia.Reason, v glia.Verdict) []string {
+	var out []string
+	for _, r := range said {
+		weight := "shown, and no witness"
+		if r.State >= glia.StateFailing {
+			weight = "a witness beside another one, and none alone"
+			if len(v.Witnesses()) > 0 {
+				weight = "seconds the verdict"
+			}
+		}
+		out = append(out, fmt.Sprintf("Its storage says (%s; %s) at %s: %s", r.Class, weight, r.Evidence.At.UTC().Format(time.RFC3339), r.Evidence.Detail))
+	}
+	return out
 }
 
 // explain is the answer to why, in words.

@@ -157,7 +157,8 @@ func (e *Engine) review(ctx context.Context, c Case, look func(ctx context.Conte
 	if err != nil {
 		return false, c, e.hold(ctx, c, []Refusal{{Gate: GateVerdict, Value: brief(err), Limit: "a verdict on " + c.Serial(), Until: "the nerve of " + c.Host() + " answers"}})
 	}
-	v := d.Verdict.At(e.Now())
+	d.Verdict = Seconded(d.Verdict.At(e.Now()), e.saidByStorage(c.Serial()))
+	v := d.Verdict
 	switch {
 	case v.State == glia.StateHealthy:
 		_, err := e.record(ctx, c, KindEnded, "", "the disk is healthy again; nothing was done", Data{Phase: PhaseSuperseded})

@@ -4,13 +4,23 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"glia"
 )
 
 // Surveyor is a driver that compares its storage with the disks of the fleet.
 type Surveyor interface {
-	// Survey asks the storage and the nerves of its hosts, which may take a minute, and says where they do
-	// not agree, one sentence each. It changes nothing. What can not be asked is said as well.
-	Survey(ctx context.Context) []string
+	// Survey asks the storage and the nerves of its hosts, which may take a minute. It changes nothing.
+	Survey(ctx context.Context) Survey
+}
+
+// Survey is what a storage says beyond the cases.
+type Survey struct {
+	// Findings say where the storage and the disks do not agree, and what can not be asked, one sentence each.
+	Findings []string
+	// Reasons are what the storage itself has against disks, by serial. They are of class storage, and of the
+	// state failing where they may stand beside another witness.
+	Reasons map[string][]glia.Reason
 }
 
 // surveyTask is what a survey is claimed by; no case has such an id.
@@ -23,6 +33,7 @@ const surveyEvery = time.Hour
 type surveyed struct {
 	at       time.Time // zero: there was none
 	findings []string
+	reasons  map[string][]glia.Reason // by serial
 }
 
 // surveyDue says whether a survey is to be made, and keeps that one is.
@@ -54,8 +65,13 @@ func (e *Engine) surveyors() []Surveyor {
 // survey has all drivers compare, and keeps what they find for people.
 func (e *Engine) survey(ctx context.Context) {
 	var found []string
+	reasons := map[string][]glia.Reason{}
 	for _, s := range e.surveyors() {
-		found = append(found, s.Survey(ctx)...)
+		made := s.Survey(ctx)
+		found = append(found, made.Findings...)
+		for serial, r := range made.Reasons {
+			reasons[serial] = append(reasons[serial], r...)
+		}
 	}
 	if ctx.Err() != nil {
 		return
@@ -66,5 +82,25 @@ func (e *Engine) survey(ctx context.Context) {
 	if len(found) > 0 && !slices.Equal(found, e.surveyed.findings) {
 		e.Log.Warn("storage and disks do not agree", "findings", len(found), "example", found[0])
 	}
-	e.surveyed.findings = found
+	e.surveyed.findings, e.surveyed.reasons = found, reasons
+}
+
+// saidByStorage is what the storage has against a disk, by the last survey if that is not too old.
+func (e *Engine) saidByStorage(serial string) []glia.Reason {
+	now := e.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if now.Sub(e.surveyed.at) > 2*surveyEvery {
+		return nil
+	}
+	return e.surveyed.reasons[serial]
+}
+
+// Seconded is a verdict together with what the storage has against the disk. The storage can second what the
+// nerve says, and never says it alone: a verdict without a witness stays as it is, and so does the state of any.
+func Seconded(v glia.Verdict, said []glia.Reason) glia.Verdict {
+	if len(said) > 0 && len(v.Witnesses()) > 0 {
+		v.Reasons = slices.Concat(v.Reasons, said)
+	}
+	return v
 }

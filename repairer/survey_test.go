@@ -5,10 +5,15 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"glia"
+	gliav1 "glia/api/glia/v1"
+	"glia/internal/sim"
 	"glia/repairer"
 	"glia/repairer/store"
 )
@@ -20,7 +25,10 @@ type surveyor struct {
 	says []string
 }
 
-func (s *surveyor) Survey(context.Context) []string { s.made++; return s.says }
+func (s *surveyor) Survey(context.Context) repairer.Survey {
+	s.made++
+	return repairer.Survey{Findings: s.says}
+}
 
 func TestEngine_ShowsWhatSurveysFind(t *testing.T) {
 	t.Parallel()
@@ -59,3 +67,82 @@ func TestEngine_ShowsWhatSurveysFind(t *testing.T) {
 type empty struct{ now *time.Time }
 
 func (f empty) View() (glia.FleetView, error) { return glia.FleetView{At: *f.now}, nil }
+
+func TestSeconded_StoragesConfirmAndNeverCondemn(t *testing.T) {
+	t.Parallel()
+	reason := func(class glia.EvidenceClass, state glia.State) glia.Reason {
+		return glia.Reason{Class: class, State: state}
+	}
+	verdict := func(state glia.State, reasons ...glia.Reason) glia.Verdict {
+		return glia.Verdict{State: state, Reasons: reasons}
+	}
+	strong, weak := reason(glia.Storage, glia.StateFailing), reason(glia.Storage, glia.StateSuspect)
+	for _, tt := range []struct {
+		name      string
+		v         glia.Verdict
+		said      []glia.Reason
+		witnesses int
+		reasons   int
+	}{
+		{"nothing is said", verdict(glia.StateFailing, reason(glia.Media, glia.StateFailing)), nil, 1, 1},
+		{"a failing disk", verdict(glia.StateFailing, reason(glia.Media, glia.StateFailing)), []glia.Reason{strong}, 2, 2},
+		{"what is weak is shown and counts for nothing", verdict(glia.StateFailing, reason(glia.Media, glia.StateFailing)), []glia.Reason{weak}, 1, 2},
+		{"many voices of the storage are one witness", verdict(glia.StateFailing, reason(glia.Media, glia.StateFailing)), []glia.Reason{strong, strong, weak}, 2, 4},
+		{"the nerve has it from the storage, too", verdict(glia.StateFailing, reason(glia.Storage, glia.StateFailing)), []glia.Reason{strong}, 1, 2},
+		{"a healthy disk", verdict(glia.StateHealthy), []glia.Reason{strong}, 0, 0},
+		{"a suspect", verdict(glia.StateSuspect, reason(glia.Media, glia.StateSuspect)), []glia.Reason{strong}, 0, 1},
+		{"a bad cable", verdict(glia.StateSuspect, reason(glia.Interface, glia.StateFailing)), []glia.Reason{strong}, 0, 1},
+		{"an unknown one", verdict(glia.StateUnknown), []glia.Reason{strong}, 0, 0},
+	} {
+		got := repairer.Seconded(tt.v, tt.said)
+		if got.State != tt.v.State || len(got.Witnesses()) != tt.witnesses || len(got.Reasons) != tt.reasons {
+			t.Errorf("%s: %+v", tt.name, got)
+		}
+	}
+}
+
+// opinionated is a driver whose storage has something against a disk.
+type opinionated struct {
+	repairer.Driver
+	against map[string][]glia.Reason
+}
+
+func (o *opinionated) Survey(context.Context) repairer.Survey {
+	return repairer.Survey{Reasons: o.against}
+}
+
+func TestEngine_TakesTheStorageForTheSecondWitness(t *testing.T) {
+	t.Parallel()
+	says := func(state glia.State) []glia.Reason {
+		return []glia.Reason{{Rule: "ceph.scrub_errors", Class: glia.Storage, State: state, Evidence: glia.Evidence{Detail: "osd.3 has mended 7 copies"}}}
+	}
+	for _, tt := range []struct {
+		name    string
+		says    glia.State
+		starts  bool
+		explain string
+	}{
+		{"strong", glia.StateFailing, true, "Its storage says (storage; seconds the verdict) at "},
+		{"weak", glia.StateSuspect, false, "Its storage says (storage; shown, and no witness) at "},
+	} {
+		w := newWorld(t, func(o *repairer.Options) {
+			o.Drivers[""] = &opinionated{o.Drivers[""], map[string][]glia.Reason{"N1S2": says(tt.says), "N1S1": says(glia.StateFailing)}}
+		})
+		w.ticks(2) // the storage is asked before anything fails, and condemns no disk
+		if cases, _ := w.store.Cases(t.Context(), true); len(cases) != 0 {
+			t.Fatalf("cases %v", cases)
+		}
+		w.fleet.Do("node-1", func(h *sim.Host) {
+			h.Slots["2"].Fail()
+			h.Slots["2"].Witnesses = []glia.EvidenceClass{glia.Media}
+		})
+		c := w.until("N1S2", "started or held", func(c repairer.Case) bool { return c.Started || len(c.Refusals) > 0 })
+		if c.Started != tt.starts {
+			t.Errorf("%s: started %t, refusals %v", tt.name, c.Started, c.Refusals)
+		}
+		r, err := repairer.NewService(w.engine, nil).Explain(t.Context(), connect.NewRequest(&gliav1.ExplainRequest{Serial: "N1S2"}))
+		if err != nil || !strings.Contains(strings.Join(r.Msg.GetLines(), "\n"), tt.explain) {
+			t.Errorf("%s: %q, %v", tt.name, r.Msg.GetLines(), err)
+		}
+	}
+}

@@ -7,13 +7,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
+	gliav1 "glia/api/glia/v1"
+	"glia/api/glia/v1/gliav1connect"
 	"glia/internal/cephcmd"
 	"glia/internal/cli"
 	testbed "glia/internal/testbed/ceph"
@@ -26,6 +31,16 @@ func glia(t *testing.T, args ...string) (string, int) {
 	code := cli.Main(context.Background(), append([]string{"ceph"}, args...), cli.Options{Out: &out, Err: &out, Extra: []*cobra.Command{cephcmd.Command()}})
 	t.Logf("glia ceph %s (%d)\n%s", strings.Join(args, " "), code, &out)
 	return out.String(), code
+}
+
+// findings are those of a repairer that tells nothing else.
+type findings struct {
+	gliav1connect.UnimplementedRepairServiceHandler
+	say []string
+}
+
+func (f *findings) GetStatus(context.Context, *connect.Request[gliav1.GetStatusRequest]) (*connect.Response[gliav1.GetStatusResponse], error) {
+	return connect.NewResponse(&gliav1.GetStatusResponse{Findings: f.say}), nil
 }
 
 func TestCommand_MakesItsUserAndShowsTheClusterAsIt(t *testing.T) {
@@ -49,11 +64,34 @@ func TestCommand_MakesItsUserAndShowsTheClusterAsIt(t *testing.T) {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, code := glia(t, "status", "--config", conf); code != 0 || !strings.Contains(out, "test") || !strings.Contains(out, "nothing") {
+	if out, code := glia(t, "status", "--config", conf); code != 0 || !strings.Contains(out, "nothing") || !strings.Contains(out, "test: what the repairer's survey of its disks has found is not known: ") {
 		t.Errorf("status %d: %s", code, out)
 	}
 	if out, code := glia(t, "plan", "osd.1", "--config", conf); code != 0 || !strings.Contains(out, "osd.1 of test may be emptied now") {
 		t.Errorf("plan %d: %s", code, out)
+	}
+	for range 3 {
+		if _, err := c.Ceph(t.Context(), "osd", "down", "2"); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.WaitUp(t.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, _ := glia(t, "osds", "--config", conf); strings.Count(out, "flapping") != 1 {
+		t.Errorf("osds with one that flaps: %s", out)
+	}
+	found := &findings{say: []string{"cluster test: osd.3 is on no disk", "cluster other: osd.0 is on no disk"}}
+	path, handler := gliav1connect.NewRepairServiceHandler(found)
+	mux := http.NewServeMux()
+	mux.Handle(path, handler)
+	server := httptest.NewUnstartedServer(mux)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	if out, code := glia(t, "status", "--config", conf, "--repairer", server.URL); code != 0 || !strings.Contains(out, "test: osd.2 was taken for dead again and again") || !strings.Contains(out, "\ntest: osd.3 is on no disk\n") || strings.Contains(out, "osd.0") {
+		t.Errorf("status with findings %d: %s", code, out)
 	}
 	if _, err := c.Ceph(t.Context(), "osd", "set", "noout"); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package cephcmd
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 	"glia"
 	"glia/config"
+	"glia/internal/cli"
 	"glia/internal/program"
 	"glia/repairer"
 	"glia/repairer/storage/ceph"
@@ -64,6 +66,9 @@ type clusterDoc struct {
 	PGs      int                `json:"pgs"`
 	Unfit    int                `json:"unfit_pgs"` // not settled
 	Refusals []repairer.Refusal `json:"refusals"`  // against any repair now
+	Signs    []string           `json:"signs"`     // what the cluster has against single OSDs
+	Survey   []string           `json:"survey"`    // where the cluster and the disks do not agree, by the repairer's last survey
+	Unknown  string             `json:"survey_unknown,omitempty"`
 }
 
 func statusCommand() *cobra.Command {
@@ -89,13 +94,22 @@ func statusCommand() *cobra.Command {
 						d.In++
 					}
 				}
+				signs, err := ceph.SignsOf(cmd.Context(), s.Cluster, l)
+				if err != nil {
+					return err
+				}
+				d.Signs = signWords(signs)
 				docs = append(docs, d)
 				return nil
 			})
+			survey(cmd, docs)
 			err := print(cmd, docs, func(w *tabwriter.Writer) {
 				fmt.Fprintln(w, "CLUSTER\tOSDS\tUP\tIN\tPGS\tNOT-SETTLED\tHELD-BACK-BY")
 				for _, d := range docs {
 					fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%s\n", d.Name, d.OSDs, d.Up, d.In, d.PGs, d.Unfit, refusalWords(d.Refusals))
+				}
+				for _, d := range docs {
+					d.writeFindings(w)
 				}
 			})
 			return errors.Join(failed, err)
@@ -103,6 +117,47 @@ func statusCommand() *cobra.Command {
 	}
 	t.addFlags(c)
 	return c
+}
+
+// survey adds what the repairer has found out about the clusters together with the nerves.
+func survey(cmd *cobra.Command, docs []clusterDoc) {
+	found, err := cli.Findings(cmd)
+	for i := range docs {
+		d := &docs[i]
+		d.Survey = []string{}
+		if err != nil {
+			d.Unknown = err.Error()
+		}
+		for _, f := range found {
+			if words, ok := strings.CutPrefix(f, "cluster "+d.Name+": "); ok && !slices.Contains(d.Signs, words) {
+				d.Survey = append(d.Survey, words)
+			}
+		}
+	}
+}
+
+// writeFindings writes below the table what is wrong with single OSDs and disks.
+func (d clusterDoc) writeFindings(w io.Writer) {
+	for _, f := range d.Signs {
+		fmt.Fprintf(w, "\n%s: %s", d.Name, f)
+	}
+	for _, f := range d.Survey {
+		fmt.Fprintf(w, "\n%s: %s", d.Name, f)
+	}
+	if d.Unknown != "" {
+		fmt.Fprintf(w, "\n%s: what the repairer's survey of its disks has found is not known: %s", d.Name, d.Unknown)
+	}
+	if len(d.Signs)+len(d.Survey) > 0 || d.Unknown != "" {
+		fmt.Fprintln(w)
+	}
+}
+
+func signWords(signs []ceph.Sign) []string {
+	out := []string{}
+	for _, s := range signs {
+		out = append(out, s.Words)
+	}
+	return out
 }
 
 func refusalWords(r []repairer.Refusal) string {
@@ -128,6 +183,9 @@ type osdDoc struct {
 	PGs      int     `json:"pgs"`
 	Used     float64 `json:"used"`       // share
 	Latency  float64 `json:"latency_ms"` // of commits
+
+	Signs []string `json:"signs"` // what the cluster has against it
+	kinds string   // of them
 }
 
 func osdsCommand() *cobra.Command {
@@ -143,6 +201,10 @@ func osdsCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				signs, err := ceph.SignsOf(cmd.Context(), s.Cluster, l)
+				if err != nil {
+					return err
+				}
 				for _, id := range slices.Sorted(maps.Keys(l.Map.OSDs)) {
 					o, u := l.Map.OSDs[id], l.Usage[id]
 					n, _ := l.Tree.OSD(id)
@@ -153,14 +215,16 @@ func osdsCommand() *cobra.Command {
 					if u.Total > 0 {
 						d.Used = float64(u.Used) / float64(u.Total)
 					}
+					own := slices.DeleteFunc(slices.Clone(signs), func(s ceph.Sign) bool { return s.OSD != id })
+					d.Signs, d.kinds = signWords(own), kindWords(own)
 					docs = append(docs, d)
 				}
 				return nil
 			})
 			err := print(cmd, docs, func(w *tabwriter.Writer) {
-				fmt.Fprintln(w, "CLUSTER\tOSD\tPLACE\tSTATE\tCLASS\tWEIGHT\tREWEIGHT\tPGS\tUSED\tLATENCY")
+				fmt.Fprintln(w, "CLUSTER\tOSD\tPLACE\tSTATE\tCLASS\tWEIGHT\tREWEIGHT\tPGS\tUSED\tLATENCY\tAGAINST-IT")
 				for _, d := range docs {
-					fmt.Fprintf(w, "%s\tosd.%d\t%s\t%s\t%s\t%.5f\t%.5f\t%d\t%.0f%%\t%.0fms\n", d.Cluster, d.ID, d.Place, d.State, d.Class, d.Weight, d.Reweight, d.PGs, 100*d.Used, d.Latency)
+					fmt.Fprintf(w, "%s\tosd.%d\t%s\t%s\t%s\t%.5f\t%.5f\t%d\t%.0f%%\t%.0fms\t%s\n", d.Cluster, d.ID, d.Place, d.State, d.Class, d.Weight, d.Reweight, d.PGs, 100*d.Used, d.Latency, d.kinds)
 				}
 			})
 			return errors.Join(failed, err)
@@ -168,6 +232,20 @@ func osdsCommand() *cobra.Command {
 	}
 	t.addFlags(c)
 	return c
+}
+
+// kindWords are the kinds of signs, each once.
+func kindWords(signs []ceph.Sign) string {
+	var out []string
+	for _, s := range signs {
+		if !slices.Contains(out, string(s.Kind)) {
+			out = append(out, string(s.Kind))
+		}
+	}
+	if len(out) == 0 {
+		return "-"
+	}
+	return strings.Join(out, ", ")
 }
 
 type planDoc struct {

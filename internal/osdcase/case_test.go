@@ -35,8 +35,8 @@ func (w *world) inactive() []string {
 	return out
 }
 
-// cycle carries the disk of an OSD through its case, in mode auto. Each is called after each tick.
-func (w *world) cycle(id int, each func(repairer.Case)) {
+// cycle carries a disk with OSDs through its case, in mode auto. Each is called after each tick.
+func (w *world) cycle(serial string, each func(repairer.Case)) {
 	w.Helper()
 	objects, err := w.cluster.Write(w.Context(), "o", 48, 1<<20)
 	if err != nil {
@@ -49,7 +49,6 @@ func (w *world) cycle(id int, each func(repairer.Case)) {
 		}
 	}
 	before := w.tree()
-	serial, _ := w.serial(id)
 	w.fail(serial)
 	w.until(serial, "drained", func(c repairer.Case) bool { return c.Step("drain").Done }, each)
 	verify("drained")
@@ -80,7 +79,8 @@ func (w *world) cycle(id int, each func(repairer.Case)) {
 
 func TestCase_ReplacesAFailingDiskOfALiveCluster(t *testing.T) {
 	w := newWorld(t, testbed.Options{Hosts: 5, PGs: 32, Size: 2 << 30})
-	w.cycle(2, func(repairer.Case) {
+	serial, _ := w.serial(2)
+	w.cycle(serial, func(repairer.Case) {
 		if bad := w.inactive(); len(bad) > 0 {
 			t.Errorf("PGs are %v", bad)
 		}
@@ -89,8 +89,9 @@ func TestCase_ReplacesAFailingDiskOfALiveCluster(t *testing.T) {
 
 func TestCase_ComesToTheSameEndWithARepairerThatForgetsAllAfterEachEvent(t *testing.T) {
 	w := newWorld(t, testbed.Options{Hosts: 5, PGs: 32, Size: 2 << 30})
+	serial, _ := w.serial(3)
 	seq, lives := uint64(0), 0
-	w.cycle(3, func(c repairer.Case) {
+	w.cycle(serial, func(c repairer.Case) {
 		if c.Seq != seq {
 			seq = c.Seq
 			lives++

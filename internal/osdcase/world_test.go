@@ -4,6 +4,7 @@ package osdcase_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -44,9 +45,15 @@ type world struct {
 	told map[string]uint64 // by case: the last event that is in the test's log
 }
 
-func newWorld(t *testing.T, o testbed.Options) *world {
+// newWorld starts a cluster, with what each of more adds to it.
+func newWorld(t *testing.T, o testbed.Options, more ...func(*testbed.Cluster) error) *world {
 	t.Helper()
 	c := testbed.For(t, o)
+	for _, add := range more {
+		if err := errors.Join(add(c), c.WaitClean(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
 	w := &world{T: t, cluster: c, sources: map[string]*disk.Source{}, hands: map[string]*hand.Hand{}, path: filepath.Join(t.TempDir(), "glia.db"), bad: map[string]bool{}, dead: map[string]bool{}, told: map[string]uint64{}}
 	conn, err := ceph.Connect(ceph.Access{Conf: c.Conf, User: "admin", Timeout: 5 * time.Second})
 	if err != nil {

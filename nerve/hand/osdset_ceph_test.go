@@ -3,41 +3,21 @@
 package hand_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"os/exec"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 
 	"glia"
 	"glia/internal/testbed/ceph"
 	"glia/nerve/hand"
 )
-
-// divide gives a disk partitions of so many bytes, as an operator once did.
-func (l *cephLab) divide(d *ceph.Disk, sizes ...uint64) (paths []string) {
-	l.t.Helper()
-	var parts []hand.Partition
-	for i, s := range sizes {
-		parts = append(parts, hand.Partition{GUID: uuid.New(), Type: uuid.MustParse("cafecafe-9b03-4f30-b4c6-b4b80ceff106"), Name: "by hand", Size: s})
-		paths = append(paths, fmt.Sprintf("%sp%d", d.Device(), i+1))
-	}
-	l.must(hand.Linux().Partition(d.Device(), parts))
-	return paths
-}
-
-// made has ceph-volume make an OSD, as an operator does, and starts it.
-func (l *cephLab) made(id int, args ...string) {
-	l.t.Helper()
-	ctx := l.t.Context()
-	if out, err := exec.CommandContext(ctx, "ceph-volume", append([]string{"--cluster", l.cluster.Name, "raw", "prepare", "--bluestore"}, args...)...).CombinedOutput(); err != nil {
-		l.t.Fatalf("%v: %s", err, out)
-	}
-	l.must(l.cluster.StartOSDOn(id, l.host), l.cluster.WaitUp(ctx, id))
-}
 
 // leave takes the OSDs of a disk out of use and destroys them.
 func (l *cephLab) leave(old glia.Disk) {
@@ -75,8 +55,10 @@ func TestHand_TakesTwoOSDsOfOneDiskToANewOne(t *testing.T) {
 	l := newCephLab(t, c, host)
 	d, err := c.Plug(host, "bay0", "TWO", 4<<30)
 	l.must(err)
-	for i, path := range l.divide(d, 1536<<20, 2<<30) {
-		l.made(3+i, "--data", path)
+	paths, err := d.Divide(1536<<20, 2<<30)
+	l.must(err)
+	for i, path := range paths {
+		l.must(c.Prepare(ctx, host, 3+i, "--data", path))
 	}
 	l.must(c.WaitClean(ctx))
 	objects, err := c.Write(ctx, "o", 24, 256<<10)
@@ -106,9 +88,30 @@ func TestHand_TakesTwoOSDsOfOneDiskToANewOne(t *testing.T) {
 	l.ceph("osd", "new", "11111111-2222-4333-8444-555555555555", "4")
 	l.ceph("osd", "crush", "add", "4", "0.0039", "root=default", "host="+host)
 	l.ceph("osd", "destroy", "4", "--yes-i-really-mean-it")
-	r = l.do(prepare)
-	if n := len(r.Commands); n != 6 || strings.Contains(strings.Join(r.Commands, " "), "sgdisk") {
-		t.Errorf("ran %q", r.Commands)
+
+	// The nerve is killed when the first OSD stands: the next one finds it, and makes the second one only.
+	crashed := l.options
+	crashed.StateDir = filepath.Join(t.TempDir(), "state")
+	second := func(argv []string) bool {
+		return strings.Contains(strings.Join(argv, " "), "prepare") && argv[len(argv)-1] == "4"
+	}
+	l.sys.run = func(ctx context.Context, argv, env []string) (string, error) {
+		if second(argv) {
+			l.must(os.CopyFS(crashed.StateDir, os.DirFS(l.options.StateDir)))
+			return "", errors.New("killed")
+		}
+		return l.sys.to.Run(ctx, argv, env)
+	}
+	if r := finish(t, l.hand, prepare); r.State != failed || strings.Contains(strings.Join(r.Commands, " "), "sgdisk") {
+		t.Fatalf("got %s (%s), ran %q", r.State, r.Reason, r.Commands)
+	}
+	l.sys.run = nil
+	again, err := hand.New(crashed)
+	l.must(err)
+	t.Cleanup(func() { stop(t, again) })
+	l.hand = again
+	if r = l.do(prepare); len(r.Commands) != 2 || !second(strings.Fields(r.Commands[1])) || !strings.Contains(r.Output, "osd.3 is ") {
+		t.Errorf("ran %q, said %q", r.Commands, lastLines(r.Output, 2))
 	}
 	if fresh = l.disk("FRESH"); fresh.Partitions[0].Size != 1536<<20 || fresh.Partitions[1].Size != 2<<30 {
 		t.Errorf("partitions are %+v", fresh.Partitions)
@@ -128,7 +131,8 @@ func TestHand_GivesAllOSDsOfALostDBDiskANewOne(t *testing.T) {
 	l := newCephLab(t, c, host)
 	db, err := c.Plug(host, "nvme", "DBS", 4<<30)
 	l.must(err)
-	parts := l.divide(db, 1<<30, 1<<30, 1<<30)
+	parts, err := db.Divide(1<<30, 1<<30, 1<<30)
+	l.must(err)
 	for i := range 2 {
 		data, err := c.Plug(host, fmt.Sprintf("bay%d", i), fmt.Sprintf("DATA%d", i), 4<<30)
 		l.must(err)
@@ -136,7 +140,7 @@ func TestHand_GivesAllOSDsOfALostDBDiskANewOne(t *testing.T) {
 		if i == 0 {
 			args = append(args, "--block.wal", parts[2])
 		}
-		l.made(3+i, args...)
+		l.must(c.Prepare(ctx, host, 3+i, args...))
 	}
 	l.must(c.WaitClean(ctx))
 	objects, err := c.Write(ctx, "o", 24, 256<<10)

@@ -1,12 +1,17 @@
 package ceph
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/google/uuid"
+	"github.com/siderolabs/go-blockdevice/v2/block"
+	"github.com/siderolabs/go-blockdevice/v2/partitioning/gpt"
 )
 
 var onPath sync.Mutex // held to change PATH
@@ -35,4 +40,43 @@ func (c *Cluster) unwrapVolume() error {
 	defer onPath.Unlock()
 	dirs := filepath.SplitList(os.Getenv("PATH"))
 	return os.Setenv("PATH", strings.Join(slices.DeleteFunc(dirs, func(d string) bool { return d == filepath.Join(c.Dir, "bin") }), ":"))
+}
+
+// Prepare makes an OSD on a raw device as an operator does, with ceph-volume, starts it on a host, and returns
+// when it is up. It gets the lowest free id, which the caller must know.
+func (c *Cluster) Prepare(ctx context.Context, host string, id int, args ...string) error {
+	all := append([]string{"--cluster", c.Name, "raw", "prepare", "--bluestore"}, args...)
+	if _, err := c.tool(ctx, nil, "ceph-volume", all...); err != nil {
+		return err
+	}
+	if err := c.StartOSDOn(id, host); err != nil {
+		return err
+	}
+	return c.WaitUp(ctx, id)
+}
+
+// Divide gives a blank disk a table with partitions of so many bytes, and returns their paths.
+func (d *Disk) Divide(sizes ...uint64) ([]string, error) {
+	dev, err := block.NewFromPath(d.Device(), block.OpenForWrite())
+	if err != nil {
+		return nil, err
+	}
+	defer dev.Close()
+	wrapped, err := gpt.DeviceFromBlockDevice(dev)
+	if err != nil {
+		return nil, err
+	}
+	table, err := gpt.New(wrapped)
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, size := range sizes {
+		n, _, err := table.AllocatePartition(size, "by hand", uuid.New())
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, fmt.Sprintf("%sp%d", d.Device(), n))
+	}
+	return paths, table.Write()
 }

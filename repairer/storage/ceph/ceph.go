@@ -65,7 +65,7 @@ var (
 func New(hosts repairer.Hosts, settings []Settings, now func() time.Time, log *slog.Logger) *Driver {
 	dr := &Driver{hosts: hosts, clusters: map[string]*cluster{}, now: now, log: log}
 	for _, s := range settings {
-		dr.clusters[s.FSID] = &cluster{Settings: s, courses: map[string]*course{}, turn: make(chan struct{}, 1)}
+		dr.clusters[s.FSID] = &cluster{Settings: s, courses: map[string]*course{}, boots: map[int][]boot{}, turn: make(chan struct{}, 1)}
 	}
 	return dr
 }
@@ -81,6 +81,7 @@ type cluster struct {
 
 	mu      sync.Mutex
 	last    Look
+	boots   map[int][]boot     // of OSDs, as far as looks have seen them
 	courses map[string]*course // by case and step
 }
 
@@ -118,8 +119,9 @@ func (c *cluster) seeHeld(ctx context.Context, maxAge time.Duration, now func() 
 		return Look{}, fmt.Errorf("cluster %s: %w", c.Settings.Name, err)
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.last = l
-	c.mu.Unlock()
+	booted(c.boots, l)
 	return l, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The decoders below read the JSON answers of monitors and managers. What a decision needs must be
@@ -43,6 +44,9 @@ type OSDState struct {
 	Weight Weight   // the reweight: 0 is out, 1 takes part fully
 	State  []string // exists, up, destroyed, new, noin, …
 	Before Weight   // the reweight before it was marked out; 0: it was not, or the map does not tell
+	UpFrom int      // epoch in which it came up last; 0: never, or the map does not tell
+	Laggy  float64  // how likely it is that it lives when it is taken for dead, by what happened so far
+	DownAt time.Time
 }
 
 // Is says whether the OSD has the state.
@@ -72,8 +76,10 @@ func DecodeMap(b []byte) (Map, error) {
 		NodeFlags    map[string][]string `json:"crush_node_flags"`
 		ClassFlags   map[string][]string `json:"device_class_flags"`
 		Info         []struct {
-			ID  int    `json:"osd"`
-			Old uint32 `json:"old_weight"` // 0x10000 is 1
+			ID    int     `json:"osd"`
+			Old   uint32  `json:"old_weight"` // 0x10000 is 1
+			Laggy float64 `json:"laggy_probability"`
+			Down  string  `json:"down_stamp"`
 		} `json:"osd_xinfo"`
 		OSDs *[]struct {
 			ID     *int     `json:"osd"`
@@ -82,6 +88,7 @@ func DecodeMap(b []byte) (Map, error) {
 			In     *int     `json:"in"`
 			Weight *float64 `json:"weight"`
 			State  []string `json:"state"`
+			UpFrom int      `json:"up_from"`
 		} `json:"osds"`
 	}
 	if err := unmarshal(what, b, &in); err != nil {
@@ -117,11 +124,12 @@ func DecodeMap(b []byte) (Map, error) {
 		if o.ID == nil || *o.ID < 0 || o.UUID == nil || o.Up == nil || o.In == nil || o.Weight == nil || *o.Weight < 0 || *o.Weight > 1 || len(o.State) == 0 {
 			return Map{}, lacks(what, "osd, uuid, up, in, weight or state of an OSD")
 		}
-		m.OSDs[*o.ID] = OSDState{ID: *o.ID, UUID: *o.UUID, Up: *o.Up == 1, In: *o.In == 1, Weight: Weight(*o.Weight), State: o.State}
+		m.OSDs[*o.ID] = OSDState{ID: *o.ID, UUID: *o.UUID, Up: *o.Up == 1, In: *o.In == 1, Weight: Weight(*o.Weight), State: o.State, UpFrom: o.UpFrom}
 	}
 	for _, i := range in.Info {
 		if o, ok := m.OSDs[i.ID]; ok {
 			o.Before = Weight(float64(min(i.Old, 0x10000)) / 0x10000)
+			o.Laggy, o.DownAt = i.Laggy, stamp(i.Down)
 			m.OSDs[i.ID] = o
 		}
 	}

@@ -8,6 +8,20 @@ var (
 	Raise = raise
 )
 
+// Says lets tests at what signs have against disks.
+var Says = says
+
+// Boots counts boots over a row of looks.
+func Boots(looks ...Look) map[int]int {
+	seen := map[int][]boot{}
+	var at time.Time
+	for _, l := range looks {
+		booted(seen, l)
+		at = l.At
+	}
+	return boots(seen, at)
+}
+
 // Course lets tests at the pace of one OSD.
 type Course struct{ c course }
 

@@ -17,21 +17,46 @@ var _ repairer.Surveyor = (*Driver)(nil)
 // readers is how many hosts a survey asks at a time.
 const readers = 16
 
-// Survey compares the clusters with the disks of all their hosts, as their nerves tell them now.
-func (dr *Driver) Survey(ctx context.Context) []string {
-	var out []string
+// Survey compares the clusters with the disks of all their hosts, as their nerves tell them now, and asks the
+// clusters what they have against single disks.
+func (dr *Driver) Survey(ctx context.Context) repairer.Survey {
+	out := repairer.Survey{Reasons: map[string][]glia.Reason{}}
 	for _, fsid := range slices.Sorted(maps.Keys(dr.clusters)) {
 		c := dr.clusters[fsid]
 		l, err := c.see(ctx, 0, dr.now)
 		if err != nil {
-			out = append(out, fmt.Sprintf("what the cluster %s has is not known: %s", c.Settings.Name, steadyWords(err)))
+			out.Findings = append(out.Findings, fmt.Sprintf("what the cluster %s has is not known: %s", c.Settings.Name, steadyWords(err)))
 			continue
 		}
-		for _, f := range Strays(l, c.FSID, dr.read(ctx, l.Tree.Hosts())) {
-			out = append(out, "cluster "+c.Settings.Name+": "+f)
+		disks := dr.read(ctx, l.Tree.Hosts())
+		for _, f := range Strays(l, c.FSID, disks) {
+			out.Findings = append(out.Findings, "cluster "+c.Settings.Name+": "+f)
+		}
+		signs, err := c.signs(ctx, l)
+		if err != nil {
+			out.Findings = append(out.Findings, fmt.Sprintf("what the cluster %s has against its disks is not known: %s", c.Settings.Name, steadyWords(err)))
+			continue
+		}
+		for _, s := range signs {
+			out.Findings = append(out.Findings, "cluster "+c.Settings.Name+": "+s.Words)
+		}
+		for serial, r := range says(l, c.FSID, signs, disks) {
+			out.Reasons[serial] = append(out.Reasons[serial], r...)
 		}
 	}
 	return out
+}
+
+// signs are what the cluster has against single OSDs now.
+func (c *cluster) signs(ctx context.Context, l Look) ([]Sign, error) {
+	c.mu.Lock()
+	came := boots(c.boots, l.At)
+	c.mu.Unlock()
+	s, err := symptoms(ctx, c.Cluster, came)
+	if err != nil {
+		return nil, err
+	}
+	return Signs(l, s), nil
 }
 
 // read asks the nerves of the hosts for their disks. A host that can not be asked has a nil list.
