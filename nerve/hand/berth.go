@@ -118,7 +118,7 @@ func (h *Hand) volumes(ctx context.Context, d glia.Disk, p proof, table []Partit
 		if p.number == "" || slices.ContainsFunc(p.signatures, func(s signature) bool { return s.Kind != "lvm2-pv" }) || len(d.Partitions) > 0 {
 			return false, nil
 		}
-		if ours, grouped = inGroup(d.Location.Device, group); !ours {
+		if ours, grouped = inGroup(d.Location, group); !ours {
 			return false, nil
 		}
 		list := h.opts.LVs
@@ -156,8 +156,8 @@ func (h *Hand) volumes(ctx context.Context, d glia.Disk, p proof, table []Partit
 
 // inGroup reads the metadata of a physical volume, which is text: the first thing that it says of a group is
 // the group's name (lib/format_text of LVM2).
-func inGroup(name, group string) (ours, grouped bool) {
-	dev, err := openDevice(name, false)
+func inGroup(l glia.Location, group string) (ours, grouped bool) {
+	dev, err := openDevice(l, false)
 	if err != nil {
 		return false, false
 	}

@@ -102,7 +102,7 @@ func (h *Hand) prepareShared(ctx context.Context, o *gliav1.Order) (step, error)
 	if err := h.still(ctx, d, o, b.number); err != nil {
 		return step{}, err
 	}
-	return inTurn(list, func(ctx context.Context) (string, error) {
+	st := inTurn(list, func(ctx context.Context) (string, error) {
 		disks, err := h.disks(ctx)
 		if err != nil {
 			return "", err
@@ -116,7 +116,17 @@ func (h *Hand) prepareShared(ctx context.Context, o *gliav1.Order) (step, error)
 			out = append(out, fmt.Sprintf("%s is %s on %s", n, uuid, n.data))
 		}
 		return strings.Join(out, "\n"), nil
-	}), nil
+	})
+	run := st.run
+	st.run = func(ctx context.Context) (string, error) {
+		dev, err := openDevice(d.Location, false) // what is run goes by the name, which stays this disk's meanwhile
+		if err != nil {
+			return "", err
+		}
+		defer dev.Close()
+		return run(ctx)
+	}
+	return st, nil
 }
 
 // making is what makes one OSD on its devices, whatever an attempt before has left there.
