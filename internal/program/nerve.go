@@ -246,9 +246,11 @@ func prober(n config.Nerve, kernelLog *probe.KernelLog, slow *probe.Latency) *pr
 	c := n.Probe
 	awake := func(s probe.Source) probe.Source { return probe.UnlessAsleep(probe.Roots{}, s) }
 	volumes := &probe.Volumes{}
+	excuses := probe.Excuses{volumes}
 	sources := []probe.Source{&probe.Kernel{}}
 	if kernelLog != nil {
-		kernelLog.Volumes = volumes
+		kernelLog.Excuses = probe.Excuses{volumes}
+		excuses = append(excuses, kernelLog)
 		sources = append(sources, kernelLog)
 	}
 	if c.Latency {
@@ -257,7 +259,7 @@ func prober(n config.Nerve, kernelLog *probe.KernelLog, slow *probe.Latency) *pr
 	if len(c.CephSockets) > 0 {
 		sources = append(sources, &probe.OSD{Sockets: c.CephSockets})
 	}
-	sources = append(sources, volumes, &probe.FS{Volumes: volumes})
+	sources = append(sources, volumes, &probe.FS{Excuses: excuses})
 	if c.Smart {
 		sources = append(sources, health(n.Smartctl))
 	}
@@ -265,7 +267,7 @@ func prober(n config.Nerve, kernelLog *probe.KernelLog, slow *probe.Latency) *pr
 		sources = append(sources, awake(&probe.Superblock{}), awake(&probe.Read{Places: c.ReadSamples}))
 	}
 	if c.Write {
-		sources = append(sources, awake(&probe.Write{}))
+		sources = append(sources, awake(&probe.Write{Excuses: excuses}))
 	}
 	return probe.New(sources...)
 }

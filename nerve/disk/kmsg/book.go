@@ -50,7 +50,7 @@ type Said struct {
 
 // Mark is what the kernel did to a filesystem that is still mounted.
 type Mark struct {
-	Kind Kind `json:"kind"` // ReadOnly or Shutdown
+	Kind Kind `json:"kind"` // ReadOnly, Shutdown or Requested
 	Said
 }
 
@@ -172,7 +172,7 @@ func (b *Book) charge(e entry, owners []string) {
 	}
 	for _, serial := range owners {
 		a := b.account(serial)
-		if e.Kind == ReadOnly || e.Kind == Shutdown {
+		if e.Kind == ReadOnly || e.Kind == Shutdown || e.Kind == Requested {
 			if a.Marks == nil {
 				a.Marks = map[string]Mark{}
 			}

@@ -28,6 +28,8 @@ func says(first uint64, words ...string) func(func(kmsg.Record) bool) {
 				"loop":   "%s: detected capacity change from 0 to 8",
 				"reset":  "%s: sending diag reset !!",
 				"ro":     "EXT4-fs (%s): Remounting filesystem read-only",
+				"person": "XFS (%s): User initiated shutdown received.",
+				"down":   "XFS (%s): Log I/O Error (0x6) detected at f (g.c:1).  Shutting down filesystem.",
 				"mount":  "EXT4-fs (%s): mounted filesystem",
 				"other":  "usb 1-1: %s",
 			}[verb], name)})
@@ -223,5 +225,27 @@ func TestBook_MemoryIsBounded(t *testing.T) {
 	book.Look(kmsg.Names{"sdb": {"B"}}, nil, now.Add(31*24*time.Hour))
 	if len(book.Disks) != 1 {
 		t.Errorf("disks that are gone for a month: %s", sum(book))
+	}
+}
+
+func TestBook_TheFirstWordOfAShutdownTellsWhoDidIt(t *testing.T) {
+	t.Parallel()
+	names := kmsg.Names{"sda1": {"A"}}
+	for _, c := range []struct {
+		said []string
+		want kmsg.Kind
+	}{
+		{[]string{"person sda1", "down sda1"}, kmsg.Requested},
+		{[]string{"down sda1", "person sda1"}, kmsg.Shutdown},
+		{[]string{"person sda1", "down sda1", "mount sda1", "down sda1"}, kmsg.Shutdown},
+	} {
+		book := &kmsg.Book{}
+		book.Read("boot", says(1, "other x"), wall)
+		book.Look(names, nil, now)
+		book.Read("boot", says(2, c.said...), wall)
+		book.Look(names, nil, now)
+		if got := book.Disks["A"].Marks["sda1"].Kind; got != c.want {
+			t.Errorf("%q: %q, want %q", c.said, got, c.want)
+		}
 	}
 }

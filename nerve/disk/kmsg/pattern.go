@@ -16,6 +16,7 @@ const (
 	ControllerReset Kind = "controller reset"
 	ReadOnly        Kind = "filesystem made read-only"
 	Shutdown        Kind = "filesystem shut down"
+	Requested       Kind = "filesystem shut down on request" // of a person, by ioctl; no fault
 	Mounted         Kind = "filesystem mounted or unmounted"
 	Attached        Kind = "name taken by a device"
 )
@@ -72,6 +73,11 @@ var Patterns = []Pattern{
 	// What btrfs says then, "forced readonly", is left out: it does that for want of space, too.
 	{ReadOnly, "IO failure", re(`^BTRFS:? error \(device ([^\s:)]+)[^)]*\) in .*: errno=-5 IO failure`),
 		"fs/btrfs/messages.c and super.c __btrfs_handle_fs_error, 3.18 to 6.18; with the filesystem's state since 5.18"},
+	// XFS since about 5.15 tells of the shutdown itself after it, as of any other. Older ones had all in one line.
+	{Requested, "User initiated shutdown", re(`^XFS \(([^)]+)\): User initiated shutdown received`),
+		"fs/xfs/xfs_fsops.c xfs_do_force_shutdown, for XFS_IOC_GOINGDOWN, 5.10 to 6.18"},
+	{Requested, "shut down requested", re(`^EXT4-fs \(([^)]+)\): shut down requested \(\d+\)`),
+		"fs/ext4/ioctl.c ext4_force_shutdown, for EXT4_IOC_SHUTDOWN and for a device that is taken away, 4.11 to 6.18"},
 	{Shutdown, "Shutting down filesystem", re(`^XFS \(([^)]+)\): .*Shutting down filesystem`),
 		"fs/xfs/xfs_fsops.c xfs_do_force_shutdown, 2.6.39 to 6.18"},
 	{Shutdown, "xfs_do_force_shutdown", re(`^XFS \(([^)]+)\): xfs_do_force_shutdown\(0x[0-9a-f]+\) called`),

@@ -25,7 +25,7 @@ import (
 // makes itself read-only for want of space, too; that is unknown unless it has met errors of the disk.
 type FS struct {
 	Roots   Roots
-	Volumes *Volumes // nil: nothing excuses a filesystem
+	Excuses Excuses
 }
 
 // Name is "filesystem".
@@ -65,10 +65,7 @@ func (f *FS) Probe(ctx context.Context, d glia.Disk) []glia.Evidence {
 			continue
 		}
 		fault := func(what string, e glia.Evidence) {
-			if e.Value > 0 {
-				e = f.Volumes.excuse(ctx, m, e)
-			}
-			out = append(out, f.saw(what, e))
+			out = append(out, f.Excuses.excuse(ctx, d, m, f.saw(what, e))...)
 		}
 		fault("fs.readonly", readOnly(now, met))
 		if m.FSType == "ext4" && !counted[m.Source] {

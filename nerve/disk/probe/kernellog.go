@@ -25,7 +25,8 @@ import (
 //	kernel.link_resets        interface  resets of the link to the disk, or of the disk
 //	kernel.controller_resets  interface  resets of what the disk is attached to; counted for each disk behind it
 //	fs.readonly               filesystem 1 while a filesystem that the kernel has made read-only is mounted
-//	fs.shutdown               filesystem 1 while a filesystem that has shut itself down is mounted
+//	fs.shutdown               filesystem 1 while a filesystem that has shut itself down is mounted; unknown when somebody
+//	                                     has asked for it
 //
 // The four counters begin at 0 when the nerve first sees a disk, and then only grow, over restarts of nerve
 // and of the host: growth is what counts. The kernel limits how often it repeats itself, so there were at
@@ -36,7 +37,7 @@ import (
 // tells of a disk that comes or goes.
 type KernelLog struct {
 	Roots   Roots
-	Volumes *Volumes // nil: nothing excuses a filesystem
+	Excuses Excuses // besides its own
 
 	file string
 	log  Records
@@ -97,12 +98,34 @@ func (k *KernelLog) Look(disks []glia.Disk) {
 func (k *KernelLog) Probe(ctx context.Context, d glia.Disk) []glia.Evidence {
 	out, marked := k.account(d)
 	for _, m := range d.Mounts {
-		if mark, ok := marked[m.Source]; ok {
-			out = append(out, k.Volumes.excuse(ctx, m, glia.Evidence{Class: glia.Filesystem, Source: k.Name(), What: marks[mark.Kind], Value: 1,
-				Detail: fmt.Sprintf("%s of %s, at %s: %s", m.FSType, m.Target, mark.At.Format(time.RFC3339), mark.Text)}))
+		mark, ok := marked[m.Source]
+		if !ok {
+			continue
 		}
+		e := glia.Evidence{Class: glia.Filesystem, Source: k.Name(), What: marks[mark.Kind], Value: 1,
+			Detail: fmt.Sprintf("%s of %s, at %s: %s", m.FSType, m.Target, mark.At.Format(time.RFC3339), mark.Text)}
+		if mark.Kind == kmsg.Requested {
+			e.Value, e.Detail, e.Unknown = 0, "", m.Target+": "+requested(mark)
+		}
+		out = append(out, k.Excuses.excuse(ctx, d, m, e)...)
 	}
 	return out
+}
+
+// Excuse says so when somebody has shut the filesystem down. That shows as I/O errors at once, and in the log at the
+// next Look.
+func (k *KernelLog) Excuse(_ context.Context, d glia.Disk, m glia.Mount) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	a := k.book.Disks[d.Serial()]
+	if a == nil || a.Marks[m.Source].Kind != kmsg.Requested {
+		return ""
+	}
+	return requested(a.Marks[m.Source])
+}
+
+func requested(mark kmsg.Mark) string {
+	return fmt.Sprintf("it was shut down on request at %s (%s), which is no fault of the disk; mount it again", mark.At.Format(time.RFC3339), mark.Text)
 }
 
 // account is what was counted for a disk, and the filesystems that the kernel gave up.
@@ -149,7 +172,7 @@ var counters = []struct {
 	{kmsg.ControllerReset, "kernel.controller_resets", glia.Interface},
 }
 
-var marks = map[kmsg.Kind]string{kmsg.ReadOnly: "fs.readonly", kmsg.Shutdown: "fs.shutdown"}
+var marks = map[kmsg.Kind]string{kmsg.ReadOnly: "fs.readonly", kmsg.Shutdown: "fs.shutdown", kmsg.Requested: "fs.shutdown"}
 
 // saveEvery bounds what is read anew after a crash. Nothing is counted twice then, since counts and place in
 // the log are one file.

@@ -164,14 +164,45 @@ func TestKernelLog_Ext4MadeReadOnly(t *testing.T) {
 	}
 }
 
+// A person has shut the filesystem down; the real kernel tells so, and no probe holds it against the disk.
+func TestKernelLog_ShutDownByAPersonIsNoFault(t *testing.T) {
+	t.Parallel()
+	for fsType, size := range map[string]int64{"xfs": xfsSize, "ext4": 64 * mib} {
+		t.Run(fsType, func(t *testing.T) {
+			t.Parallel()
+			d := newLoop(t, size).mounted(t, fsType, "rw")
+			k := realLog(t, filepath.Join(t.TempDir(), "log.json"))
+			look(k, d.Disk)
+			command(t, "xfs_io", "-x", "-c", "shutdown", d.target())
+			look(k, d.Disk)
+			if got := k.Probe(t.Context(), d.Disk); !strings.HasSuffix(say(got), " fs.shutdown?") || !strings.Contains(details(got), "on request") {
+				t.Errorf("%s\n%s", say(got), details(got))
+			}
+			for _, s := range []probe.Source{&probe.FS{Excuses: probe.Excuses{k}}, &probe.Write{Excuses: probe.Excuses{k}}} {
+				if got := s.Probe(t.Context(), d.Disk); strings.Contains(say(got), "=1") || !strings.Contains(details(got), "on request") {
+					t.Errorf("%s: %s\n%s", s.Name(), say(got), details(got))
+				}
+			}
+			if got := (&probe.FS{}).Probe(t.Context(), d.Disk); !strings.Contains(say(got), "=1") {
+				t.Errorf("without the log: %s", say(got))
+			}
+		})
+	}
+}
+
 func TestKernelLog_XFSShutDown(t *testing.T) {
 	t.Parallel()
-	d := newLoop(t, xfsSize).mounted(t, "xfs", "rw")
-	k := realLog(t, filepath.Join(t.TempDir(), "log.json"))
-	look(k, d.Disk)
-	command(t, "xfs_io", "-x", "-c", "shutdown", d.target())
-	look(k, d.Disk)
-	if got := k.Probe(t.Context(), d.Disk); valueOf(got, "fs.shutdown") != 1 || !strings.Contains(details(got), "Shutting down filesystem") {
+	log := &fakeLog{}
+	k, err := probe.OpenKernelLog(log, filepath.Join(t.TempDir(), "log.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := glia.Disk{Identity: glia.Identity{Serial: "S"}, Location: glia.Location{Device: "sdk"},
+		Mounts: []glia.Mount{{Source: "sdk", Target: "/data", FSType: "xfs"}}}
+	look(k, d)
+	log.records = []kmsg.Record{{Seq: 1, Text: "XFS (sdk): log I/O error -5"}, {Seq: 2, Text: "XFS (sdk): Filesystem has been shut down due to log error (0x2)."}}
+	look(k, d)
+	if got := k.Probe(t.Context(), d); valueOf(got, "fs.shutdown") != 1 || !strings.Contains(details(got), "xfs of /data") || k.Excuse(t.Context(), d, d.Mounts[0]) != "" {
 		t.Errorf("%s\n%s", say(got), details(got))
 	}
 }

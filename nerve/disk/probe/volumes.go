@@ -155,8 +155,9 @@ func (v *Volumes) array(d glia.Disk, name string) []glia.Evidence {
 
 // Excuse says why an I/O error of what is mounted on a device does not speak about the disk: a snapshot or thin
 // pool that it lies on has run out of space. It is empty when nothing does.
-func (v *Volumes) Excuse(ctx context.Context, device string) string {
-	if v == nil || !strings.HasPrefix(device, "dm-") {
+func (v *Volumes) Excuse(ctx context.Context, _ glia.Disk, m glia.Mount) string {
+	device := m.Source
+	if !strings.HasPrefix(device, "dm-") {
 		return ""
 	}
 	below := v.below(device, 0)
@@ -253,12 +254,4 @@ func dmsetupStatus(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("dmsetup status: %w: %s", err, strings.TrimSpace(words.String()))
 	}
 	return out, nil
-}
-
-// excuse makes a fault of a mounted filesystem unknown when something excuses it.
-func (v *Volumes) excuse(ctx context.Context, m glia.Mount, fault glia.Evidence) glia.Evidence {
-	if why := v.Excuse(ctx, m.Source); why != "" {
-		fault.Value, fault.Unknown = 0, m.Target+": "+why
-	}
-	return fault
 }

@@ -94,13 +94,9 @@ func TestVolumes_Excuse(t *testing.T) {
 	} {
 		sys, _ := volumeTree(t)
 		v := &probe.Volumes{Roots: probe.Roots{Sys: sys}, Status: answers(strings.Replace(volumesWell, c.old, c.new, 1), c.err)}
-		if got := v.Excuse(t.Context(), c.device); !strings.HasPrefix(got, c.want) || (got == "") != (c.want == "") {
+		if got := v.Excuse(t.Context(), glia.Disk{}, glia.Mount{Source: c.device}); !strings.HasPrefix(got, c.want) || (got == "") != (c.want == "") {
 			t.Errorf("%s: %q", c.name, got)
 		}
-	}
-	var none *probe.Volumes
-	if got := none.Excuse(t.Context(), "dm-1"); got != "" {
-		t.Error(got)
 	}
 }
 
@@ -133,8 +129,8 @@ func TestVolumes_OverflowIsNoFaultOfTheDisk(t *testing.T) {
 		{"well", well, "fs.readonly=1"},
 		{"overflown", overflown, "fs.readonly?"},
 	} {
-		k.Volumes = c.volumes
-		if got := (&probe.FS{Roots: roots, Volumes: c.volumes}).Probe(t.Context(), d); !strings.Contains(say(got), c.want) {
+		k.Excuses = probe.Excuses{c.volumes}
+		if got := (&probe.FS{Roots: roots, Excuses: probe.Excuses{c.volumes}}).Probe(t.Context(), d); !strings.Contains(say(got), c.want) {
 			t.Errorf("%s: %s\n%s", c.name, say(got), details(got))
 		}
 		if got := k.Probe(t.Context(), d); !strings.Contains(say(got), c.want) {

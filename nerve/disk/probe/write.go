@@ -29,7 +29,8 @@ const tempName = TestFileName + ".tmp"
 // No space, no quota and a filesystem without direct I/O are unknown. Read-only mounts, filesystems that
 // span several disks and disks that carry the running system are left out.
 type Write struct {
-	Roots Roots
+	Roots   Roots
+	Excuses Excuses
 
 	mu   sync.Mutex
 	last map[string]written // by serial and target
@@ -68,7 +69,7 @@ func (w *Write) Probe(ctx context.Context, d glia.Disk) []glia.Evidence {
 			return append(out, w.unknown(whyEnded(ctx)+" before "+m.Target))
 		default:
 			done[m.Source] = true
-			out = append(out, w.test(ctx, d, now)...)
+			out = append(out, w.Excuses.excuse(ctx, d, m, w.test(ctx, d, now)...)...)
 		}
 	}
 	return out
