@@ -99,6 +99,10 @@ func TestJudge_MustBeRight(t *testing.T) {
 		{"slow requests of a busy cluster", good, append(saw(glia.Latency, "osd.slow_ops", 12), good...), 'S', "compare it"},
 		{"a snapshot without room", good, append(saw(glia.Filesystem, "volume.full[dm-3]", 1), good...), 'H', ""},
 		{"MD has thrown it out", good, append(saw(glia.Storage, "md.faulty[md0]", 1), good...), 'S', "look at the kernel log for why"},
+		{"SAS: its endurance is used", sas(0, 0), sas(0x5d, 0x73), 'W', "plan its replacement"},
+		{"SAS: its cache may be lost, which a power supply does as well", good, append(sas(0x0b, 0x07), good...), 'S', "look at the power supply"},
+		{"SAS: errors that are not the medium's", append(saw(glia.Interface, "scsi.non_medium", 0), good...), append(saw(glia.Interface, "scsi.non_medium", 900), good...), 'H', ""},
+		{"BlueStore reads again and all is well", append(saw(glia.Interface, "osd.spurious_reads", 0), good...), append(saw(glia.Interface, "osd.spurious_reads", 90), good...), 'S', "not at the disk"},
 		{"its endurance is used", good, nvme(func(n *smart.NVMe) { n.PercentUsed = 104 }), 'W', "plan its replacement"},
 
 		// Failing and failed, and why.
@@ -108,6 +112,9 @@ func TestJudge_MustBeRight(t *testing.T) {
 		{"the disk fails SMART as a whole", good, saw(glia.Media, "ata.health", 1), 'f', "predicts its own failure; replace it"},
 		{"SAS: media failure predicted", sas(0, 0), sas(0x5d, 0x01), 'f', "predicts its own failure; replace it (medium failure predicted)"},
 		{"SAS: too many reassigned blocks", sas(0, 0), sas(0x5d, 0x14), 'f', "too many reassigned blocks"},
+		{"SAS: its power loss protection", sas(0, 0), sas(0x5d, 0x1d), 'f', "protection against loss of power predicted to fail"},
+		{"SAS: failure predicted by a qualifier that is in no list", sas(0, 0), sas(0x5d, 0x7e), 'f', "predicts its own failure; replace it"},
+		{"SAS: spare area", sas(0, 0), sas(0x5d, 0x03), 'f', "nearly used up its spare area"},
 		{"SAS: spindle", sas(0, 0), sas(0x5d, 0x5b), 'f', "predicts its own failure"},
 		{"NVMe: spare below its threshold", nvme(func(*smart.NVMe) {}), nvme(func(n *smart.NVMe) { n.Warning, n.Spare = smart.WarnSpare, 4 }), 'f', "fewer spare blocks left than its maker allows"},
 		{"NVMe: not reliable", nvme(func(*smart.NVMe) {}), nvme(func(n *smart.NVMe) { n.Warning = smart.WarnReliability }), 'F', "not reliable any more; replace it"},

@@ -212,7 +212,7 @@ func scsiDisk() *fakeDisk {
 }
 
 const (
-	noPrediction = "scsi.prediction.failure=0 scsi.prediction.wear=0 scsi.prediction.temperature=0 scsi.prediction.medium=0 scsi.prediction.cache=0 "
+	noPrediction = "scsi.prediction.failure=0 scsi.prediction.spare=0 scsi.prediction.wear=0 scsi.prediction.temperature=0 scsi.prediction.medium=0 scsi.prediction.cache=0 "
 	scsiCounters = "scsi.uncorrected.read=0 scsi.uncorrected.write=0 scsi.uncorrected.verify=0 scsi.grown_defects=0 scsi.non_medium=0 "
 	scsiHealthy  = noPrediction + scsiCounters + "scsi.percentage_used>1 scsi.temperature>1 scsi.scan_medium=0 selftest.failed=0"
 )

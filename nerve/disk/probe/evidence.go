@@ -28,7 +28,7 @@ import (
 //	nvme.media_errors           count
 //	nvme.media_log              how many entries of the error log speak of the medium
 //
-//	scsi.prediction.failure, .wear, .temperature, .medium, .cache
+//	scsi.prediction.failure, .spare, .wear, .temperature, .medium, .cache
 //	                            1 when the disk reports an informational exception of that kind, else 0
 //	scsi.uncorrected.read, .write, .verify
 //	                            errors that the disk could not correct, in its life

@@ -15,11 +15,11 @@ import (
 
 // OSD asks the daemons of the Ceph OSDs whose data is on a disk, by their admin sockets:
 //
-//	osd.read_errors[UUID]     storage  reads of BlueStore that ended in an I/O error, since the daemon started
-//	osd.spurious_reads[UUID]  storage  reads with a wrong checksum that was right when read again, likewise; memory,
-//	                                   kernel and controllers do that, too
-//	osd.slow_ops[UUID]        latency  operations that are under way, or were in the last slowFor, for longer than
-//	                                   the daemon's own limit
+//	osd.read_errors[UUID]     storage   reads of BlueStore that ended in an I/O error, since the daemon started
+//	osd.spurious_reads[UUID]  interface reads with a wrong checksum that was right when read again, likewise; memory,
+//	                                    kernel and controllers do that, too
+//	osd.slow_ops[UUID]        latency   operations that are under way, or were in the last slowFor, for longer than
+//	                                    the daemon's own limit
 //
 // It touches no disk, and needs neither the cluster nor a key. A daemon that does not run has no socket, which is
 // unknown: whether it should run is the cluster's affair.
@@ -60,17 +60,17 @@ func (o *OSD) ask(ctx context.Context, osd glia.OSD) []glia.Evidence {
 	if err != nil {
 		out = append(out, o.saw(glia.Storage, "osd.read_errors", osd, glia.Evidence{Unknown: fmt.Sprintf("osd.%d: perf dump: %v", osd.ID, err)}))
 	}
-	count := func(what, words string, c adminsocket.Counter) {
+	count := func(class glia.EvidenceClass, what, words string, c adminsocket.Counter) {
 		e := glia.Evidence{Value: float64(c.Value)}
 		if c.Value > 0 {
 			e.Detail = fmt.Sprintf("osd.%d has met %d %s since it started", osd.ID, c.Value, words)
 		}
 		if c.Known {
-			out = append(out, o.saw(glia.Storage, what, osd, e))
+			out = append(out, o.saw(class, what, osd, e))
 		}
 	}
-	count("osd.read_errors", "I/O errors at reading", reads.Errors)
-	count("osd.spurious_reads", "reads that were right only when repeated", reads.Spurious)
+	count(glia.Storage, "osd.read_errors", "I/O errors at reading", reads.Errors)
+	count(glia.Interface, "osd.spurious_reads", "reads that were right only when repeated", reads.Spurious)
 	return append(out, o.saw(glia.Latency, "osd.slow_ops", osd, slowOps(ctx, path, osd)))
 }
 

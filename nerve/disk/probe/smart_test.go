@@ -177,7 +177,7 @@ func TestSMART_OnePageHidesNoOther(t *testing.T) {
 		statsOf + "03h": "ata.stat_candidates", statsOf + "04h": "ata.stat_uncorrectable", statsOf + "05h": "", statsOf + "06h": "ata.stat_crc", statsOf + "07h": "ata.stat_percent_used",
 		"Get Log Page 02h": "nvme.spare_low nvme.temperature nvme.reliability nvme.readonly nvme.backup_failed nvme.percentage_used nvme.media_errors",
 		"Get Log Page 01h": "nvme.media_log", "Get Log Page 06h": "selftest.failed",
-		"LOG SENSE 2Fh": "scsi.prediction.failure scsi.prediction.wear scsi.prediction.temperature scsi.prediction.medium scsi.prediction.cache",
+		"LOG SENSE 2Fh": "scsi.prediction.failure scsi.prediction.spare scsi.prediction.wear scsi.prediction.temperature scsi.prediction.medium scsi.prediction.cache",
 		"LOG SENSE 02h": "scsi.uncorrected.write", "LOG SENSE 03h": "scsi.uncorrected.read", "LOG SENSE 05h": "scsi.uncorrected.verify", "LOG SENSE 06h": "scsi.non_medium",
 		"LOG SENSE 0Dh": "scsi.temperature", "LOG SENSE 10h": "selftest.failed", "LOG SENSE 11h": "scsi.percentage_used", "LOG SENSE 15h": "scsi.scan_medium", "READ DEFECT DATA (12)": "scsi.grown_defects",
 	}

@@ -15,6 +15,7 @@ var predictions = []struct {
 	class glia.EvidenceClass
 }{
 	{smart.PredictFailure, "scsi.prediction.failure", glia.Media},
+	{smart.PredictSpare, "scsi.prediction.spare", glia.Wear},
 	{smart.PredictWear, "scsi.prediction.wear", glia.Wear},
 	{smart.PredictTemperature, "scsi.prediction.temperature", glia.Thermal},
 	{smart.PredictMedium, "scsi.prediction.medium", glia.Media},

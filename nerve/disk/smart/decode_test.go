@@ -303,7 +303,8 @@ func TestSense_Predictions(t *testing.T) {
 	for asc, want := range map[uint16]smart.Prediction{
 		0x5d00: smart.PredictFailure, 0x5d14: smart.PredictFailure, 0x5d6c: smart.PredictFailure,
 		0x5dff: smart.PredictNothing, // a test of the reporting
-		0x5d73: smart.PredictWear, 0x5d03: smart.PredictWear, 0x5d1d: smart.PredictCache,
+		0x5d01: smart.PredictFailure, 0x5d02: smart.PredictFailure, 0x5d1d: smart.PredictFailure, 0x5d7e: smart.PredictFailure,
+		0x5d03: smart.PredictSpare, 0x5d73: smart.PredictWear,
 		0x0b01: smart.PredictTemperature, 0x0b05: smart.PredictMedium, 0x0b06: smart.PredictCache, 0x0b02: smart.PredictUnknown,
 		0x0409: smart.PredictUnknown, 0x0000: smart.PredictNothing, 0x1100: smart.PredictNothing,
 	} {

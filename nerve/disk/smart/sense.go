@@ -87,7 +87,8 @@ type Prediction int
 const (
 	PredictNothing     Prediction = iota
 	PredictFailure                // the disk expects to fail
-	PredictWear                   // its spare or endurance is used up
+	PredictSpare                  // its spare area is nearly used up
+	PredictWear                   // its rated endurance is used up
 	PredictTemperature            // it is too hot or too cold
 	PredictMedium                 // its own scan or self-test has met a medium error
 	PredictCache                  // its cache is not safe at a loss of power any more
@@ -95,15 +96,18 @@ const (
 )
 
 // Prediction reads the additional sense code of an informational exception, from log page 2Fh or from a
-// REQUEST SENSE. 5Dh/FFh is a test of the reporting itself and says nothing.
+// REQUEST SENSE, as T10 names them (asc-num.txt): all of 5Dh but the last three below predict a failure, also
+// 5Dh/1Dh "hardware impending failure power loss protection circuit", and those that no list has yet. 5Dh/03h is
+// "spare area exhaustion prediction threshold exceeded", 5Dh/73h "media impending failure endurance limit met", and
+// 5Dh/FFh "(false)" a test of the reporting itself, which says nothing.
 func (s Sense) Prediction() Prediction {
 	switch {
 	case s.ASC == 0x5d && s.ASCQ == 0xff:
 		return PredictNothing
-	case s.ASC == 0x5d && (s.ASCQ == 0x03 || s.ASCQ == 0x73):
+	case s.ASC == 0x5d && s.ASCQ == 0x03:
+		return PredictSpare
+	case s.ASC == 0x5d && s.ASCQ == 0x73:
 		return PredictWear
-	case s.ASC == 0x5d && s.ASCQ == 0x1d:
-		return PredictCache
 	case s.ASC == 0x5d:
 		return PredictFailure
 	case s.ASC == 0x0b:
