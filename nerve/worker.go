@@ -35,16 +35,16 @@ func (n *Nerve) startWorker(ctx context.Context, serial string) *worker {
 	return w
 }
 
-// run probes at once, and then once an interval, shifted by up to a tenth so that the disks of many
-// hosts do not work in step.
+// run probes at once, and then once an interval, up to a tenth earlier so that the disks of many hosts do
+// not work in step.
 func (w *worker) run(ctx context.Context) {
 	for {
 		w.round(ctx)
-		shift := time.Duration(rand.Int64N(int64(w.n.Interval)/5+1)) - w.n.Interval/10
+		early := time.Duration(rand.Int64N(int64(w.n.Interval)/10 + 1))
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(w.n.Interval + shift):
+		case <-time.After(w.n.Interval - early):
 		case <-w.ask:
 		}
 	}
