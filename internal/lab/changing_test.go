@@ -27,8 +27,8 @@ func TestMachine_ChangingDisks(t *testing.T) {
 	t.Run("disks", func(t *testing.T) {
 		t.Run("one crawls", func(t *testing.T) { t.Parallel(); slow(t, h, crawls) })
 		t.Run("one hangs", func(t *testing.T) { t.Parallel(); hang(t, h) })
-		t.Run("NVMe disks go and come", func(t *testing.T) { t.Parallel(); h.swap(t, others[0], disk(t, lab.NVMe, 0, "NEW-NVME")) })
-		t.Run("SCSI disks go and come", func(t *testing.T) { t.Parallel(); h.swap(t, others[1], disk(t, lab.SCSI, 8, "NEW-SCSI")) })
+		t.Run("NVMe disks go and come", func(t *testing.T) { t.Parallel(); h.swaps(t, others[0]) })
+		t.Run("SCSI disks go and come", func(t *testing.T) { t.Parallel(); h.swaps(t, others[1]) })
 	})
 }
 
@@ -73,28 +73,20 @@ func hang(t *testing.T, h *host) {
 	h.healthy(t, "HANGS")
 }
 
-// swap pulls a disk and puts another one into its place, and sees what is announced.
-func (h *host) swap(t *testing.T, old, next lab.Disk) {
+// reseat is how long a disk may be away that the kernel has told of, before it counts as missing.
+const reseat = 500 * time.Millisecond
+
+// swaps puts another disk into the place of one. The figure is a second, which the benchmark tells; a test machine that is
+// shared with others is given three.
+func (h *host) swaps(t *testing.T, d lab.Disk) {
 	t.Helper()
-	place := h.seen(t, old.Serial, "there", func(d glia.DiskStatus) bool { return d.Disk.Location.Place() != "" }).Disk.Location.Place()
-	began := time.Now()
-	if err := h.Pull(old.ID()); err != nil {
-		t.Fatal(err)
-	}
-	h.announced(t, old.Serial+" is missing", func(a glia.Announcement) bool {
-		return slices.Contains(a.Bad, glia.BadDisk{Device: old.Serial, State: glia.StateMissing})
+	first := h.healthy(t, d.Serial).Disk
+	within(t, "from the removal of a disk, and from the insertion of another, to its announcement", 3*time.Second, func() time.Duration {
+		old := d
+		d = disk(t, old.Bus, old.Port, old.Serial+"X")
+		return max(h.pull(t, old)-reseat, h.insert(t, d, old))
 	})
-	t.Logf("pulled to announced: %s", time.Since(began))
-	began = time.Now()
-	if err := h.Insert(next); err != nil {
-		t.Fatal(err)
-	}
-	h.announced(t, old.Serial+" was replaced", func(a glia.Announcement) bool {
-		return !slices.Contains(a.Bad, glia.BadDisk{Device: old.Serial, State: glia.StateMissing})
-	})
-	t.Logf("inserted to announced: %s", time.Since(began))
-	d := h.healthy(t, next.Serial)
-	if p := d.Disk.Location.Place(); p != place {
-		t.Errorf("%s is in %q, and %s was in %q", next.Serial, p, old.Serial, place)
+	if p := h.healthy(t, d.Serial).Disk.Location.Place(); p != first.Location.Place() {
+		t.Errorf("%s is in %q, and %s was in %q", d.Serial, p, first.Serial(), first.Location.Place())
 	}
 }

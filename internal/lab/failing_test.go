@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"glia"
 	"glia/internal/lab"
@@ -49,18 +50,36 @@ func TestMachine_FailingDisks(t *testing.T) {
 	}
 }
 
+// The nerve learns of it with its next probe, without being asked.
 func warns(t *testing.T, h *host) {
+	within(t, "from the critical warning to its announcement", interval+time.Second, func() time.Duration { return h.warning(t, "nvme0") })
 	if err := h.Warn("nvme0", lab.WarnReliability); err != nil {
 		t.Fatal(err)
 	}
-	h.announced(t, "the disk has failed", func(a glia.Announcement) bool {
-		return slices.ContainsFunc(a.Bad, func(b glia.BadDisk) bool { return strings.HasPrefix(b.Device, "nvme0") && b.State == glia.StateFailed })
-	})
 	h.judged(t, "WARNS", glia.StateFailed, "nvme-reliability")
 	if err := h.Warn("nvme0", 0); err != nil {
 		t.Fatal(err)
 	}
 	h.healthy(t, "WARNS")
+}
+
+// warning lets an NVMe disk warn for as long as it is not announced, and returns how long that was.
+func (h *host) warning(t testing.TB, id string) time.Duration {
+	t.Helper()
+	fails := func(a glia.Announcement) bool {
+		return slices.ContainsFunc(a.Bad, func(b glia.BadDisk) bool { return strings.HasPrefix(b.Device, id) && b.State == glia.StateFailed })
+	}
+	began := time.Now()
+	if err := h.Warn(id, lab.WarnReliability); err != nil {
+		t.Fatal(err)
+	}
+	h.announced(t, "the disk has failed", fails)
+	took := time.Since(began)
+	if err := h.Warn(id, 0); err != nil {
+		t.Fatal(err)
+	}
+	h.announced(t, "the disk is well again", func(a glia.Announcement) bool { return !fails(a) })
+	return took
 }
 
 // busy mounts a filesystem and keeps writing to it in the background.

@@ -89,7 +89,7 @@ func (m *Machine) nerve() gliav1connect.HostServiceClient {
 	return gliav1connect.NewHostServiceClient(bounded, "http://"+m.API())
 }
 
-// Registry reads what the machine's nerve announces, as any member of its Serf cluster is told. It is not safe for
+// Registry reads what the machine's nerve announces, as any member of its Serf cluster is told. It is safe for
 // concurrent use.
 type Registry struct {
 	rpc *client.RPCClient
