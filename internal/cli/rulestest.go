@@ -14,7 +14,6 @@ import (
 	"glia"
 	"glia/nerve/disk/probe"
 	"glia/nerve/disk/smart"
-	"glia/nerve/disk/smartctl"
 	"glia/nerve/judge"
 )
 
@@ -102,11 +101,16 @@ func recorded(b []byte) (glia.Identity, []glia.Evidence, error) {
 	if !json.Valid(bytes.TrimSpace(b)) {
 		return glia.Identity{}, nil, errors.New("it is neither JSON nor a page of 512 bytes")
 	}
-	o, err := smartctl.Read(b)
+	var r smart.Reading
+	o, err := r.Smartctl(b)
 	if err != nil {
 		return glia.Identity{}, nil, err
 	}
-	return o.Identity, probe.Evidence(&o.Reading, probe.Names{Of: o.Names}), nil
+	id := glia.Identity{Serial: o.Serial, Model: o.Model, Firmware: o.Firmware, Size: o.Capacity}
+	if o.Asleep != "" {
+		return id, nil, errors.New("the disk was asleep (" + o.Asleep + "), so there is nothing to judge")
+	}
+	return id, probe.Evidence(&r, probe.Names{Of: o.Names}), nil
 }
 
 // rawPage tells the two pages apart by the checksum that only ATA has.

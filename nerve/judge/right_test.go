@@ -14,7 +14,6 @@ import (
 	"glia"
 	"glia/nerve/disk/probe"
 	"glia/nerve/disk/smart"
-	"glia/nerve/disk/smartctl"
 	"glia/nerve/judge"
 )
 
@@ -220,6 +219,7 @@ func captured(t *testing.T, line []byte) []byte {
 		t.Fatal(err)
 	}
 	c["device"] = map[string]any{"protocol": c["protocol"]}
+	c["json_format_version"], c["smartctl"] = []int{1, 0}, map[string]any{"exit_status": 0}
 	if attributes, ok := c["ata_smart_attributes"].([]any); ok {
 		for _, x := range attributes {
 			a := x.(map[string]any)
@@ -244,21 +244,22 @@ func TestJudge_RealDrivesAreFailingOnlyWhenTheySaySo(t *testing.T) {
 	count := map[byte]int{}
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
-		o, err := smartctl.Read(captured(t, lines.Bytes()))
+		var r smart.Reading
+		o, err := r.Smartctl(captured(t, lines.Bytes()))
 		if err != nil {
 			t.Fatal(err)
 		}
 		d := newDisk()
 		var got byte
 		for range 4 {
-			got = d.round(probe.Evidence(&o.Reading, probe.Names{Of: o.Names})...)
+			got = d.round(probe.Evidence(&r, probe.Names{Of: o.Names})...)
 		}
 		count[got]++
-		want, bad := saysSo[o.Identity.Model]
+		want, bad := saysSo[o.Model]
 		if bad && got == want {
-			t.Logf("%s: %s", o.Identity.Model, d.verdict.Summary())
+			t.Logf("%s: %s", o.Model, d.verdict.Summary())
 		} else if d.verdict.State.Bad() {
-			t.Errorf("%s: %s", o.Identity.Model, d.verdict.Summary())
+			t.Errorf("%s: %s", o.Model, d.verdict.Summary())
 		}
 	}
 	if count['H'] != 93 || count['f'] != 1 {
@@ -267,11 +268,12 @@ func TestJudge_RealDrivesAreFailingOnlyWhenTheySaySo(t *testing.T) {
 }
 
 func FuzzSmartctl_Judged(f *testing.F) {
-	f.Add([]byte(`{"device":{"protocol":"SCSI"},"smart_status":{"passed":false,"scsi":{"asc":93,"ascq":20}},"scsi_error_counter_log":{"read":{"total_uncorrected_errors":3,"gigabytes_processed":"1.5"}}}`))
-	f.Add([]byte(`{"device":{"protocol":"ATA"},"ata_smart_attributes":{"table":[{"id":5,"raw":{"value":18446744073709551615}}]}}`))
+	f.Add([]byte(`{"json_format_version":[1,0],"smartctl":{"exit_status":0},"device":{"protocol":"SCSI"},"smart_status":{"passed":false,"scsi":{"asc":93,"ascq":20}},"scsi_error_counter_log":{"read":{"total_uncorrected_errors":3,"gigabytes_processed":"1.5"}}}`))
+	f.Add([]byte(`{"json_format_version":[1,0],"smartctl":{"exit_status":0},"device":{"protocol":"ATA"},"ata_smart_attributes":{"table":[{"id":5,"raw":{"value":18446744073709551615}}]}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if o, err := smartctl.Read(b); err == nil {
-			judge.Step(judge.Default(), judge.DiskState{}, probe.Evidence(&o.Reading, probe.Names{Of: o.Names}), start, expiry)
+		var r smart.Reading
+		if o, err := r.Smartctl(b); err == nil {
+			judge.Step(judge.Default(), judge.DiskState{}, probe.Evidence(&r, probe.Names{Of: o.Names}), start, expiry)
 		}
 	})
 }

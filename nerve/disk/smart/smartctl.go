@@ -1,6 +1,7 @@
 package smart
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 // Smartctl is what the JSON of "smartctl -j -x" says besides the pages.
 type Smartctl struct {
 	Model, Serial string
+	Firmware      string
+	Capacity      uint64           // bytes; 0 when it is not told
 	Names         map[uint8]string // of the attributes
 	Asleep        string           // how the disk sleeps; then there are no pages
 }
@@ -37,8 +40,14 @@ type output struct {
 	Device struct {
 		Protocol string `json:"protocol"`
 	} `json:"device"`
-	Model  string `json:"model_name"`
-	Serial string `json:"serial_number"`
+	Model        string `json:"model_name"`
+	ModelSCSI    string `json:"scsi_model_name"`
+	Firmware     string `json:"firmware_version"`
+	RevisionSCSI string `json:"scsi_revision"`
+	Serial       string `json:"serial_number"`
+	Capacity     struct {
+		Bytes uint64 `json:"bytes"`
+	} `json:"user_capacity"`
 	Status *struct {
 		Passed *bool `json:"passed"`
 		SCSI   *struct {
@@ -156,7 +165,8 @@ func (c *count) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Smartctl reads the output of "smartctl -j -x" in place of a disk: for disks that only smartctl can reach. The
+// Smartctl reads the output of "smartctl -j -x" in place of a disk: of recordings, and of disks that only smartctl
+// can reach. The
 // reading is the same as that of Poll, less what smartctl's JSON does not tell: the ATA error log, the medium
 // scan of SCSI and its non-medium errors. An output that is no whole JSON document of format 1, that has a value
 // of the wrong kind or size, or that says that smartctl could not ask, is an error.
@@ -182,7 +192,7 @@ func (r *Reading) Smartctl(b []byte) (Smartctl, error) {
 		}
 		return Smartctl{}, fmt.Errorf("smartctl ended with status %d: %s", exit, strings.Join(words, "; "))
 	}
-	s := Smartctl{Model: o.Model, Serial: o.Serial}
+	s := Smartctl{Model: cmp.Or(o.Model, o.ModelSCSI), Serial: o.Serial, Firmware: cmp.Or(o.Firmware, o.RevisionSCSI), Capacity: o.Capacity.Bytes}
 	switch o.Device.Protocol {
 	case "ATA":
 		r.reset(KindATA)
@@ -200,7 +210,7 @@ func (r *Reading) Smartctl(b []byte) (Smartctl, error) {
 			return Smartctl{}, fmt.Errorf("output of smartctl: %w", err)
 		}
 	default:
-		return Smartctl{}, fmt.Errorf("output of smartctl: protocol %q", o.Device.Protocol)
+		return Smartctl{}, fmt.Errorf("output of smartctl: protocol %q, which is not ATA, NVMe or SCSI", o.Device.Protocol)
 	}
 	return s, nil
 }
