@@ -181,6 +181,8 @@ func TestParse_RefusesEachBadValue(t *testing.T) {
 		{"nerve", "serf.rpc = \"10.0.0.1:7373\"", "f.toml:1:6: serf.rpc: 10.0.0.1:7373 is reachable from other hosts, and Serf's RPC has no TLS"},
 		{"nerve", "serf.rpc = \"\"", ""},
 		{"nerve", "serf.agent = \"127.0.0.1:7373\"\nserf.agent_key_file = \"/k\"\nserf.drop_in = \"/etc/serf/zzz_nerve_glia.json\"", ""},
+		{"nerve", "serf.keyring_file = \"keys\"", "f.toml:1:6: serf.keyring_file: \"keys\" is not an absolute path"},
+		{"nerve", "serf.keyring_file = \"/k\"\nserf.encrypt_key_file = \"/e\"", "serf.encrypt_key_file is set, too: name one of the two"},
 		{"nerve", "serf.agent = \"10.0.0.1:7373\"", "f.toml:1:6: serf.agent: 10.0.0.1:7373 is another host, and Serf's RPC has no TLS: use the agent of this host"},
 		{"synapse", "serf.agent = \"7373\"", "f.toml:1:6: serf.agent: \"7373\" is not host:port"},
 		{"nerve", "serf.drop_in = \"/etc/serf/glia.json\"", "f.toml:1:6: serf.drop_in: is of no use without serf.agent"},

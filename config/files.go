@@ -4,7 +4,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -31,6 +33,7 @@ func (t TLS) checkFiles(c *check) {
 
 func (s Serf) checkFiles(c *check) {
 	checkSecret(c, "serf.agent_key_file", s.AgentKeyFile)
+	s.checkKeyring(c)
 	if s.EncryptKeyFile == "" {
 		return
 	}
@@ -38,11 +41,27 @@ func (s Serf) checkFiles(c *check) {
 	if !ok {
 		return
 	}
-	// The error of base64 is not shown, nor anything else that is in the file.
-	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(data)))
-	if n := len(key); err != nil || n != 16 && n != 24 && n != 32 {
+	if !gossipKey(string(data)) {
 		c.bad([]string{"serf.encrypt_key_file"}, `%s is not base64 of 16, 24 or 32 bytes: make one with "serf keygen"`, s.EncryptKeyFile)
 	}
+}
+
+func (s Serf) checkKeyring(c *check) {
+	data, ok := c.read("serf.keyring_file", s.KeyringFile, true)
+	if !ok {
+		return
+	}
+	var keys []string
+	if json.Unmarshal(data, &keys) != nil || len(keys) == 0 || slices.ContainsFunc(keys, func(k string) bool { return !gossipKey(k) }) {
+		c.bad([]string{"serf.keyring_file"}, `%s is not a JSON list of keys as "serf keygen" prints them, such as ["…"]`, s.KeyringFile)
+	}
+}
+
+// gossipKey says whether a text is a key of Serf. What it is instead is never shown.
+func gossipKey(text string) bool {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+	n := len(key)
+	return err == nil && (n == 16 || n == 24 || n == 32)
 }
 
 // read reads a small file that a key names. A secret must not be open to everybody on the host. What

@@ -46,6 +46,7 @@ type Serf struct {
 	Join      []string `toml:"join"`      // host or host:port; others that know the cluster
 
 	EncryptKeyFile string  `toml:"encrypt_key_file"` // base64 of 16, 24 or 32 bytes, as "serf keygen" prints
+	KeyringFile    string  `toml:"keyring_file"`     // instead: JSON list of such keys, that "serf keys" rotates
 	Profile        Profile `toml:"profile"`
 
 	// With Agent, glia works through an agent that runs already, and the keys above are of no use.
@@ -139,6 +140,12 @@ func (s Serf) validate(c *check) {
 	}
 	if s.EncryptKeyFile != "" {
 		c.absolute("serf.encrypt_key_file", s.EncryptKeyFile)
+	}
+	if s.KeyringFile != "" {
+		c.absolute("serf.keyring_file", s.KeyringFile)
+		if s.EncryptKeyFile != "" {
+			c.bad([]string{"serf.keyring_file", "serf.encrypt_key_file"}, "serf.encrypt_key_file is set, too: name one of the two")
+		}
 	}
 }
 

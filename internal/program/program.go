@@ -119,11 +119,11 @@ func startSerf(c config.Serf, snapshot string, tags map[string]string, log *slog
 			return nil, fmt.Errorf("gossip key in %s is not base64", c.EncryptKeyFile) // its text must not get into a log
 		}
 	}
-	if key == nil && !loopback(c.Bind) {
-		log.Warn("gossip is not encrypted: whoever reaches the port can join and announce; set serf.encrypt_key_file", "bind", c.Bind)
+	if key == nil && c.KeyringFile == "" && !loopback(c.Bind) {
+		log.Warn("gossip is not encrypted: whoever reaches the port can join and announce; set serf.encrypt_key_file or serf.keyring_file", "bind", c.Bind)
 	}
 	return serf.Start(serf.Options{
-		Node: c.Node, Bind: c.Bind, Advertise: c.Advertise, RPC: c.RPC, Join: c.Join, EncryptKey: key, Profile: serf.Profile(c.Profile),
+		Node: c.Node, Bind: c.Bind, Advertise: c.Advertise, RPC: c.RPC, Join: c.Join, EncryptKey: key, KeyringFile: c.KeyringFile, Profile: serf.Profile(c.Profile),
 		SnapshotPath: snapshot, Tags: tags, Log: log,
 	})
 }

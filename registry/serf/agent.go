@@ -55,6 +55,7 @@ type Options struct {
 	Join      []string // host:port of members to find the cluster by; the port defaults to 7946
 
 	EncryptKey   []byte  // 16, 24 or 32 bytes, the same for the whole cluster; empty for no encryption
+	KeyringFile  string  // instead of EncryptKey: JSON list of keys in base64, the first encrypts; "serf keys" changes it; empty for none
 	Profile      Profile // empty is LAN
 	SnapshotPath string  // file that remembers peers over restarts; empty for none
 
@@ -119,7 +120,9 @@ func (a *Agent) start(o Options) error {
 	}
 	recent := agent.NewLogWriter(512) // what "serf monitor" shows at its start
 	out := io.MultiWriter(&logWriter{log: o.Log}, recent)
-	if a.agent, err = agent.Create(agent.DefaultConfig(), conf, out); err == nil {
+	agentConf := agent.DefaultConfig()
+	agentConf.KeyringFile = o.KeyringFile
+	if a.agent, err = agent.Create(agentConf, conf, out); err == nil {
 		a.agent.RegisterEventHandler(a)
 		err = a.agent.Start()
 	}
@@ -150,7 +153,7 @@ func (o Options) config() (*hserf.Config, error) {
 	c := hserf.DefaultConfig()
 	c.NodeName = o.Node
 	c.ProtocolVersion = hserf.ProtocolVersionMax // as the stock agent does
-	c.SnapshotPath = o.SnapshotPath
+	c.SnapshotPath, c.KeyringFile = o.SnapshotPath, o.KeyringFile
 	c.RejoinAfterLeave = true // a restart of the daemon leaves, and must find its peers again
 	// Serf would vote and shut one of the two down for good. Without the vote the loser takes its
 	// place by itself once the other one is renamed; Ready reports it until then.
@@ -181,6 +184,9 @@ func (o Options) config() (*hserf.Config, error) {
 		m.AdvertiseAddr, m.AdvertisePort = adv.IP.String(), adv.Port
 	}
 	if len(o.EncryptKey) > 0 {
+		if o.KeyringFile != "" {
+			return nil, fmt.Errorf("keyring file %s: not possible together with an encryption key", o.KeyringFile)
+		}
 		if err := memberlist.ValidateKey(o.EncryptKey); err != nil {
 			return nil, fmt.Errorf("encryption key of %d bytes: must have 16, 24 or 32", len(o.EncryptKey))
 		}

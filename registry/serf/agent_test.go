@@ -270,7 +270,9 @@ func TestAgent_EncryptedClusterKeepsOthersOut(t *testing.T) {
 	start(t, serf.Options{Node: "node-1", EncryptKey: key, Join: []string{seed.Addr()}, First: &first})
 	registrytest.Await(t, seed, "the member with the key", func(m []glia.Member) bool { return len(m) == 1 })
 	stranger := start(t, serf.Options{Node: "stranger", Join: []string{seed.Addr()}})
-	untilReady(t, stranger, "encrypted")
+	untilReady(t, stranger, "give this member the encryption key of the cluster")
+	other := start(t, serf.Options{Node: "other", EncryptKey: bytes.Repeat([]byte{8}, 32), Join: []string{seed.Addr()}})
+	untilReady(t, other, "no installed keys could decrypt the message: the encryption key of this member is not the cluster's")
 }
 
 func TestAgent_ReportsANameUsedTwice(t *testing.T) {
@@ -349,6 +351,8 @@ func TestStart_RefusesWrongOptions(t *testing.T) {
 		`bind address ":7946"`:                  {Node: "n", Bind: ":7946"},
 		`advertise address "10.0.0.1"`:          {Node: "n", Bind: "127.0.0.1:0", Advertise: "10.0.0.1"},
 		`profile "moon"`:                        {Node: "n", Bind: "127.0.0.1:0", Profile: "moon"},
+		"not possible together":                 {Node: "n", Bind: "127.0.0.1:0", EncryptKey: make([]byte, 16), KeyringFile: "/k"},
+		"/nowhere/keys":                         {Node: "n", Bind: "127.0.0.1:0", KeyringFile: "/nowhere/keys"},
 		"encryption key of 3 bytes":             {Node: "n", Bind: "127.0.0.1:0", EncryptKey: []byte("abc")},
 		"tag disks belongs to the digest":       {Node: "n", Bind: "127.0.0.1:0", Tags: map[string]string{"disks": "x"}},
 		"tags need 607 bytes":                   {Node: "n", Bind: "127.0.0.1:0", Tags: map[string]string{"x": strings.Repeat("y", 600)}},

@@ -144,7 +144,7 @@ func (a *Agent) joinMissing(ctx context.Context) error {
 		}
 		missing++
 		if _, err := a.agent.Join([]string{seed}, false); err != nil {
-			errs = append(errs, innermost(err)) // names the seed itself
+			errs = append(errs, explainJoin(innermost(err))) // names the seed itself
 		}
 	}
 	if missing == 0 || a.others() > 0 {
@@ -186,4 +186,15 @@ func innermost(err error) error {
 		}
 		err = next
 	}
+}
+
+// explainJoin adds what can be done about an error of Serf's that has no type.
+func explainJoin(err error) error {
+	switch text := err.Error(); {
+	case strings.Contains(text, "no installed keys could decrypt"):
+		return fmt.Errorf("%w: the encryption key of this member is not the cluster's", err)
+	case strings.Contains(text, "encryption is not configured"):
+		return fmt.Errorf("%w: give this member the encryption key of the cluster", err)
+	}
+	return err
 }
