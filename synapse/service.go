@@ -28,8 +28,11 @@ func NewService(f *Fleet) *Service { return &Service{fleet: f} }
 
 var errStopping = connect.NewError(connect.CodeUnavailable, errors.New("the synapse is stopping; connect again"))
 
+// firstView is how long a client waits for the first view without being told why there is none.
+const firstView = 2 * time.Second
+
 // WatchFleet sends the newest view at once, after each change, and every Resync. Changes that follow
-// each other within 100 ms are sent as one. Before there is a view it sends nothing. When the
+// each other within 100 ms are sent as one. When there is none after 2 s it fails with the reason. When the
 // registry stops answering it sends the old view with its old time, so that the client sees its age.
 func (s *Service) WatchFleet(ctx context.Context, _ *connect.Request[gliav1.WatchFleetRequest], stream *connect.ServerStream[gliav1.WatchFleetResponse]) error {
 	changes := s.fleet.Changes(ctx)
@@ -37,6 +40,8 @@ func (s *Service) WatchFleet(ctx context.Context, _ *connect.Request[gliav1.Watc
 	defer heartbeat.Stop()
 	rest := time.NewTimer(0)
 	defer rest.Stop()
+	first := time.NewTimer(firstView)
+	defer first.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -45,6 +50,11 @@ func (s *Service) WatchFleet(ctx context.Context, _ *connect.Request[gliav1.Watc
 			return errStopping
 		case <-changes:
 		case <-heartbeat.C:
+		case <-first.C:
+			if s.fleet.View().At.IsZero() {
+				return connect.NewError(connect.CodeUnavailable, s.fleet.Ready())
+			}
+			continue
 		}
 		v := s.fleet.View()
 		if v.At.IsZero() {
