@@ -6,7 +6,7 @@ set -eu
 
 case "${1:-}" in
 demo) want="e2fsprogs xfsprogs" ;;
-test) want="e2fsprogs xfsprogs lvm2 runit serf gcc libc6-dev fdisk parted util-linux procps postgresql protobuf-compiler libprotobuf-dev smartmontools openjdk-17-jre-headless libzookeeper-java libslf4j-java haproxy" ;;
+test) want="e2fsprogs xfsprogs lvm2 runit serf gcc libc6-dev fdisk parted util-linux procps postgresql protobuf-compiler libprotobuf-dev smartmontools openjdk-17-jre-headless libzookeeper-java libslf4j-java haproxy python3-jira" ;;
 ceph | demo-ceph) want="ceph-mon ceph-mgr ceph-osd ceph-common librados-dev udev gcc libc6-dev util-linux xfsprogs e2fsprogs lvm2" ;; # ceph-volume asks udev
 lab) want="qemu-system-x86 busybox-static e2fsprogs xfsprogs lvm2 smartmontools xz-utils" ;;
 *) echo "usage: install.sh demo|demo-ceph|test|ceph|lab" >&2; exit 2 ;;
