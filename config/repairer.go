@@ -26,6 +26,9 @@ type Repairer struct {
 	ZooKeeper ZooKeeper `toml:"zookeeper"`
 	Consul    Consul    `toml:"consul"`
 
+	Tracker Tracker `toml:"tracker"`
+	Jira    Jira    `toml:"jira"`
+
 	Log    Log    `toml:"log"`
 	API    API    `toml:"api"`
 	TLS    TLS    `toml:"tls"`
@@ -82,6 +85,7 @@ func DefaultRepairer() Repairer {
 		Mode:     ModeObserve, Approvals: 1,
 		Lease:    Lease{TTL: seconds(10), Renew: seconds(2)},
 		Election: Election{By: ElectDatabase, Name: "repairer"}, ZooKeeper: defaultZooKeeper(), Consul: defaultConsul(),
+		Tracker: defaultTracker(), Jira: defaultJira(),
 		Log: defaultLog(),
 		API: API{Listen: "127.0.0.1:7413"},
 		Repair: Repair{
@@ -128,6 +132,7 @@ func (r *Repairer) validate(c *check) {
 	r.validateElection(c)
 	r.Lease.validate(c)
 	r.validateSynapse(c)
+	r.validateTracker(c)
 	r.API.validate(c, r.TLS, "approve and cancel repairs")
 	r.TLS.validate(c)
 	r.Debug.validate(c)
@@ -184,6 +189,7 @@ func (r *Repairer) checkFiles(c *check) {
 	r.checkDatabasePassword(c)
 	r.checkCephFiles(c)
 	r.checkElectionFiles(c)
+	r.checkTrackerFiles(c)
 }
 
 func (r Repair) validate(c *check) {

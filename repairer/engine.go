@@ -39,6 +39,7 @@ type Options struct {
 	Feed    Feed
 	Hosts   Hosts
 	Tracker Tracker
+	Answers Answers           // what is known of tickets; nil: the tracker is asked each time
 	Drivers map[string]Driver // by name; the one named "" is for hosts of no pool
 	Mode    Mode              // of hosts of no pool
 	Pools   []Pool

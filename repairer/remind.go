@@ -2,6 +2,7 @@ package repairer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -52,8 +53,8 @@ func Due(c Case, after []time.Duration, escalate time.Duration, now time.Time) [
 func (e *Engine) remind(ctx context.Context, c Case) (bool, error) {
 	for _, r := range Due(c, e.RemindAfter, e.EscalateAfter, e.Now()) {
 		s := c.Step(r.Step)
-		t, err := e.Tracker.Ticket(ctx, c.Ticket)
-		if err == nil && t.Status != TicketOpen {
+		t, err := e.answer(ctx, c)
+		if errors.Is(err, ErrNotAsked) || err == nil && t.Status != TicketOpen {
 			return false, nil // the person has answered; what was found in the place is told elsewhere
 		}
 		if !s.Begun {

@@ -70,7 +70,7 @@ func (e *Engine) awaitReplacement(ctx context.Context, c Case) error {
 		_, err := e.record(ctx, c, KindRemoved, "", c.Serial()+" was taken out", Data{})
 		return err
 	}
-	t, err := e.Tracker.Ticket(ctx, c.Ticket)
+	t, err := e.answer(ctx, c)
 	if err != nil && !errors.Is(err, glia.ErrNotFound) {
 		e.Log.Debug("ticket can not be read", "case", c.ID, "ticket", c.Ticket, "error", err)
 	}
@@ -81,8 +81,10 @@ func (e *Engine) awaitReplacement(ctx context.Context, c Case) error {
 		_, err := e.record(ctx, c, KindParked, "", fmt.Sprintf("ticket %s was resolved as %q: the disk is out of use and was not replaced; cancel the case or reopen the work with glia unpark %s", c.Ticket, t.Resolution, c.ID), Data{})
 		return err
 	}
-	// A person may resolve the ticket before the nerve has seen what was done.
-	resolved := t.Status == TicketResolved && e.Now().Sub(t.UpdatedAt) >= 2*e.RetryMin
+	// A person may resolve the ticket before the nerve has seen what was done. The time is by the tracker's clock,
+	// which may be ahead.
+	age := e.Now().Sub(t.UpdatedAt)
+	resolved := t.Status == TicketResolved && (age < 0 || age >= 2*e.RetryMin)
 	switch found := Newcomers(c, disks); {
 	case len(found) > 0:
 		return e.inspect(ctx, c, found[0], t)

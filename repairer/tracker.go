@@ -2,6 +2,7 @@ package repairer
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -64,6 +65,24 @@ type Tracker interface {
 	Close(ctx context.Context, key, id, text string) error
 	// Ticket reads one ticket, with its comments, oldest first.
 	Ticket(ctx context.Context, id string) (Ticket, error)
+}
+
+// ErrNotAsked says that a tracker has not told the state of a ticket yet.
+var ErrNotAsked = errors.New("the tracker has not been asked yet")
+
+// Answers is what is known of what people have said in a tracker. It asks nobody, so that it may be asked at
+// every look at a case.
+type Answers interface {
+	// Ticket is the state of a ticket without its text, or glia.ErrNotFound, or ErrNotAsked.
+	Ticket(ctx context.Context, id string) (Ticket, error)
+}
+
+// answer is the state of the ticket of a case.
+func (e *Engine) answer(ctx context.Context, c Case) (Ticket, error) {
+	if e.Answers != nil {
+		return e.Answers.Ticket(ctx, c.Ticket)
+	}
+	return e.Tracker.Ticket(ctx, c.Ticket)
 }
 
 // Desk is the side of the built-in tracker that people work on.

@@ -16,7 +16,6 @@ import (
 	"glia/repairer/storage/ceph"
 	"glia/repairer/storage/filesystem"
 	"glia/repairer/store"
-	"glia/repairer/ticket"
 )
 
 // answerWithin bounds one call to a nerve. Orders that take longer go on at the host and are asked
@@ -72,25 +71,28 @@ func lead(ctx context.Context, c config.Repairer, st database, parts RepairerPar
 	var engine *repairer.Engine
 	feed := repairer.NewSynapseFeed(s.client(), c.Synapse, func() { engine.Wake() }, log)
 	nerves := around[repairer.Hosts](parts.Hosts, repairer.NewNerves(feed, s.client(), s.scheme(), answerWithin))
-	tickets := ticket.New(st.DB(), time.Now)
+	tickets, err := openTracker(ctx, c, st.DB(), func() { engine.Wake() }, log)
+	if err != nil {
+		return err
+	}
 	fs := filesystem.New(nerves)
 	osds, err := cephDriver(c.Ceph, nerves, log)
 	if err != nil {
 		return err
 	}
 	engine = repairer.New(gates(c, repairer.Options{
-		Store: around[repairer.Store](parts.Store, st), Feed: feed, Hosts: nerves, Tracker: around[repairer.Tracker](parts.Tracker, tickets), Drivers: map[string]repairer.Driver{"": fs, filesystem.Name: fs, ceph.Name: osds},
+		Store: around[repairer.Store](parts.Store, st), Feed: feed, Hosts: nerves, Tracker: around(parts.Tracker, tickets.tracker), Answers: tickets.answers, Drivers: map[string]repairer.Driver{"": fs, filesystem.Name: fs, ceph.Name: osds},
 		Mode: repairer.Mode(c.Mode), Pools: pools(c.Pools), Rules: ruleModes(c.Rules), Approvals: c.Approvals, DestroyApprovals: c.DestroyApprovals,
 		States: c.Repair.Verdicts, Tick: time.Duration(c.Repair.Tick), Overdue: time.Duration(c.Repair.OrderTimeout), Troubles: func(ctx context.Context) ([]string, error) { return queue.Findings(ctx, st.DB()) }, CoolDown: time.Duration(c.Repair.CoolDown), RemindAfter: durations(c.Repair.RemindAfter), EscalateAfter: time.Duration(c.Repair.EscalateAfter), Settle: time.Duration(c.Repair.Settle), MaxViewAge: time.Duration(c.Repair.MaxViewAge),
 		RetryMin: time.Duration(c.Repair.RetryMin), RetryMax: time.Duration(c.Repair.RetryMax), Attempts: c.Repair.Attempts, Now: time.Now, Log: log,
 	}))
 	s.reg.MustRegister(engine)
 	log.Info("repairing", "database", c.Database, "epoch", st.Epoch(), "mode", c.Mode, "synapse", c.Synapse)
-	path, handler := gliav1connect.NewRepairServiceHandler(repairer.NewService(engine, tickets))
+	path, handler := gliav1connect.NewRepairServiceHandler(repairer.NewService(engine, tickets.desk))
 	entrypoint{c: c, log: log}.serve(s)
 	s.handle(gliav1connect.NewQueueServiceHandler(queue.NewService(st.DB(), st)))
 	ready()
-	return s.serve(ctx, path, repairer.Identified(handler), engine.Run, events(c, st, log).Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
+	return s.serve(ctx, path, repairer.Identified(handler), engine.Run, tickets.run, events(c, st, log).Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
 		s.watch("fleet", func() error { _, err := feed.View(); return err }))
 }
 

@@ -22,7 +22,10 @@ type problem struct {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.calls = append(s.calls, r.Method+" "+r.URL.Path)
-	fault := s.fault
+	fault, cut := s.fault, CutNot
+	if s.cut != nil {
+		cut = s.cut(len(s.calls))
+	}
 	s.mu.Unlock()
 	if fault != nil && fault(w, r) {
 		return
@@ -32,7 +35,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if !s.authentic(w, r) {
 		return
 	}
-	if s.lose != nil && s.lose(r) {
+	if cut == CutBefore {
+		panic(http.ErrAbortHandler)
+	}
+	if cut == CutAfter || s.lose != nil && s.lose(r) {
 		s.lose = nil
 		s.route(httptest.NewRecorder(), r)
 		panic(http.ErrAbortHandler)

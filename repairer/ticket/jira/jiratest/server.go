@@ -48,6 +48,7 @@ type Server struct {
 	indexed int                                               // issues that search finds
 	fault   func(w http.ResponseWriter, r *http.Request) bool // answers itself when it returns true
 	lose    func(r *http.Request) bool
+	cut     func(n int) Cut
 	calls   []string
 }
 
@@ -146,6 +147,23 @@ func (s *Server) Lose(method, suffix string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lose = func(r *http.Request) bool { return r.Method == method && strings.HasSuffix(r.URL.Path, suffix) }
+}
+
+// Cut is what becomes of a request.
+type Cut int
+
+// A request is answered, or its connection is cut before it is done, or after.
+const (
+	CutNot Cut = iota
+	CutBefore
+	CutAfter
+)
+
+// Cut decides about each request by its number, from 1 on.
+func (s *Server) Cut(f func(n int) Cut) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cut = f
 }
 
 // Index lets search find everything that is there.

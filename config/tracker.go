@@ -1,0 +1,170 @@
+package config
+
+import (
+	"net/url"
+	"strings"
+)
+
+// Tracker is the section [tracker]: where tickets are filed.
+type Tracker struct {
+	Kind     TrackerKind `toml:"kind"`
+	Poll     Duration    `toml:"poll"`     // between two looks at what people have answered
+	Requests float64     `toml:"requests"` // a second, at most
+}
+
+// TrackerKind is a ticket system.
+type TrackerKind string
+
+// The ticket systems.
+const (
+	TrackerBuiltin TrackerKind = "builtin" // in the database of the repairer
+	TrackerJira    TrackerKind = "jira"
+)
+
+var trackers = []TrackerKind{TrackerBuiltin, TrackerJira}
+
+// UnmarshalText accepts the ticket systems above and nothing else.
+func (k *TrackerKind) UnmarshalText(text []byte) error { return choose(k, text, trackers) }
+func (*TrackerKind) want() string                      { return wantOneOf(trackers) }
+
+// Jira is the section [jira].
+type Jira struct {
+	URL          string `toml:"url"`           // https://, or http:// on loopback
+	User         string `toml:"user"`          // with PasswordFile; empty: TokenFile has a personal token
+	PasswordFile string `toml:"password_file"` // in Cloud an API token
+	TokenFile    string `toml:"token_file"`
+	Proxy        string `toml:"proxy"` // URL without credentials
+	CA           string `toml:"ca"`    // PEM; empty: the authorities of the system
+
+	Project    string      `toml:"project"` // key
+	Type       string      `toml:"type"`
+	Priority   string      `toml:"priority"`
+	Components []string    `toml:"components"`
+	Labels     []string    `toml:"labels"`
+	Assignee   string      `toml:"assignee"`
+	Fields     []JiraField `toml:"field"`
+
+	Reopen  []string `toml:"reopen"` // names of transitions
+	Close   []string `toml:"close"`
+	CloseAs string   `toml:"close_as"` // a resolution
+
+	Done            []string `toml:"done"` // names of resolutions
+	WontDo          []string `toml:"wont_do"`
+	Duplicate       []string `toml:"duplicate"`
+	CannotReproduce []string `toml:"cannot_reproduce"`
+
+	IndexLag Duration `toml:"index_lag"` // how long search may not find a new issue
+}
+
+// JiraField is one [[jira.field]]: a field of the site's own.
+type JiraField struct {
+	Name   string   `toml:"name"`
+	Values []string `toml:"values"`
+}
+
+func defaultTracker() Tracker {
+	return Tracker{Kind: TrackerBuiltin, Poll: minutes(1), Requests: 5}
+}
+
+func defaultJira() Jira {
+	return Jira{
+		Type: "Task", CloseAs: "Done", IndexLag: seconds(30),
+		Done: []string{"Done", "Fixed", "Resolved"}, WontDo: []string{"Won't Do", "Won't Fix", "Declined", "Rejected"},
+		Duplicate: []string{"Duplicate"}, CannotReproduce: []string{"Cannot Reproduce", "Not a bug"},
+	}
+}
+
+func (r *Repairer) validateTracker(c *check) {
+	if r.Tracker.Poll < seconds(1) {
+		c.bad([]string{"tracker.poll"}, "%s is not possible: want at least 1s", r.Tracker.Poll)
+	}
+	if !(r.Tracker.Requests > 0 && r.Tracker.Requests <= 1000) {
+		c.bad([]string{"tracker.requests"}, "%v is not possible: want more than 0, and at most 1000", r.Tracker.Requests)
+	}
+	if r.Tracker.Kind == TrackerJira {
+		r.Jira.validate(c)
+	}
+}
+
+func (j Jira) validate(c *check) {
+	c.remote("jira.url", j.URL, "https://jira.example.org")
+	if j.Proxy != "" {
+		if u, err := url.Parse(j.Proxy); err != nil || u.Host == "" || u.User != nil {
+			c.bad([]string{"jira.proxy"}, "is no URL without credentials, such as http://proxy:3128")
+		}
+	}
+	switch {
+	case j.User == "" && j.PasswordFile != "":
+		c.bad([]string{"jira.password_file"}, "is of no use without jira.user")
+	case j.User == "" && j.TokenFile == "":
+		c.bad([]string{"jira.token_file"}, "is missing: name the file that holds a personal token, or set jira.user and jira.password_file")
+	case j.User != "" && j.TokenFile != "":
+		c.bad([]string{"jira.token_file", "jira.user"}, "a personal token needs no user: set either jira.token_file, or jira.user and jira.password_file")
+	case j.User != "" && j.PasswordFile == "":
+		c.bad([]string{"jira.user"}, "has no password: name the file that holds it in jira.password_file")
+	}
+	for key, file := range map[string]string{"jira.password_file": j.PasswordFile, "jira.token_file": j.TokenFile, "jira.ca": j.CA} {
+		if file != "" {
+			c.absolute(key, file)
+		}
+	}
+	c.word("jira.project", j.Project, "the key of a project")
+	if j.Type == "" {
+		c.bad([]string{"jira.type"}, "is missing: name a type of issue")
+	}
+	for i, l := range j.Labels {
+		c.word(element("jira.labels", i), l, "a label")
+	}
+	for i, f := range j.Fields {
+		at := element("jira.field", i)
+		if f.Name == "" {
+			c.bad([]string{at + ".name"}, "is missing: name a field")
+		}
+		if len(f.Values) == 0 {
+			c.bad([]string{at + ".values"}, "is empty: give the field a value")
+		}
+	}
+	seen := map[string]string{}
+	for _, list := range j.resolutions() {
+		for _, name := range list.names {
+			if was := seen[strings.ToLower(name)]; was != "" {
+				c.bad([]string{list.key}, "%q is in %s as well", name, was)
+			}
+			seen[strings.ToLower(name)] = list.key
+		}
+	}
+	if j.IndexLag < 0 || j.IndexLag > minutes(10) {
+		c.bad([]string{"jira.index_lag"}, "%s is not possible: want 0 to 10m", j.IndexLag)
+	}
+}
+
+type resolutionNames struct {
+	key   string
+	names []string
+}
+
+func (j Jira) resolutions() []resolutionNames {
+	return []resolutionNames{{"jira.done", j.Done}, {"jira.wont_do", j.WontDo}, {"jira.duplicate", j.Duplicate}, {"jira.cannot_reproduce", j.CannotReproduce}}
+}
+
+// remote checks the address of a server that is told a secret.
+func (c *check) remote(key, address, example string) {
+	u, err := url.Parse(address)
+	switch {
+	case address == "":
+		c.bad([]string{key}, "is missing: write an address such as %s", example)
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		c.bad([]string{key}, "is no address without credentials, such as %s", example) // it is not shown, because it may have some
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		c.bad([]string{key}, "%s would be told our secret without TLS: use https", u.Host)
+	}
+}
+
+func (r *Repairer) checkTrackerFiles(c *check) {
+	if r.Tracker.Kind != TrackerJira {
+		return
+	}
+	checkSecret(c, "jira.password_file", r.Jira.PasswordFile)
+	checkSecret(c, "jira.token_file", r.Jira.TokenFile)
+	checkPEM(c, "jira", r.Jira.CA, "", "")
+}

@@ -1,0 +1,53 @@
+package program_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"connectrpc.com/connect"
+
+	gliav1 "glia/api/glia/v1"
+	"glia/config"
+	"glia/internal/program"
+	"glia/repairer/ticket/jira/jiratest"
+)
+
+func inJira(t *testing.T, s *jiratest.Server) func(*config.Repairer) {
+	t.Helper()
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return func(c *config.Repairer) {
+		c.Tracker.Kind, c.Jira.URL, c.Jira.TokenFile, c.Jira.Project = config.TrackerJira, s.URL, token, jiratest.Project
+	}
+}
+
+func TestRepairer_DoesNotStartWithAnotherScreenInJira(t *testing.T) {
+	t.Parallel()
+	c := config.DefaultRepairer()
+	c.Database, c.API.Listen = filepath.Join(t.TempDir(), "db"), "127.0.0.1:0"
+	inJira(t, jiratest.Start(t, jiratest.Options{Required: []string{"Rack"}}))(&c)
+	err := program.Repairer(t.Context(), c, nil, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), `the screen requires "Rack" (customfield_10011)`) {
+		t.Errorf("started: %v", err)
+	}
+}
+
+// A Jira that is down keeps nothing from starting, and the tickets are not glia's to resolve.
+func TestRepairer_StartsWithoutJira(t *testing.T) {
+	t.Parallel()
+	s := jiratest.Start(t, jiratest.Options{})
+	s.Fail(func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) })
+	o := start(t, filepath.Join(t.TempDir(), "db"), inJira(t, s))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := o.api.ListTickets(ctx, connect.NewRequest(&gliav1.ListTicketsRequest{})); connect.CodeOf(err) != connect.CodeUnimplemented {
+		t.Errorf("tickets: %v", err)
+	}
+}

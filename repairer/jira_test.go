@@ -1,0 +1,113 @@
+package repairer_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"glia/internal/sim"
+	"glia/repairer"
+	"glia/repairer/ticket/jira"
+	"glia/repairer/ticket/jira/jiratest"
+)
+
+// inJira lets the world's repairer file its tickets in a Jira.
+func inJira(t *testing.T, s *jiratest.Server) func(*repairer.Options) {
+	return func(o *repairer.Options) {
+		tr, err := jira.New(jira.Options{
+			URL: s.URL, Secret: "secret", Project: jiratest.Project, Type: "Task", CloseAs: "Done", Now: o.Now,
+			Resolutions: map[string]string{"done": repairer.ResolutionDone, "won't do": repairer.ResolutionWontDo, "duplicate": repairer.ResolutionDuplicate, "cannot reproduce": repairer.ResolutionCannotReproduce},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Tracker = tr
+	}
+}
+
+// whole plays a repair in which the ticket is resolved too early once, and says what Jira then holds.
+func whole(t *testing.T, s *jiratest.Server) string {
+	t.Helper()
+	w := newWorld(t, inJira(t, s))
+	w.fail("node-1", "2")
+	c := w.phase("N1S2", repairer.PhaseAwaitingReplacement)
+	s.Resolve(c.Ticket, "Done") // and nothing was done
+	w.until("N1S2", "reopened", func(c repairer.Case) bool { return c.Rejected != nil && len(c.Untold) == 0 })
+	w.swap("node-1", "2", &sim.Disk{Serial: "USED", Size: 1000, Content: "ntfs"})
+	w.until("N1S2", "rejected", func(c repairer.Case) bool {
+		return c.Rejected != nil && c.Rejected.Serial == "USED" && len(c.Untold) == 0
+	})
+	w.open() // over a restart
+	w.swap("node-1", "2", blank("NEW1"))
+	c = w.phase("N1S2", repairer.PhaseClosed)
+	s.Cut(nil)
+	tk, err := w.engine.Tracker.Ticket(t.Context(), c.Ticket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := fmt.Sprintf("%d issue, %s: %s\n", s.Count(), s.Status(c.Ticket), tk.Title)
+	for _, k := range tk.Comments {
+		out += k.Text + "\n"
+	}
+	return out
+}
+
+const whatJiraHolds = `1 issue, Done: Replace disk N1S2 in slot 2 of node-1
+not taken: N1S2: the old disk N1S2 is in slot 2
+not taken: USED: it carries ntfs; the new disk is unknown
+NEW1 is in place of N1S2, healthy and in use. Thank you.
+`
+
+// Each request of a repair is cut once, before or after Jira has done what it wants: there is one issue, with
+// the right comments, in the right state.
+func TestEngine_FilesOnceInJiraWhicheverRequestIsCut(t *testing.T) {
+	t.Parallel()
+	s := jiratest.Start(t, jiratest.Options{})
+	if got := whole(t, s); got != whatJiraHolds {
+		t.Fatalf("without a cut:\n%s", got)
+	}
+	var changes []int // requests that change something; all with KILL_ALL=1
+	for i, call := range s.Calls() {
+		if !strings.HasPrefix(call, "GET ") || os.Getenv("KILL_ALL") != "" {
+			changes = append(changes, i+1)
+		}
+	}
+	if len(changes) < 6 {
+		t.Fatalf("calls %q", s.Calls())
+	}
+	for _, n := range changes {
+		for _, cut := range []jiratest.Cut{jiratest.CutBefore, jiratest.CutAfter} {
+			t.Run(fmt.Sprintf("%d/%d", n, cut), func(t *testing.T) {
+				t.Parallel()
+				s := jiratest.Start(t, jiratest.Options{})
+				s.Cut(func(i int) jiratest.Cut {
+					if i == n {
+						return cut
+					}
+					return jiratest.CutNot
+				})
+				if got := whole(t, s); got != whatJiraHolds {
+					t.Errorf("Jira holds\n%s", got)
+				}
+			})
+		}
+	}
+}
+
+// Jira is away for an hour at a time.
+func TestEngine_GoesOnWhenJiraIsBack(t *testing.T) {
+	t.Parallel()
+	s := jiratest.Start(t, jiratest.Options{})
+	w := newWorld(t, inJira(t, s))
+	s.Cut(func(int) jiratest.Cut { return jiratest.CutBefore })
+	w.fail("node-1", "2")
+	w.phase("N1S2", repairer.PhaseReleased)
+	w.ticks(20)
+	s.Cut(nil)
+	w.now = w.now.Add(time.Hour)
+	if w.phase("N1S2", repairer.PhaseAwaitingReplacement); s.Count() != 1 {
+		t.Errorf("%d issues", s.Count())
+	}
+}
