@@ -28,6 +28,8 @@ type Repairer struct {
 
 	Tracker Tracker `toml:"tracker"`
 	Jira    Jira    `toml:"jira"`
+	Script  Script  `toml:"script"`
+	Webhook Webhook `toml:"webhook"`
 
 	Log    Log    `toml:"log"`
 	API    API    `toml:"api"`

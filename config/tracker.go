@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/url"
+	"os"
 	"strings"
 )
 
@@ -10,6 +11,8 @@ type Tracker struct {
 	Kind     TrackerKind `toml:"kind"`
 	Poll     Duration    `toml:"poll"`     // between two looks at what people have answered
 	Requests float64     `toml:"requests"` // a second, at most
+
+	ChangedSecretFile string `toml:"changed_secret_file"` // of those who post to /tracker/changed; empty: it is not served
 }
 
 // TrackerKind is a ticket system.
@@ -19,9 +22,11 @@ type TrackerKind string
 const (
 	TrackerBuiltin TrackerKind = "builtin" // in the database of the repairer
 	TrackerJira    TrackerKind = "jira"
+	TrackerScript  TrackerKind = "script"  // a program of the site
+	TrackerWebhook TrackerKind = "webhook" // a web address of the site
 )
 
-var trackers = []TrackerKind{TrackerBuiltin, TrackerJira}
+var trackers = []TrackerKind{TrackerBuiltin, TrackerJira, TrackerScript, TrackerWebhook}
 
 // UnmarshalText accepts the ticket systems above and nothing else.
 func (k *TrackerKind) UnmarshalText(text []byte) error { return choose(k, text, trackers) }
@@ -62,6 +67,19 @@ type JiraField struct {
 	Values []string `toml:"values"`
 }
 
+// Script is the section [script].
+type Script struct {
+	Command []string `toml:"command"` // argv; the program by its absolute path
+}
+
+// Webhook is the section [webhook].
+type Webhook struct {
+	URL        string `toml:"url"`         // https://, or http:// on loopback
+	SecretFile string `toml:"secret_file"` // requests are signed with it
+	Proxy      string `toml:"proxy"`       // URL without credentials
+	CA         string `toml:"ca"`          // PEM; empty: the authorities of the system
+}
+
 func defaultTracker() Tracker {
 	return Tracker{Kind: TrackerBuiltin, Poll: minutes(1), Requests: 5}
 }
@@ -81,18 +99,57 @@ func (r *Repairer) validateTracker(c *check) {
 	if !(r.Tracker.Requests > 0 && r.Tracker.Requests <= 1000) {
 		c.bad([]string{"tracker.requests"}, "%v is not possible: want more than 0, and at most 1000", r.Tracker.Requests)
 	}
-	if r.Tracker.Kind == TrackerJira {
+	if f := r.Tracker.ChangedSecretFile; f != "" {
+		c.absolute("tracker.changed_secret_file", f)
+		if r.Tracker.Kind == TrackerBuiltin {
+			c.bad([]string{"tracker.changed_secret_file"}, "is of no use with the built-in tracker")
+		}
+	}
+	switch r.Tracker.Kind {
+	case TrackerJira:
 		r.Jira.validate(c)
+	case TrackerScript:
+		r.Script.validate(c)
+	case TrackerWebhook:
+		r.Webhook.validate(c)
+	}
+}
+
+func (s Script) validate(c *check) {
+	if len(s.Command) == 0 {
+		c.bad([]string{"script.command"}, "is missing: name the program that knows your ticket system")
+		return
+	}
+	c.command("script.command", s.Command)
+	c.absolute("script.command", s.Command[0])
+}
+
+func (w Webhook) validate(c *check) {
+	c.remote("webhook.url", w.URL, "https://tickets.example.org/glia")
+	c.proxy("webhook.proxy", w.Proxy)
+	if w.SecretFile == "" {
+		c.bad([]string{"webhook.secret_file"}, "is missing: name the file with the secret that requests are signed with")
+	}
+	for key, file := range map[string]string{"webhook.secret_file": w.SecretFile, "webhook.ca": w.CA} {
+		if file != "" {
+			c.absolute(key, file)
+		}
+	}
+}
+
+// proxy checks the address of a proxy, which must not hold a secret: it would get into logs.
+func (c *check) proxy(key, address string) {
+	if address == "" {
+		return
+	}
+	if u, err := url.Parse(address); err != nil || u.Host == "" || u.User != nil {
+		c.bad([]string{key}, "is no URL without credentials, such as http://proxy:3128")
 	}
 }
 
 func (j Jira) validate(c *check) {
 	c.remote("jira.url", j.URL, "https://jira.example.org")
-	if j.Proxy != "" {
-		if u, err := url.Parse(j.Proxy); err != nil || u.Host == "" || u.User != nil {
-			c.bad([]string{"jira.proxy"}, "is no URL without credentials, such as http://proxy:3128")
-		}
-	}
+	c.proxy("jira.proxy", j.Proxy)
 	switch {
 	case j.User == "" && j.PasswordFile != "":
 		c.bad([]string{"jira.password_file"}, "is of no use without jira.user")
@@ -161,10 +218,18 @@ func (c *check) remote(key, address, example string) {
 }
 
 func (r *Repairer) checkTrackerFiles(c *check) {
-	if r.Tracker.Kind != TrackerJira {
-		return
+	checkSecret(c, "tracker.changed_secret_file", r.Tracker.ChangedSecretFile)
+	switch r.Tracker.Kind {
+	case TrackerJira:
+		checkSecret(c, "jira.password_file", r.Jira.PasswordFile)
+		checkSecret(c, "jira.token_file", r.Jira.TokenFile)
+		checkPEM(c, "jira", r.Jira.CA, "", "")
+	case TrackerScript:
+		if info, err := os.Stat(r.Script.Command[0]); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
+			c.bad([]string{"script.command"}, "%s is no program on this host", r.Script.Command[0])
+		}
+	case TrackerWebhook:
+		checkSecret(c, "webhook.secret_file", r.Webhook.SecretFile)
+		checkPEM(c, "webhook", r.Webhook.CA, "", "")
 	}
-	checkSecret(c, "jira.password_file", r.Jira.PasswordFile)
-	checkSecret(c, "jira.token_file", r.Jira.TokenFile)
-	checkPEM(c, "jira", r.Jira.CA, "", "")
 }

@@ -31,6 +31,13 @@ func TestTracker_Errors(t *testing.T) {
 		at + `proxy = "http://u:p@proxy"`:                                                             `jira.proxy: is no URL without credentials`,
 		at + `index_lag = "1h"`:                                                                       `jira.index_lag`,
 		at + `labels = ["two words"]`:                                                                 `jira.labels: "two words" is not a label`,
+
+		"[tracker]\nkind = \"script\"":                                                       `script.command: is missing`,
+		"[tracker]\nkind = \"script\"\n[script]\ncommand = [\"tickets\"]":                    `script.command: "tickets" is not an absolute path`,
+		"[tracker]\nkind = \"webhook\"\n[webhook]\nsecret_file = \"/s\"":                     `webhook.url: is missing`,
+		"[tracker]\nkind = \"webhook\"\n[webhook]\nurl = \"https://t\"":                      `webhook.secret_file: is missing`,
+		"[tracker]\nkind = \"webhook\"\n[webhook]\nurl = \"http://t\"\nsecret_file = \"/s\"": `webhook.url: t would be told our secret without TLS`,
+		"[tracker]\nchanged_secret_file = \"/s\"":                                            `is of no use with the built-in tracker`,
 	} {
 		got := lines("repairer", text)
 		if !slices.ContainsFunc(got, func(l string) bool { return strings.Contains(l, want) }) || strings.Contains(strings.Join(got, ""), "hunter2") {

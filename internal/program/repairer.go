@@ -91,6 +91,9 @@ func lead(ctx context.Context, c config.Repairer, st database, parts RepairerPar
 	path, handler := gliav1connect.NewRepairServiceHandler(repairer.NewService(engine, tickets.desk))
 	entrypoint{c: c, log: log}.serve(s)
 	s.handle(gliav1connect.NewQueueServiceHandler(queue.NewService(st.DB(), st)))
+	if tickets.changed != nil {
+		s.handle("/tracker/changed", tickets.changed)
+	}
 	ready()
 	return s.serve(ctx, path, repairer.Identified(handler), engine.Run, tickets.run, events(c, st, log).Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
 		s.watch("fleet", func() error { _, err := feed.View(); return err }))

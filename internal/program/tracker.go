@@ -18,6 +18,7 @@ import (
 	"glia/repairer/ticket"
 	"glia/repairer/ticket/jira"
 	"glia/repairer/ticket/poll"
+	"glia/repairer/ticket/script"
 )
 
 // tracking is where tickets are filed, and how their states are known.
@@ -26,6 +27,7 @@ type tracking struct {
 	desk    repairer.Desk    // nil unless people work on tickets with glia
 	answers repairer.Answers // nil: the tracker is asked
 	run     func(context.Context) error
+	changed http.Handler // nil: nobody tells of changes
 }
 
 // checkWithin bounds the look at a tracker at the start. One that does not answer keeps nothing from starting.
@@ -37,25 +39,63 @@ func openTracker(ctx context.Context, c config.Repairer, db *sql.DB, wake func()
 		b := ticket.New(db, time.Now)
 		return tracking{tracker: b, desk: b, run: func(context.Context) error { return nil }}, nil
 	}
-	o, err := jiraOptions(c.Jira)
+	t, err := elsewhere(ctx, c, log)
 	if err != nil {
 		return tracking{}, err
 	}
+	w := poll.New(t, poll.Options{Every: time.Duration(c.Tracker.Poll), Rate: c.Tracker.Requests, Log: log, Seen: wake})
+	out := tracking{tracker: w.Tracker(), answers: w, run: w.Run}
+	if f := c.Tracker.ChangedSecretFile; f != "" {
+		s, err := secret(f)
+		if err != nil {
+			return tracking{}, fmt.Errorf("read the secret of those who tell of changes: %w", err)
+		}
+		out.changed = script.Changed(s, time.Now, w.Hint)
+	}
+	return out, nil
+}
+
+// elsewhere is a tracker that is not glia's own.
+func elsewhere(ctx context.Context, c config.Repairer, log *slog.Logger) (repairer.Tracker, error) {
+	switch c.Tracker.Kind {
+	case config.TrackerJira:
+		return openJira(ctx, c.Jira, log)
+	case config.TrackerScript:
+		return script.New(script.Command(c.Script.Command)), nil
+	case config.TrackerWebhook:
+		s, err := secret(c.Webhook.SecretFile)
+		if err != nil {
+			return nil, fmt.Errorf("read the secret of the webhook: %w", err)
+		}
+		way, err := outward(c.Webhook.Proxy, c.Webhook.CA)
+		if err != nil {
+			return nil, err
+		}
+		client := &http.Client{Transport: way, CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("refused: a webhook must not redirect") }}
+		return script.New(script.Webhook{URL: c.Webhook.URL, Secret: s, HTTP: client, Now: time.Now}), nil
+	}
+	return nil, fmt.Errorf("no tracker is called %q", c.Tracker.Kind)
+}
+
+func openJira(ctx context.Context, c config.Jira, log *slog.Logger) (*jira.Tracker, error) {
+	o, err := jiraOptions(c)
+	if err != nil {
+		return nil, err
+	}
 	j, err := jira.New(o)
 	if err != nil {
-		return tracking{}, err
+		return nil, err
 	}
 	within, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
 	var wrong *jira.Mismatch
 	switch err := j.Check(within); {
 	case errors.As(err, &wrong):
-		return tracking{}, fmt.Errorf("[jira] and project %s of %s do not fit: %w", c.Jira.Project, c.Jira.URL, err)
+		return nil, fmt.Errorf("[jira] and project %s of %s do not fit: %w", c.Project, c.URL, err)
 	case err != nil:
-		log.Warn("Jira can not be asked whether the configuration fits, cases wait for it", "url", c.Jira.URL, "error", err)
+		log.Warn("Jira can not be asked whether the configuration fits, cases wait for it", "url", c.URL, "error", err)
 	}
-	w := poll.New(j, poll.Options{Every: time.Duration(c.Tracker.Poll), Rate: c.Tracker.Requests, Log: log, Seen: wake})
-	return tracking{tracker: w.Tracker(), answers: w, run: w.Run}, nil
+	return j, nil
 }
 
 func jiraOptions(c config.Jira) (o jira.Options, err error) {

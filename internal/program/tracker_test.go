@@ -44,10 +44,22 @@ func TestRepairer_StartsWithoutJira(t *testing.T) {
 	t.Parallel()
 	s := jiratest.Start(t, jiratest.Options{})
 	s.Fail(func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) })
-	o := start(t, filepath.Join(t.TempDir(), "db"), inJira(t, s))
+	var conf *config.Repairer
+	told := filepath.Join(t.TempDir(), "told")
+	if err := os.WriteFile(told, []byte("shared"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := start(t, filepath.Join(t.TempDir(), "db"), inJira(t, s), func(c *config.Repairer) { conf, c.Tracker.ChangedSecretFile = c, told })
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if _, err := o.api.ListTickets(ctx, connect.NewRequest(&gliav1.ListTicketsRequest{})); connect.CodeOf(err) != connect.CodeUnimplemented {
 		t.Errorf("tickets: %v", err)
+	}
+	r, err := http.Post("http://"+conf.API.Listen+"/tracker/changed", "application/json", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Body.Close(); r.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a change that nobody has signed: %s", r.Status)
 	}
 }
