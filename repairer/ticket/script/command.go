@@ -26,6 +26,7 @@ func (c Command) Carry(ctx context.Context, _ string, request []byte) ([]byte, e
 	cmd.Stdin = bytes.NewReader(request)
 	out, said := &bounded{most: largest}, &bounded{most: 64 << 10}
 	cmd.Stdout, cmd.Stderr = out, said
+	cmd.Dir = "/"
 	cmd.Env = []string{"LANG=C.UTF-8", "PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

@@ -201,13 +201,13 @@ func TestWebhook_KeepsTheContract(t *testing.T) {
 func TestCommand_Errors(t *testing.T) {
 	t.Parallel()
 	for program, want := range map[string]string{
-		`echo tracker is down >&2; exit 3`: "exit status 3: tracker is down",
-		`echo hello`:                       "the answer is not the JSON that it should be",
-		`printf %s '{"error":"two\nlines"}'`:    "read ticket T1: two lines",
-		`echo '{"status":"done"}'`:         `the status "done" is not open, resolved or closed`,
-		`head -c 9000000 /dev/zero`:        "answers with more than 8388608 bytes",
-		`yes >&2`:                          "", // it ends all the same
-		`printf %s '{"id":"a\nb"}'`:             "an id that is no short word",
+		`echo tracker is down >&2; exit 3`:   "exit status 3: tracker is down",
+		`echo hello`:                         "the answer is not the JSON that it should be",
+		`printf %s '{"error":"two\nlines"}'`: "read ticket T1: two lines",
+		`echo '{"status":"done"}'`:           `the status "done" is not open, resolved or closed`,
+		`head -c 9000000 /dev/zero`:          "answers with more than 8388608 bytes",
+		`yes >&2`:                            "", // it ends all the same
+		`printf %s '{"id":"a\nb"}'`:          "an id that is no short word",
 		`test -z "$GLIA_TEST_CANARY" || echo leaked >&2; exit 1`: "exit status 1",
 	} {
 		_, err := script.New(script.Command{"/bin/sh", "-c", program}).Ticket(t.Context(), "T1")
