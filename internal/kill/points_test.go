@@ -194,6 +194,16 @@ func (t countedTracker) File(ctx context.Context, key string, k repairer.Ticket)
 	return id, err
 }
 
+func (t countedTracker) Update(ctx context.Context, id, title, body string) (err error) {
+	t.c.change("tracker: update", func() { err = t.Tracker.Update(ctx, id, title, body) })
+	return err
+}
+
+func (t countedTracker) Attach(ctx context.Context, key, id, name string, data []byte) (err error) {
+	t.c.change("tracker: attach", func() { err = t.Tracker.Attach(ctx, key, id, name, data) })
+	return err
+}
+
 func (t countedTracker) Comment(ctx context.Context, key, id, text string) (err error) {
 	t.c.change("tracker: comment", func() { err = t.Tracker.Comment(ctx, key, id, text) })
 	return err
@@ -219,7 +229,7 @@ func TestPoints_CoverEveryMethod(t *testing.T) {
 	}{
 		{reflect.TypeFor[repairer.Store](), []string{"Open", "Append", "AddPause", "EndPauses", "Forgive", "Set"}, []string{"Epoch", "Held", "Newest", "Case", "Cases", "EachCase", "CasesSince", "Current", "LastCase", "Retired", "Events", "Changed", "Pauses", "Get"}},
 		{reflect.TypeFor[repairer.Hosts](), []string{"Probe", "Execute", "Fence"}, []string{"Disks"}},
-		{reflect.TypeFor[repairer.Tracker](), []string{"File", "Comment", "Reopen", "Close"}, []string{"Ticket"}},
+		{reflect.TypeFor[repairer.Tracker](), []string{"File", "Update", "Attach", "Comment", "Reopen", "Close"}, []string{"Find", "Ticket"}},
 	} {
 		for i := range tc.port.NumMethod() {
 			if name := tc.port.Method(i).Name; !slices.Contains(tc.counted, name) && !slices.Contains(tc.reads, name) {

@@ -19,14 +19,14 @@ func TestRules_KnowWhatTheSourcesTell(t *testing.T) {
 		"fs.readonly": glia.Filesystem, "fs.shutdown": glia.Filesystem, "fs.statfs_errors": glia.Filesystem, "fs.errors": glia.Filesystem,
 		"btrfs.io_errors": glia.Filesystem, "btrfs.corruption_errors": glia.Filesystem,
 		"md.faulty": glia.Storage, "md.read_errors": glia.Storage, "multipath.failed": glia.Interface,
-		"latency.slow": glia.Latency, "osd.read_errors": glia.Storage, "osd.slow_ops": glia.Latency,
+		"latency.slow": glia.Latency, "osd.read_errors": glia.Storage, "osd.spurious_reads": glia.Interface, "osd.slow_ops": glia.Latency,
 	} {
 		if !slices.ContainsFunc(rules, func(r judge.Rule) bool { return r.What == what && r.Class == class }) {
 			t.Errorf("no rule looks at %s of class %s", what, class)
 		}
 	}
 	// These are for people: they tell of other disks, or of no disk at all.
-	for _, what := range []string{"kernel.ioerr_cnt", "md.degraded", "md.mismatches", "volume.full", "osd.spurious_reads"} {
+	for _, what := range []string{"kernel.ioerr_cnt", "md.degraded", "md.mismatches", "volume.full"} {
 		if slices.ContainsFunc(rules, func(r judge.Rule) bool { return r.What == what }) {
 			t.Errorf("%s must not be judged", what)
 		}

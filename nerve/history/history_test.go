@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -255,7 +256,7 @@ func TestStore_TellsWhatWasRecorded(t *testing.T) {
 				got[x.What] = last.Value
 			}
 		}
-		if fmt.Sprint(got) != fmt.Sprint(want) {
+		if !maps.Equal(got, want) {
 			t.Fatalf("told %v, recorded %v", got, want)
 		}
 	})

@@ -69,7 +69,7 @@ func (c *rpcConn) call(ctx context.Context, command string, request, response an
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) }) // wakes whoever waits
 	err := c.exchange(command, request, response)
-	if !stop() && err != nil {
+	if !stop() { // even with an answer: the deadline stays, and would end the next call
 		return context.Cause(ctx)
 	}
 	return err

@@ -40,20 +40,24 @@ func New(db *sql.DB, o Options) *Queue { return &Queue{db, o} }
 // interval is how often Run looks for timers and events that are due. It is also how late one may be.
 const interval = time.Second
 
-// Run works until the context ends, or until another repairer leads, which it returns.
+// Run works until the context ends, or until another repairer leads or the queue is ErrSetBack, which it returns.
 func (q *Queue) Run(ctx context.Context) error {
-	if err := q.whole(ctx); err != nil {
-		return err
-	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	failing := false
+	whole, failing := false, false
 	for {
-		err := q.Work(ctx)
+		var err error
+		if !whole {
+			err = q.whole(ctx)
+			whole = err == nil
+		}
+		if whole {
+			err = q.Work(ctx)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, glia.ErrStaleEpoch):
+		case errors.Is(err, glia.ErrStaleEpoch), errors.Is(err, ErrSetBack):
 			return err
 		case err != nil && !failing:
 			q.o.Log.Error("queue can not be worked on, trying again", "error", err)
