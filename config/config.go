@@ -36,12 +36,12 @@ func LoadSynapse(path string) (Synapse, error) {
 	return s, nil
 }
 
-// LoadRepairer is LoadNerve for the configuration of repairer. The rules are those that a [[rule]] may
-// name; without any, every name is taken.
-func LoadRepairer(path string, rules ...string) (Repairer, error) {
+// LoadRepairer is LoadNerve for the configuration of repairer. What a [[rule]] may name is asked of rules, which is
+// given the rule_files; without it, every name is taken.
+func LoadRepairer(path string, rules func(files []string) ([]string, error)) (Repairer, error) {
 	r := DefaultRepairer()
 	var also []func(*check)
-	if len(rules) > 0 {
+	if rules != nil {
 		also = append(also, r.knownRules(rules))
 	}
 	if err := load(path, &r, also...); err != nil {

@@ -347,7 +347,7 @@ func TestLoad_DropInsWinAndKeepTheirPlace(t *testing.T) {
 	write(t, filepath.Join(dir, "repairer.d/10-a.toml"), "mode = \"observe\"\n[limits]\nhost = 3\n[[pool]]\nname = \"c\"\nhosts = [\"*\"]\n")
 	write(t, filepath.Join(dir, "repairer.d/30.toml.bak"), "nonsense")
 	write(t, filepath.Join(dir, "repairer.d/.#20-b.toml"), "nonsense")
-	r, err := config.LoadRepairer(main)
+	r, err := config.LoadRepairer(main, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +357,7 @@ func TestLoad_DropInsWinAndKeepTheirPlace(t *testing.T) {
 
 	write(t, filepath.Join(dir, "repairer.d/10-a.toml"), "[limits]\n\nhost = 0\nfleeet = 1\n[[pool]]\nhosts = [\"*\"]\n")
 	write(t, filepath.Join(dir, "repairer.d/20-b.toml"), "mode = 3\n")
-	_, err = config.LoadRepairer(main)
+	_, err = config.LoadRepairer(main, nil)
 	var errs *config.Errors
 	if !errors.As(err, &errs) {
 		t.Fatalf("got %v, want *config.Errors", err)
@@ -441,15 +441,29 @@ func write(t *testing.T, name, text string) {
 func TestLoadRepairer_TellsOfUnknownRules(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "repairer.toml")
+	names := func(files []string) ([]string, error) {
+		if slices.Contains(files, "/absent") {
+			return nil, errors.New("open /absent: no such file")
+		}
+		return append([]string{"read-errors", "ata-pending"}, files...), nil
+	}
 	write(t, path, "[[rule]]\nname = \"ata-pendng\"\nmode = \"propose\"\n[[rule]]\nname = \"read-errors\"\nmode = \"auto\"\n[[rule]]\nmode = \"auto\"\nname = \"cosmic-rays\"\n")
-	_, err := config.LoadRepairer(path, "read-errors", "ata-pending")
-	want := path + ":2:1: rule.name: there is no rule with the name \"ata-pendng\"; did you mean \"ata-pending\"?\n" +
-		path + ":9:1: rule.name: there is no rule with the name \"cosmic-rays\"; the rules are read-errors, ata-pending"
+	_, err := config.LoadRepairer(path, names)
+	want := path + ":2:1: rule.name: there is no rule with the name \"ata-pendng\"; did you mean \"ata-pending\"? Files with rules of your own belong into rule_files\n" +
+		path + ":9:1: rule.name: there is no rule with the name \"cosmic-rays\"; is it one of read-errors, ata-pending? Files with rules of your own belong into rule_files"
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
+	write(t, path, "rule_files = [\"/site-rule\"]\n[[rule]]\nname = \"/site-rule\"\nmode = \"propose\"\n")
+	if _, err = config.LoadRepairer(path, names); err != nil {
+		t.Error("a rule of a site: ", err)
+	}
+	write(t, path, "rule_files = [\"/absent\", \"relative\"]\n")
+	if _, err = config.LoadRepairer(path, names); err == nil || !strings.Contains(err.Error(), "no such file") && !strings.Contains(err.Error(), "absolute") {
+		t.Error("files with rules that are not there: ", err)
+	}
 	write(t, path, "approvals = 2\n[[pool]]\nname = \"a\"\nhosts = [\"a\"]\n[[pool]]\nname = \"b\"\nhosts = [\"b\"]\napprovals = 1\n[[rule]]\nname = \"read-errors\"\nmode = \"auto\"\n")
-	r, err := config.LoadRepairer(path, "read-errors")
+	r, err := config.LoadRepairer(path, names)
 	if err != nil || r.PoolOf("a").Approvals != 2 || r.PoolOf("b").Approvals != 1 || r.PoolOf("c").Approvals != 2 || r.Rules[0].Mode != config.ModeAuto {
 		t.Errorf("%+v, %v", r, err)
 	}

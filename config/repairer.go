@@ -43,7 +43,9 @@ type Repairer struct {
 	Domains []Domain `toml:"domain"`
 	Windows []Window `toml:"window"`
 	Rules   []Rule   `toml:"rule"`
-	Ceph    []Ceph   `toml:"ceph"`
+
+	RuleFiles []string `toml:"rule_files"` // absolute paths of files with rules, as judge.rules of nerves
+	Ceph      []Ceph   `toml:"ceph"`
 }
 
 // Repair is the section [repair].

@@ -22,6 +22,9 @@ func (r *Repairer) validateRules(c *check) {
 	for _, p := range r.Pools {
 		pools = append(pools, p.Name)
 	}
+	for i, f := range r.RuleFiles {
+		c.absolute(element("rule_files", i), f)
+	}
 	seen := map[string][]string{} // pools that a rule has its mode for
 	for i, x := range r.Rules {
 		at := element("rule", i)
@@ -45,18 +48,23 @@ func (r *Repairer) validateRules(c *check) {
 	}
 }
 
-// knownRules makes the check that each rule is one of these names.
-func (r *Repairer) knownRules(names []string) func(*check) {
+// knownRules makes the check that each rule has one of the names that there are.
+func (r *Repairer) knownRules(rules func(files []string) ([]string, error)) func(*check) {
 	return func(c *check) {
+		names, err := rules(r.RuleFiles)
+		if err != nil {
+			c.bad([]string{"rule_files"}, "%v", err)
+			return
+		}
 		for i, x := range r.Rules {
 			if x.Name == "" || slices.Contains(names, x.Name) {
 				continue
 			}
-			hint := "the rules are " + strings.Join(names, ", ")
+			hint := "is it one of " + strings.Join(names, ", ")
 			if near := nearest(x.Name, names); near != "" {
-				hint = fmt.Sprintf("did you mean %q?", near)
+				hint = fmt.Sprintf("did you mean %q", near)
 			}
-			c.bad([]string{element("rule", i) + ".name"}, "there is no rule with the name %q; %s", x.Name, hint)
+			c.bad([]string{element("rule", i) + ".name"}, "there is no rule with the name %q; %s? Files with rules of your own belong into rule_files", x.Name, hint)
 		}
 	}
 }

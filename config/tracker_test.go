@@ -55,14 +55,14 @@ func TestTracker_SecretsOfEverybodyAreRefused(t *testing.T) {
 	secret, conf := filepath.Join(dir, "token"), filepath.Join(dir, "repairer.toml")
 	write(t, secret, "hunter2")
 	write(t, conf, "[tracker]\nkind = \"jira\"\n[jira]\nurl = \"https://jira\"\nproject = \"OPS\"\ntoken_file = \""+secret+"\"\n")
-	if _, err := config.LoadRepairer(conf); err != nil {
+	if _, err := config.LoadRepairer(conf, nil); err != nil {
 		t.Fatal(err)
 	}
 	for mode, want := range map[os.FileMode]string{0o604: "everybody on this host may access", 0o640: ""} {
 		if err := os.Chmod(secret, mode); err != nil {
 			t.Fatal(err)
 		}
-		_, err := config.LoadRepairer(conf)
+		_, err := config.LoadRepairer(conf, nil)
 		if got := err == nil; got != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2")) {
 			t.Errorf("mode %o: %v", mode, err)
 		}

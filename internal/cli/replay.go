@@ -18,22 +18,25 @@ import (
 
 type replayCommand struct {
 	*app
-	rules string
-	host  string
-	days  int
+	rules   string
+	present string
+	host    string
+	days    int
 }
 
 func (c *replayCommand) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay --rules FILE [SERIAL...]",
 		Short: "Show which verdicts other rules would have changed",
-		Long: `Judge the past of disks by two rule sets: the one that is built in, and the same with your file over it. What is
-printed are the times from which their verdicts differed. The past is what the nerves of the hosts keep: the values
+		Long: `Judge the past of disks by two rule sets: the one in use, and the one of your file. Both files are laid over the
+rules that are built in; if the nerves use no file of their own, leave --present out. What is printed are the times from
+which the verdicts differed. The past is what the nerves of the hosts keep: the values
 that disks were judged by, so a quantity that no rule looked at is not in it. Nothing is changed.`,
 		ValidArgsFunction: c.completeSerials,
 		RunE:              func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
 	cmd.Flags().StringVar(&c.rules, "rules", "", "`file` with rules to lay over those that are built in; required")
+	cmd.Flags().StringVar(&c.present, "present", "", "`file` with the rules in use, as in judge.rules of nerve.toml (default those that are built in)")
 	cmd.Flags().StringVar(&c.host, "host", "", "only the disks of this `host`")
 	cmd.Flags().IntVar(&c.days, "days", 30, "how many days back")
 	_ = cmd.RegisterFlagCompletionFunc("host", c.completeHosts)
@@ -48,6 +51,10 @@ func (c *replayCommand) run(ctx context.Context, serials []string) error {
 	if err != nil {
 		return err
 	}
+	present, err := rulesFrom(c.present)
+	if err != nil {
+		return err
+	}
 	d, err := c.fleetDisks(ctx, c.host)
 	if err != nil {
 		return err
@@ -57,8 +64,9 @@ func (c *replayCommand) run(ctx context.Context, serials []string) error {
 			return err
 		}
 	}
-	doc := replayDoc{Changes: []replayChange{}, Rules: other.Hash(), Present: judge.Default().Hash()}
+	doc := replayDoc{Changes: []replayChange{}, Rules: other.Hash(), Present: present.Hash()}
 	var missing []string
+	others := 0
 	for _, x := range d.Disks {
 		if len(serials) > 0 && !slices.Contains(serials, x.Disk.Serial()) {
 			continue
@@ -69,10 +77,16 @@ func (c *replayCommand) run(ctx context.Context, serials []string) error {
 			continue
 		}
 		doc.Disks++
-		doc.Changes = append(doc.Changes, compare(x.Disk, p.series, judge.Default(), other, c.now())...)
+		if v := x.Verdict.RuleSet; v != "" && v != present.Hash() {
+			others++
+		}
+		doc.Changes = append(doc.Changes, compare(x.Disk, p.series, present, other, c.now())...)
 	}
 	if err := c.print(doc); err != nil {
 		return err
+	}
+	if others > 0 {
+		c.note("%d of %d disks are judged by other rules than %s now; give the file in use as --present (fall and rise of nerve.toml make other rules, too)", others, doc.Disks, present.Hash())
 	}
 	for _, u := range d.Unanswered {
 		missing = append(missing, "host "+clean(u.Host)+" did not tell its disks")
@@ -135,7 +149,7 @@ func because(present, other glia.Verdict) string {
 
 // replayDoc is the result of glia replay.
 type replayDoc struct {
-	Present string         `json:"present"` // hash of the rules that are built in
+	Present string         `json:"present"` // hash of the rules in use
 	Rules   string         `json:"rules"`   // hash of the others
 	Disks   int            `json:"disks"`   // whose past was judged
 	Changes []replayChange `json:"changes"`

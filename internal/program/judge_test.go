@@ -44,3 +44,28 @@ func TestParsePressure(t *testing.T) {
 		}
 	}
 }
+
+func TestLoadRepairer_KnowsTheRulesOfTheSite(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rules, conf := filepath.Join(dir, "rules.toml"), filepath.Join(dir, "repairer.toml")
+	write := func(path, text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const mode = "[[rule]]\nname = \"our-fans\"\nmode = \"propose\"\n"
+	write(rules, "[[rule]]\nname = \"our-fans\"\nwhat = \"nvme.temperature\"\nclass = \"thermal\"\nstate = \"suspect\"\nwords = \"look at the fans\"\n[[rule]]\nname = \"ata-crc\"\noff = true\n")
+	for _, c := range []struct{ text, want string }{
+		{mode, `there is no rule with the name "our-fans"`},
+		{"rule_files = [\"" + rules + "\"]\n" + mode, ""},
+		{"rule_files = [\"" + rules + "\"]\n[[rule]]\nname = \"ata-crc\"\nmode = \"auto\"\n", ""}, // off at one site
+		{"rule_files = [\"" + rules + "\"]\n[[rule]]\nname = \"our-fan\"\nmode = \"auto\"\n", `did you mean "our-fans"`},
+		{"rule_files = [\"" + rules + "x\"]\n" + mode, "no such file"},
+	} {
+		write(conf, c.text)
+		if _, err := program.LoadRepairer(conf); c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", c.text, err, c.want)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -133,13 +134,28 @@ func ruleModes(in []config.Rule) []repairer.RuleMode {
 	return out
 }
 
-// LoadRepairer loads the configuration, and knows the rules that it may name.
+// LoadRepairer loads the configuration, and knows the rules that it may name: those that are built into nerve,
+// and those of the files that it lists, each of which is laid over them.
 func LoadRepairer(path string) (config.Repairer, error) {
-	var names []string
-	for _, r := range judge.Default().Rules {
-		names = append(names, r.Name)
-	}
-	return config.LoadRepairer(path, names...)
+	return config.LoadRepairer(path, func(files []string) ([]string, error) {
+		var names []string
+		add := func(rs judge.RuleSet) {
+			for _, r := range rs.Rules {
+				if !slices.Contains(names, r.Name) {
+					names = append(names, r.Name)
+				}
+			}
+		}
+		add(judge.Default())
+		for _, f := range files {
+			rs, err := judge.Default().OverlayFile(f)
+			if err != nil {
+				return nil, err
+			}
+			add(rs)
+		}
+		return names, nil
+	})
 }
 
 func durations(in []config.Duration) []time.Duration {
