@@ -47,7 +47,7 @@ func newOSDRepairs(t *testing.T) *osdRepairs {
 	}
 	ctx, cancel := context.WithCancel(context.Background()) // the test's own ends before its cleanup
 	g, gctx := errgroup.WithContext(ctx)
-	fleet, err := dev.StartFleet(gctx, g, o)
+	fleet, err := dev.StartFleet(gctx, g, o, logOf(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package dev
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 
@@ -19,16 +18,16 @@ func Prepare(ctx context.Context, dir string) error { return realStage{dir}.prep
 type Fleet struct{ d *demo }
 
 // StartFleet starts it inside the group.
-func StartFleet(ctx context.Context, g *errgroup.Group, o Options) (Fleet, error) {
+func StartFleet(ctx context.Context, g *errgroup.Group, o Options, log *slog.Logger) (Fleet, error) {
 	o.noRepairer = true
 	d, _, err := newDemo(o)
 	if err != nil {
 		return Fleet{}, err
 	}
 	if err := d.stage.prepare(ctx); err != nil {
-		return Fleet{}, errors.Join(err, d.clear())
+		return Fleet{d}, err
 	}
-	return Fleet{d}, d.start(ctx, g, slog.New(slog.DiscardHandler))
+	return Fleet{d}, d.start(ctx, g, log)
 }
 
 // RepairerConfig is the configuration of the repairer that the fleet lacks, and its URL.
@@ -38,7 +37,12 @@ func (f Fleet) RepairerConfig(ctx context.Context) (config.Repairer, string, err
 }
 
 // Sweep removes everything of the fleet.
-func (f Fleet) Sweep() error { return f.d.clear() }
+func (f Fleet) Sweep() error {
+	if f.d == nil {
+		return nil
+	}
+	return f.d.clear()
+}
 
 // WithDefaultPace makes the nerves probe as seldom as they do without a configuration.
 func WithDefaultPace(o Options) Options {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"golang.org/x/sync/errgroup"
 	_ "modernc.org/sqlite"
 
 	gliav1 "glia/api/glia/v1"
@@ -69,25 +68,7 @@ func TestRepairer_KilledThreeTimesGoesOn(t *testing.T) {
 	}
 	o := newOptions(t)
 	o.Out = os.Stderr
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
-	defer cancel()
-	g, gctx := errgroup.WithContext(ctx)
-	fleet, err := dev.StartFleet(gctx, g, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		if err := g.Wait(); err != nil && ctx.Err() == nil {
-			t.Error(err)
-		}
-		if err := fleet.Sweep(); err != nil {
-			t.Error(err)
-		}
-		if left := leftovers(t, o.Dir); len(left) > 0 {
-			t.Errorf("left behind: %v", left)
-		}
-	})
+	ctx, _, fleet := running(t, o, 8*time.Minute)
 	c, url, err := fleet.RepairerConfig(ctx)
 	if err != nil {
 		t.Fatal(err)

@@ -2,14 +2,12 @@ package dev_test
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
-	"golang.org/x/sync/errgroup"
 
 	gliav1 "glia/api/glia/v1"
 	"glia/api/glia/v1/gliav1connect"
@@ -26,27 +24,12 @@ func TestRepairer_RaisesTheAlarmForAWrongDiskWithinSeconds(t *testing.T) {
 	needLoop(t)
 	o := dev.WithDefaultPace(newOptions(t))
 	o.Out = os.Stderr
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	g, gctx := errgroup.WithContext(ctx)
-	fleet, err := dev.StartFleet(gctx, g, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		if err := g.Wait(); err != nil && ctx.Err() == nil {
-			t.Error(err)
-		}
-		if err := fleet.Sweep(); err != nil {
-			t.Error(err)
-		}
-	})
+	ctx, g, fleet := running(t, o, 2*time.Minute)
 	c, url, err := fleet.RepairerConfig(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Go(func() error { return program.Repairer(gctx, c, nil, slog.New(slog.DiscardHandler)) })
+	g.Go(func() error { return program.Repairer(ctx, c, nil, logOf(t)) })
 	client := gliav1connect.NewRepairServiceClient(daemon.HTTPClient(nil), url)
 	nerve := gliav1connect.NewHostServiceClient(daemon.HTTPClient(nil), fleet.Nerve(2))
 
