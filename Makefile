@@ -11,7 +11,7 @@
 # make bench  prints the figures that the project answers for, each beside its target: ratios against a peer
 #             in the same run, or times and memory, for which the machine should have nothing else to do;
 #             those of Ceph, where it is installed (make test-ceph does it), on clusters that it starts
-# make lint   runs the linters
+# make lint   runs the linters, where librados is installed also over what is built with it
 # make sim    plays SEEDS simulated lives of a fleet (default 200) with the real repairer
 # make mutants  breaks the code on purpose, and shows that the simulation notices
 # make generate  makes the Go code of api/ again from its protobuf definitions
@@ -97,6 +97,7 @@ mutants:
 
 lint:
 	$(GO) run $(GOLANGCI) run ./...
+	$(if $(TAGS),$(GO) run $(GOLANGCI) run --build-tags '$(TAGS)' ./...)
 
 generate: deps
 	@mkdir -p .cache

@@ -174,8 +174,8 @@ func BinomialTail(n, k int, p float64) float64 {
 	return min(1, sum)
 }
 
-func (c Cohort) String() string {
-	return fmt.Sprintf("%d of %d known disks with %s %s are bad, and %d of all %d", c.Bad, c.Of, c.Kind, c.Value, c.AllBad, c.All)
+func (x Cohort) String() string {
+	return fmt.Sprintf("%d of %d known disks with %s %s are bad, and %d of all %d", x.Bad, x.Of, x.Kind, x.Value, x.AllBad, x.All)
 }
 
 // has says whether the disk has the value. The disk is copied, so that only a gate with cohorts to look at

@@ -25,6 +25,7 @@ func touched(t *testing.T, db *sql.DB) string {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer rows.Close()
 		columns, _ := rows.Columns()
 		for rows.Next() {
 			row := make([]any, len(columns))

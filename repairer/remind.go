@@ -51,22 +51,24 @@ func Due(c Case, after []time.Duration, escalate time.Duration, now time.Time) [
 // remind puts what is due into the outbox, each stage once, also over a restart. It tells whether it has
 // written to the log.
 func (e *Engine) remind(ctx context.Context, c Case) (bool, error) {
-	for _, r := range Due(c, e.RemindAfter, e.EscalateAfter, e.Now()) {
-		s := c.Step(r.Step)
-		t, err := e.answer(ctx, c)
-		if errors.Is(err, ErrNotAsked) || err == nil && t.Status != TicketOpen {
-			return false, nil // the person has answered; what was found in the place is told elsewhere
-		}
-		if !s.Begun {
-			if c, err = e.record(ctx, c, KindBegun, r.Step, r.Step+": begun", Data{}); err != nil {
-				return false, err
-			}
-		}
-		text := reminderText(c, r)
-		_, err = e.record(ctx, c, KindDone, r.Step, text, Data{Tell: text})
-		return true, err
+	due := Due(c, e.RemindAfter, e.EscalateAfter, e.Now())
+	if len(due) == 0 {
+		return false, nil
 	}
-	return false, nil
+	r := due[0] // the next one comes at the next tick
+	s := c.Step(r.Step)
+	t, err := e.answer(ctx, c)
+	if errors.Is(err, ErrNotAsked) || err == nil && t.Status != TicketOpen {
+		return false, nil // the person has answered; what was found in the place is told elsewhere
+	}
+	if !s.Begun {
+		if c, err = e.record(ctx, c, KindBegun, r.Step, r.Step+": begun", Data{}); err != nil {
+			return false, err
+		}
+	}
+	text := reminderText(c, r)
+	_, err = e.record(ctx, c, KindDone, r.Step, text, Data{Tell: text})
+	return true, err
 }
 
 func reminderText(c Case, r Reminder) string {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -83,7 +84,7 @@ func (e entrypoint) ask(ctx context.Context) *gliav1.GetEntrypointResponse {
 		needs = append(needs, need(fmt.Sprintf("election (%s)", e.c.Election.By), electErr))
 	}
 	out := whoLeads(db, dbErr, elected, electErr)
-	out.ElectedBy, out.Needs = string(e.c.Election.By), append(needs, synapse...)
+	out.ElectedBy, out.Needs = string(e.c.Election.By), slices.Concat(needs, synapse)
 	return out
 }
 

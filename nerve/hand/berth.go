@@ -39,7 +39,7 @@ func (h *Hand) berths(ctx context.Context, o *gliav1.Order, d glia.Disk, known b
 	if parts[0].Mode == glia.ModeLVM {
 		ours, err = h.volumes(ctx, d, p, table, &b)
 	} else {
-		ours, err = h.partitions(d, p, table, &b)
+		ours = h.partitions(d, p, table, &b)
 	}
 	if err != nil {
 		return berths{}, err
@@ -67,12 +67,12 @@ func (h *Hand) berths(ctx context.Context, o *gliav1.Order, d glia.Disk, known b
 
 // partitions are for OSDs on raw devices. The table is ours when it has exactly the partitions of this order,
 // by their GUIDs; one that can not be read, on a disk that was blank when this order began, was torn.
-func (h *Hand) partitions(d glia.Disk, p proof, table []Partition, b *berths) (ours bool, err error) {
+func (h *Hand) partitions(d glia.Disk, p proof, table []Partition, b *berths) (ours bool) {
 	for i, t := range table {
 		b.devices[t.Name] = partitionPath(d.DevicePath(), i+1)
 	}
 	if len(p.obstacles) > 0 || slices.ContainsFunc(p.signatures, func(s signature) bool { return s.Kind != "gpt" && s.Kind != bootSector }) {
-		return false, nil
+		return false
 	}
 	there, whole := tableOn(d.DevicePath())
 	same := func(a Partition, id uuid.UUID) bool { return a.GUID == id }
@@ -81,7 +81,7 @@ func (h *Hand) partitions(d glia.Disk, p proof, table []Partition, b *berths) (o
 			return "", h.opts.System.Partition(d.DevicePath(), table)
 		}}}
 	}
-	return ours, nil
+	return ours
 }
 
 // tableOn reads the GUIDs of the partitions of a disk; whole is false when there is no table, or none that can

@@ -17,7 +17,6 @@ import (
 // nerve has begun and that has ended with a result.
 type talker struct {
 	value, grows uint64
-	result       smart.SelfTestResult
 	looks        int
 	broken       error
 }

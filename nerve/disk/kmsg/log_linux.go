@@ -80,5 +80,5 @@ func Clock() func(time.Duration) time.Time {
 		return func(time.Duration) time.Time { return time.Time{} }
 	}
 	boot := time.Now().Add(-time.Duration(ts.Nano())).Round(0).UTC()
-	return func(at time.Duration) time.Time { return boot.Add(at) }
+	return boot.Add
 }

@@ -44,8 +44,9 @@ func BenchmarkSMART_AgainstSmartctl(b *testing.B) {
 	if _, err := exec.LookPath("smartctl"); err != nil {
 		b.Skip("smartctl is not installed")
 	}
-	name, s, path := firstDisk(), &probe.SMART{}, ""
-	if path = "/dev/" + name; name == "" {
+	name, s := firstDisk(), &probe.SMART{}
+	path := "/dev/" + name
+	if name == "" {
 		s, path = ataDisk().source(), "/dev/null"
 		b.Log("no disk of this machine can be asked; compared is a made-up disk with a smartctl that can not ask /dev/null")
 	}

@@ -90,7 +90,7 @@ type NVMeFeatures struct {
 func (f *NVMeFeatures) Decode(b []byte) error {
 	const optional, entries = 256, 262
 	if len(b) <= entries {
-		return fmt.Errorf("Identify Controller: %w: %d bytes", ErrShort, len(b))
+		return fmt.Errorf("command Identify Controller: %w: %d bytes", ErrShort, len(b))
 	}
 	*f = NVMeFeatures{SelfTest: b[optional]&(1<<4) != 0, ErrorEntries: int(b[entries]) + 1}
 	return nil

@@ -52,7 +52,7 @@ var errNoUEvent = errors.New("not a uevent")
 // know are skipped.
 func Parse(message []byte) (Event, error) {
 	var e Event
-	properties := message
+	var properties []byte
 	if bytes.HasPrefix(message, udevPrefix) {
 		if len(message) < udevHeaderEnd || binary.BigEndian.Uint32(message[udevMagicAt:]) != udevMagic {
 			return Event{}, errNoUEvent

@@ -53,7 +53,7 @@ func (c *cluster) parts(ctx context.Context, d glia.Disk, osd glia.OSD) *repaire
 		r := refusal("whether "+name(osd.ID)+" has a DB or WAL elsewhere is not known: "+steadyWords(err), "an OSD whose parts are all known", "the monitors tell")
 		return &r
 	}
-	lost := ""
+	var lost string
 	here := func(role glia.OSDRole) bool { // on the disk of the case itself
 		return slices.ContainsFunc(d.OSDs, func(o glia.OSD) bool { return o.ID == osd.ID && o.Role == role })
 	}
