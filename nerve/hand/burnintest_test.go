@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"glia/nerve/disk/selftest"
-	"glia/nerve/disk/smart"
 	"glia/nerve/hand"
 )
 
