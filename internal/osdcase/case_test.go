@@ -3,7 +3,6 @@
 package osdcase_test
 
 import (
-	"encoding/json"
 	"os/exec"
 	"slices"
 	"strings"
@@ -11,25 +10,24 @@ import (
 
 	testbed "glia/internal/testbed/ceph"
 	"glia/repairer"
+	"glia/repairer/storage/ceph"
 )
 
 // inactive are the states of PGs that can not be read or written, but for those that peer at this moment.
 func (w *world) inactive() []string {
 	w.Helper()
-	var s struct {
-		PGmap struct {
-			States []struct {
-				Name string `json:"state_name"`
-			} `json:"pgs_by_state"`
-		} `json:"pgmap"`
+	b, err := w.conn.Mon(w.Context(), ceph.Command{"prefix": "status"}, nil)
+	if err != nil {
+		w.Fatal(err)
 	}
-	if err := json.Unmarshal([]byte(w.ceph("status", "-f", "json")), &s); err != nil {
+	s, err := ceph.DecodeStatus(b)
+	if err != nil {
 		w.Fatal(err)
 	}
 	var out []string
-	for _, st := range s.PGmap.States {
-		if !strings.Contains(st.Name, "active") && !strings.Contains(st.Name, "peering") && !strings.Contains(st.Name, "activating") {
-			out = append(out, st.Name)
+	for state := range s.States {
+		if !strings.Contains(state, "active") && !strings.Contains(state, "peering") && !strings.Contains(state, "activating") {
+			out = append(out, state)
 		}
 	}
 	return out

@@ -42,6 +42,7 @@ type world struct {
 	dead map[string]bool // serials of disks that can not be read any more
 	acts []string        // orders that the hands took on
 
+	used time.Time         // when a client last wrote
 	told map[string]uint64 // by case: the last event that is in the test's log
 }
 
@@ -132,6 +133,7 @@ func (w *world) until(serial, what string, ok func(repairer.Case) bool, each fun
 			if ok(c) {
 				return c
 			}
+			w.use(c)
 			if each != nil {
 				each(c)
 			}
@@ -143,6 +145,19 @@ func (w *world) until(serial, what string, ok func(repairer.Case) bool, each fun
 			w.Logf("tick: %v", err)
 		}
 		<-tick.C
+	}
+}
+
+// use is a client of the cluster, whom a new OSD is to serve before its case goes on: without one, the driver
+// waits for one for a while.
+func (w *world) use(c repairer.Case) {
+	w.Helper()
+	if s := c.Step("refill"); !s.Begun || s.Done || time.Since(w.used) < time.Second {
+		return
+	}
+	w.used = time.Now()
+	if _, err := w.cluster.Write(w.Context(), "client", 8, 4<<10); err != nil {
+		w.Fatal(err)
 	}
 }
 

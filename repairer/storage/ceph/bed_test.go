@@ -136,11 +136,17 @@ func (b *bed) once(c *repairer.Case, step string, others ...repairer.Case) repai
 // until calls the driver for a step until it says what the test waits for.
 func (b *bed) until(c *repairer.Case, step, what string, ok func(repairer.Progress) bool, others ...repairer.Case) repairer.Progress {
 	b.Helper()
-	start, last := time.Now(), ""
+	start, last, used := time.Now(), "", time.Time{}
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		p := b.once(c, step, others...)
+		if step == "refill" && time.Since(used) > time.Second { // a client, whom the new OSD is to serve
+			used = time.Now()
+			if _, err := b.cluster.Write(b.Context(), "client", 8, 4<<10); err != nil {
+				b.Fatal(err)
+			}
+		}
 		if said := p.Waits + " " + p.Text; said != last {
 			b.Logf("%6.1fs %s: %s", time.Since(start).Seconds(), step, said)
 			last = said
