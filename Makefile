@@ -76,7 +76,7 @@ vet:
 	$(if $(TAGS),$(GO) vet -tags ceph ./...)
 
 bench:
-	$(GO) test -p 1 -timeout 30m -tags '$(CEPH)' -run '^$$' -bench . -benchtime 1s $$(git grep -l '^func Benchmark' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|') 2>&1 | $(GO) run ./internal/figures/table
+	$(GO) test -p 1 -timeout 30m -tags '$(TAGS)' -run '^$$' -bench . -benchtime 1s $$(git grep -l '^func Benchmark' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|') 2>&1 | $(GO) run ./internal/figures/table
 
 # Each decoder of outside bytes, FUZZTIME each.
 FUZZTIME ?= 30s

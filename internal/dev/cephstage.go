@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -168,7 +169,8 @@ func (s *cephStage) fail(host string, slot int) (string, error) {
 	return fmt.Sprintf("its backing file was cut to %d of %d MB, so that the kernel answers reads behind that with EIO; osd.%d still runs on it", used>>20, d.Size>>20, s.osd(host, slot)), nil
 }
 
-// usedUntil is the end of what was ever written to a sparse file, and a little more.
+// usedUntil is the end of what a sparse file holds beside zeros, which a burn-in leaves up to the last block of a
+// disk, and a little more.
 func usedUntil(file string) (int64, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -176,19 +178,34 @@ func usedUntil(file string) (int64, error) {
 	}
 	defer func() { _ = f.Close() }()
 	const margin = 64 << 20
-	end := int64(0)
-	for {
-		data, err := unix.Seek(int(f.Fd()), end, unix.SEEK_DATA)
+	var data [][2]int64 // stretches, from the first byte to behind the last
+	for end := int64(0); ; {
+		begin, err := unix.Seek(int(f.Fd()), end, unix.SEEK_DATA)
 		if errors.Is(err, unix.ENXIO) {
-			return end + margin, nil
+			break
 		}
 		if err == nil {
-			end, err = unix.Seek(int(f.Fd()), data, unix.SEEK_HOLE)
+			end, err = unix.Seek(int(f.Fd()), begin, unix.SEEK_HOLE)
 		}
 		if err != nil {
 			return 0, fmt.Errorf("find the data in %s: %w", file, err)
 		}
+		data = append(data, [2]int64{begin, end})
 	}
+	buf, zeros := make([]byte, 1<<20), make([]byte, 1<<20)
+	for _, d := range slices.Backward(data) {
+		for end := d[1]; end > d[0]; {
+			b := buf[:min(int64(len(buf)), end-d[0])]
+			end -= int64(len(b))
+			if _, err := f.ReadAt(b, end); err != nil {
+				return 0, fmt.Errorf("read the data in %s: %w", file, err)
+			}
+			if !bytes.Equal(b, zeros[:len(b)]) {
+				return end + int64(len(b)) + margin, nil
+			}
+		}
+	}
+	return margin, nil
 }
 
 // pull takes the disk out. An OSD that runs on it dies, as it does when its disk is gone.

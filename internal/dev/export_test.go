@@ -14,6 +14,9 @@ import (
 // Prepare makes the real disks of a demo and leaves them, as a demo does that is killed.
 func Prepare(ctx context.Context, dir string) error { return realStage{dir}.prepare(ctx) }
 
+// UsedUntil is the end of what is on a disk's backing file.
+var UsedUntil = usedUntil
+
 // Fleet is a demo's hosts and synapse on real disks, without a repairer.
 type Fleet struct{ d *demo }
 

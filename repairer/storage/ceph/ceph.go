@@ -1,10 +1,10 @@
 // Package ceph is the storage driver for disks that carry Ceph OSDs, or the DB or WAL of OSDs.
 //
 // It empties the OSD, has the hand stop it, destroys it with its id and its CRUSH place kept, and brings
-// it back on the new disk under the same id. All OSDs that need the disk go through it together. Data moves twice, once off the old disk and once onto the
-// new one, and nothing else moves: the OSD is emptied and filled by its reweight, as `ceph osd out` and
-// `ceph osd in` do, but in steps; the CRUSH weights of the hosts stay, so that no other data changes its
-// place.
+// it back on the new disk under the same id. All OSDs that need the disk go through it together. Data
+// moves twice, once off the old disk and once onto the new one, and nothing else moves: the OSD is emptied
+// and filled by its reweight, as `ceph osd out` and `ceph osd in` do, but in steps; the CRUSH weights of the
+// hosts stay, so that no other data changes its place.
 //
 // It guarantees that an OSD is destroyed only when the manager says, moments before, that all OSDs in
 // repair may be destroyed together; that what the cluster does not tell, or tells in an unknown form, is
