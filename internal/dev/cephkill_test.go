@@ -123,7 +123,7 @@ quiet = "3s"
 }
 
 func (w *osdRepairs) deadline() context.Context {
-	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 8*time.Minute)
 	w.t.Cleanup(cancel)
 	return ctx
 }
@@ -175,6 +175,7 @@ func (w *osdRepairs) repair(host string, slot int, kill func(fresh []string) boo
 	}
 	seen, swapped, last := 0, false, "no case"
 	closed := func() bool {
+		c := w.caseOf(ctx, serial) // before the log is read, so that the log of a closed case is read to its end
 		entries = strings.Split(strings.TrimSuffix(eventsIn(t, w.db, "kind || ' ' || step")[skip:], "\n"), "\n")
 		if fresh := entries[min(seen, len(entries)):]; len(fresh) > 0 && kill(fresh) {
 			seen = len(entries)
@@ -183,7 +184,6 @@ func (w *osdRepairs) repair(host string, slot int, kill func(fresh []string) boo
 			w.process.start()
 			return false
 		}
-		c := w.caseOf(ctx, serial)
 		switch {
 		case c == nil:
 			return false // the repairer is starting
