@@ -97,7 +97,7 @@ func (s Spec) argv(socket string) ([]string, error) {
 	argv := []string{emulator, "-name", s.Name, "-no-user-config", "-nodefaults", "-display", "none",
 		"-machine", "q35,smm=off,vmport=off,hpet=off", "-accel", "tcg,tb-size=256", "-cpu", "max", "-smp", "1", "-m", strconv.Itoa(memory),
 		"-kernel", kernel, "-initrd", s.Image.path,
-		"-append", "console=ttyS0 quiet loglevel=4 panic=-1 random.trust_cpu=on nokaslr mitigations=off tsc=reliable no_timer_check net.ifnames=0 hostname=" + s.Name, "-no-reboot",
+		"-append", "console=ttyS0 quiet loglevel=4 panic=-1 random.trust_cpu=on nokaslr mitigations=off clocksource=acpi_pm tsc=unstable no_timer_check net.ifnames=0 hostname=" + s.Name, "-no-reboot",
 		"-serial", "stdio", "-qmp", "unix:" + socket + ",server=on,wait=off",
 		"-device", "virtio-rng-pci", "-device", "virtio-scsi-pci,id=scsi",
 		"-netdev", netdev, "-device", "virtio-net-pci,netdev=n0,romfile="}
