@@ -41,25 +41,6 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// tries is how often a time is measured. The shortest counts: what is slow by itself is so each time, and a test machine
-// that is shared with others is not.
-const tries = 5
-
-// within measures until a time is short enough.
-func within(t testing.TB, what string, limit time.Duration, measure func() time.Duration) {
-	t.Helper()
-	var took []time.Duration
-	for range tries {
-		d := measure().Round(time.Millisecond)
-		took = append(took, d)
-		if d < limit {
-			t.Logf("%s: %v", what, took)
-			return
-		}
-	}
-	t.Errorf("%s took %v, and may take %v", what, took, limit)
-}
-
 // host is a machine with a nerve.
 type host struct {
 	*lab.Machine
