@@ -68,6 +68,7 @@ func (c *rulesTestCommand) run(files []string) error {
 		if id, e, err = recorded(b); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
+		date(e, c.now())
 		rounds = append(rounds, e)
 	}
 	own := rules.For(id)
@@ -77,7 +78,7 @@ func (c *rulesTestCommand) run(files []string) error {
 	}
 	var s judge.DiskState
 	var v glia.Verdict
-	now := c.now().Add(-time.Duration(needed+len(rounds)) * time.Minute)
+	now := c.now().Add(-time.Duration(needed+len(rounds)-1) * time.Minute)
 	for i, e := range rounds {
 		for range needed {
 			now = now.Add(time.Minute)
@@ -87,6 +88,15 @@ func (c *rulesTestCommand) run(files []string) error {
 		}
 	}
 	return c.print(testDoc{Identity: id, Verdict: verdict(v), Evidence: rounds[len(rounds)-1]})
+}
+
+// date says when something was observed, where nothing recorded does.
+func date(evidence []glia.Evidence, now time.Time) {
+	for i, e := range evidence {
+		if e.At.IsZero() {
+			evidence[i].At = now
+		}
+	}
 }
 
 // recorded reads one file.
@@ -122,8 +132,12 @@ func rawPage(b []byte) (glia.Identity, []glia.Evidence, error) {
 		r.Thresholds.Err, r.Health.Err = missing, missing
 		return glia.Identity{}, probe.Evidence(&r, probe.Names{Err: errors.New("the page does not tell the model")}), nil
 	}
-	if err := r.NVMe.Value.Decode(b); err != nil {
-		return glia.Identity{}, nil, err
+	err := r.NVMe.Value.Decode(b)
+	if err == nil {
+		err = r.NVMe.Value.Check()
+	}
+	if err != nil {
+		return glia.Identity{}, nil, fmt.Errorf("it is neither the SMART data of ATA, whose bytes add up to zero, nor NVMe's health log: %w", err)
 	}
 	r.Kind, r.NVMe.Known = smart.KindNVMe, true
 	return glia.Identity{}, probe.Evidence(&r, probe.Names{}), nil

@@ -1,6 +1,7 @@
 package probe_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -33,12 +34,13 @@ func TestSMART_NVMe(t *testing.T) {
 		{"hot and unreliable", func(h, _, _ []byte) { h[0] = 6 }, "nvme.spare_low=0 nvme.temperature=1 nvme.reliability=1 nvme.readonly=0 nvme.backup_failed=0 nvme.percentage_used=0 nvme.media_errors=0" + rest},
 		{"read-only, no backup", func(h, _, _ []byte) { h[0] = 0x18 }, "nvme.spare_low=0 nvme.temperature=0 nvme.reliability=0 nvme.readonly=1 nvme.backup_failed=1 nvme.percentage_used=0 nvme.media_errors=0" + rest},
 		{"reserved bits", func(h, _, _ []byte) { h[0] = 0xe0 }, nvmeHealthy},
-		{"worn", func(h, _, _ []byte) { h[5], h[168] = 101, 1 }, nvmeBits + "nvme.percentage_used>1 nvme.media_errors>1" + rest},
+		{"worn", func(h, _, _ []byte) { h[5], h[160] = 101, 2 }, nvmeBits + "nvme.percentage_used>1 nvme.media_errors>1" + rest},
 		{"an unreadable sector in the log", func(_, e, _ []byte) { e[0] = 7; binary.LittleEndian.PutUint16(e[12:], 0x281<<1) }, strings.Replace(nvmeHealthy, "media_log=0", "media_log=1", 1)},
 		{"refused commands in the log", func(_, e, _ []byte) { e[0] = 7; binary.LittleEndian.PutUint16(e[12:], 0x002<<1) }, nvmeHealthy},
 		{"a failed self-test", func(_, _, s []byte) { s[4] = 0x17 }, strings.Replace(nvmeHealthy, "selftest.failed=0", "selftest.failed=1", 1)},
 		{"a self-test that was broken off", func(_, _, s []byte) { s[4] = 0x11 }, without(nvmeHealthy, "selftest.failed")},
 		{"a log that nobody filled in", func(h, _, _ []byte) { clear(h) }, "nvme.health?" + rest},
+		{"a controller that is gone", func(h, _, _ []byte) { copy(h, bytes.Repeat([]byte{0xff}, len(h))) }, "nvme.health?" + rest},
 	} {
 		d := nvmeDisk()
 		c.change(d.answers["Get Log Page 02h"], d.answers["Get Log Page 01h"], d.answers["Get Log Page 06h"])

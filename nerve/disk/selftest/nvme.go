@@ -28,7 +28,7 @@ func (n *nvme) Look() (Report, error) {
 		return Report{}, err
 	}
 	var r Report
-	if !n.health.Empty() {
+	if n.health.Check() == nil {
 		r.Counts = []Count{{"media errors", n.health.MediaErrors.Uint64()}}
 	}
 	if b, err = n.ask(smart.IdentifyController); err != nil {

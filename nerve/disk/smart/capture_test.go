@@ -155,7 +155,7 @@ func TestNVMe_RealDrives(t *testing.T) {
 		}
 		w := c.NVMe
 		if n.Warning != w.Warning || n.Temperature != w.Temperature || n.Spare != w.Spare || n.PercentUsed != w.PercentUsed || n.MediaErrors.Uint64() != w.MediaErrors ||
-			n.UnitsWritten.Uint64() != w.UnitsWritten || n.PowerOnHours.Uint64() != w.PowerOnHours || n.WarningMinutes != w.WarningMinutes || n.Empty() {
+			n.UnitsWritten.Uint64() != w.UnitsWritten || n.PowerOnHours.Uint64() != w.PowerOnHours || n.WarningMinutes != w.WarningMinutes || n.Check() != nil {
 			t.Errorf("%s: %+v, smartctl says %+v", c.Model, n, w)
 		}
 		seen++

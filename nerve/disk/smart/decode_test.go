@@ -1,6 +1,7 @@
 package smart_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -241,14 +242,17 @@ func TestNVMe(t *testing.T) {
 	if err := n.Decode(page(map[int]string{0: "01 0000 05 0a ff"})); err != nil {
 		t.Fatal(err)
 	}
-	if n.HasTemperature || !n.SpareLow() || n.PercentUsed != 255 || n.Empty() {
+	if n.HasTemperature || !n.SpareLow() || n.PercentUsed != 255 || n.Check() != nil {
 		t.Errorf("%+v", n)
 	}
 	if n.SpareThreshold = 101; n.SpareLow() {
 		t.Error("a reserved threshold counts")
 	}
-	if err := n.Decode(page(nil)); err != nil || !n.Empty() {
-		t.Errorf("a log that nobody filled in: %+v, %v", n, err)
+	for name, b := range map[string][]byte{"that nobody filled in": page(nil), "of a controller that is gone": bytes.Repeat([]byte{0xff}, 512),
+		"with a spare of 101 %": page(map[int]string{0: "00 3501 65 0a 05"}), "with 2^64 media errors": page(map[int]string{0: "00 3501 64 0a 05", 168: "01"})} {
+		if err := n.Decode(b); err != nil || n.Check() == nil {
+			t.Errorf("a log %s: %+v, %v", name, n, err)
+		}
 	}
 	if c := (smart.Count{Lo: 1, Hi: 1}); c.Uint64() != ^uint64(0) || c.Float() != 1<<64+1 {
 		t.Errorf("a count beyond 64 bits is %d, %g", c.Uint64(), c.Float())

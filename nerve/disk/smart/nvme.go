@@ -1,6 +1,9 @@
 package smart
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // The bits of NVMe's critical warning (NVM Express Base Specification 2.0, figure 207).
 const (
@@ -52,10 +55,24 @@ func (n *NVMe) Decode(b []byte) error {
 	return nil
 }
 
-// Empty says that nobody has filled the log in: no disk has neither temperature nor spare blocks nor a
-// threshold for them. Some drivers answer so for a command that has failed.
-func (n *NVMe) Empty() bool {
-	return n.Warning == 0 && !n.HasTemperature && n.Spare == 0 && n.SpareThreshold == 0
+var (
+	errNothingFilled = errors.New("the log is empty")
+	errNotHealth     = errors.New("the log has values that can not be")
+)
+
+// Check says why the log can not be a disk's, which has no checksum to tell. Nobody has filled it in: no disk has neither
+// temperature nor spare blocks nor a threshold for them, and some drivers answer so for a command that has failed. Or it
+// has more than 100 % of spare blocks or counts beyond 64 bits: what a controller that is gone from its bus answers has
+// all bits set. Reserved bits and thresholds prove nothing, since a later standard may use them.
+func (n *NVMe) Check() error {
+	beyond := n.UnitsRead.Hi | n.UnitsWritten.Hi | n.PowerCycles.Hi | n.PowerOnHours.Hi | n.UnsafeShutdowns.Hi | n.MediaErrors.Hi | n.ErrorEntries.Hi
+	switch {
+	case n.Warning == 0 && !n.HasTemperature && n.Spare == 0 && n.SpareThreshold == 0:
+		return errNothingFilled
+	case n.Spare > 100 || beyond != 0:
+		return errNotHealth
+	}
+	return nil
 }
 
 // SpareLow says whether the available spare is below a threshold that means something.

@@ -163,9 +163,8 @@ func (r *Reading) ask(ctx context.Context, d *Device, c Command, decode func([]b
 }
 
 var (
-	errNothingFilled = errors.New("the log is empty")
-	errDisabled      = errors.New("SMART is switched off in the disk (smartctl -s on switches it on)")
-	errKept          = errors.New("the controller does not pass on the disk's answer")
+	errDisabled = errors.New("SMART is switched off in the disk (smartctl -s on switches it on)")
+	errKept     = errors.New("the controller does not pass on the disk's answer")
 )
 
 // statisticsPages are the pages of the Device Statistics log that are read.
@@ -214,8 +213,8 @@ func (r *Reading) readATA(ctx context.Context, d *Device, o *Offer) {
 
 func (r *Reading) readNVMe(ctx context.Context, d *Device, o *Offer) {
 	r.NVMe.put(r.ask(ctx, d, GetLogPage(NVMeLogHealth, 512), r.NVMe.Value.Decode))
-	if r.NVMe.Known && r.NVMe.Value.Empty() {
-		r.NVMe.put(errNothingFilled)
+	if r.NVMe.Known {
+		r.NVMe.put(r.NVMe.Value.Check())
 	}
 	// Only the entries that the controller has: more are not defined. All controllers have this log.
 	if n := min(o.NVMe.ErrorEntries, nvmeErrors); n > 0 {

@@ -328,7 +328,7 @@ func (o *output) nvme(r *Reading) {
 			if h.Temperature != nil {
 				r.NVMe.Value.Temperature, r.NVMe.Value.HasTemperature = *h.Temperature, true
 			}
-			r.NVMe.put(nil)
+			r.NVMe.put(r.NVMe.Value.Check())
 		}
 	}
 	if o.NVMeErrors != nil {
