@@ -30,6 +30,3 @@ func HAProxy(t testing.TB, file, socket string) (s *Server, reload []string) {
 	s.Start(t)
 	return s, []string{"kill", "-USR2", strconv.Itoa(s.cmd.Process.Pid)}
 }
-
-// FreePort is a port of 127.0.0.1 that was free just now.
-func FreePort(t testing.TB) int { t.Helper(); return freePort(t) }

@@ -229,6 +229,12 @@ func (o *Output) render(s *rendered, now time.Time) {
 	if len(gone) == 0 {
 		delete(o.s.Gone, s.Name)
 	}
+	s.running = IDs{}
+	for name, l := range o.s.Loaded[s.backendName()] {
+		if id, ok := ownID(l.Text); ok {
+			s.running[name] = id
+		}
+	}
 	o.fault("service "+s.Name, o.r.Set(s.Name, append(all, live...)))
 	o.s.IDs[s.Name] = s.ids
 	o.unsaved = true

@@ -47,7 +47,9 @@ func (l *lines) String() string              { l.mu.Lock(); defer l.mu.Unlock();
 func newBed(t *testing.T, change func(*haproxy.Service)) *bed {
 	t.Helper()
 	dir := t.TempDir()
-	b := &bed{t: t, port: testbed.FreePort(t), log: &lines{}}
+	b := &bed{t: t, log: &lines{}}
+	_, port, _ := net.SplitHostPort(testbed.Addr(t))
+	b.port, _ = strconv.Atoi(port)
 	sockets, err := os.MkdirTemp("", "glia-hap") // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
@@ -189,6 +191,12 @@ func TestOutput_ChangesServersWithoutReload(t *testing.T) {
 	b.until("the file says so", func() bool { return !strings.Contains(b.file(), gone) && strings.Contains(b.file(), "server two_") })
 	b.out.Set("web", []service.Backend{two, one})
 	b.until("it comes back", b.reaches("one", "two"))
+
+	other := web(t, "other")
+	b.out.Set("web", []service.Backend{two, other})
+	b.until("one takes the place of another at once, whose id is not free yet", b.reaches("two", "other"))
+	b.out.Set("web", []service.Backend{one, two})
+	b.until("and back", b.reaches("one", "two"))
 
 	// A synapse that is started again finds everything as it should be.
 	b.stop()

@@ -32,6 +32,7 @@ type rendered struct {
 	defaulted bool // whether servers get more than their lines say
 
 	ids     IDs
+	running IDs // those in HAProxy, also of servers that are gone and not deleted yet
 	servers []Server
 	specs   []spec // in the order of the file
 	text    string
@@ -169,7 +170,7 @@ func (s *rendered) render(c Config, servers []Server) {
 		at[x.Name()] = len(s.servers)
 		s.servers = append(s.servers, x)
 	}
-	s.ids.assign(s.servers, c.MaxServerID)
+	s.ids.assign(s.servers, c.MaxServerID, s.running)
 	names := make([]string, 0, len(s.servers))
 	for _, x := range s.servers {
 		names = append(names, x.Name())

@@ -46,8 +46,8 @@ func ownID(options string) (id int, ok bool) {
 type IDs map[string]int
 
 // assign gives an id to each server: that of the registry, that in its options, the one that it had, or the lowest that is free.
-// Servers that are not in the list are forgotten.
-func (ids IDs) assign(servers []Server, highest int) {
+// Servers that are not in the list are forgotten. running are the ids in HAProxy, where one that is gone has its own until it is deleted.
+func (ids IDs) assign(servers []Server, highest int, running IDs) {
 	used, known := map[int]bool{}, map[string]bool{}
 	fixed := make([]int, len(servers)) // ids that nobody here may choose
 	for i, s := range servers {
@@ -67,10 +67,17 @@ func (ids IDs) assign(servers []Server, highest int) {
 	}
 	for i, s := range servers {
 		id, ok := ids[s.Name()]
+		if was, still := running[s.Name()]; !ok && still && fixed[i] == 0 && !used[was] {
+			id, ok = was, true
+			ids[s.Name()] = was
+		}
 		if ok && fixed[i] == 0 && used[id] {
 			delete(ids, s.Name()) // somebody else has it fixed now
 		}
 		used[id] = used[id] || ok
+	}
+	for name, id := range running {
+		used[id] = used[id] || !known[name]
 	}
 	next := 1
 	for i := range servers {

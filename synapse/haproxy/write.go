@@ -20,6 +20,9 @@ func (o *Output) write(ctx context.Context, now time.Time) {
 	if sum != o.written && !o.o.File.Holds(text) {
 		var err error
 		before, err = o.o.File.Swap(ctx, text)
+		if err != nil && ctx.Err() != nil {
+			return // asked to stop; the next start writes it
+		}
 		o.fault("file", err)
 		if err != nil {
 			o.metrics.checks.Inc()
@@ -44,6 +47,9 @@ func (o *Output) reloadNow(ctx context.Context, before []byte) {
 	wait := o.o.ReloadInterval + o.jitter()
 	err := o.reloadAndSee(ctx)
 	now := o.o.Now()
+	if err != nil && ctx.Err() != nil {
+		return // asked to stop; as nothing is noted, the next start reloads
+	}
 	if err != nil {
 		o.failures++
 		o.metrics.reloads.WithLabelValues("failed").Inc()
