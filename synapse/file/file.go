@@ -7,31 +7,40 @@ package file
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/renameio/v2"
 
 	"glia/synapse/service"
 )
 
-// Output writes the files of some services. It is safe for concurrent use.
+// Output writes the files of some services. Set and Problem are safe for concurrent use; Run may be called once.
 type Output struct {
 	dir      string
 	services map[string]bool
+	wake     chan struct{}
 
 	mu     sync.Mutex
-	failed map[string]error // services whose file could not be written
+	next   map[string][]service.Backend // that are not written yet
+	failed map[string]error             // services whose file could not be written
 }
+
+// again is how long after a failure a file is written again.
+const again = time.Second
 
 // New makes the folder if it is missing, and removes what does not belong there.
 func New(dir string, services []string) (*Output, error) {
-	o := &Output{dir: dir, services: map[string]bool{}, failed: map[string]error{}}
+	o := &Output{dir: dir, services: map[string]bool{}, wake: make(chan struct{}, 1), next: map[string][]service.Backend{}, failed: map[string]error{}}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("folder of the file output: %w", err)
 	}
@@ -52,17 +61,51 @@ func New(dir string, services []string) (*Output, error) {
 	return o, nil
 }
 
-// Set writes the file of a service. One that could not be written is written by the next Set, and named by Problem until then.
+// Set notes the backends of a service for Run, and waits for nothing.
 func (o *Output) Set(name string, backends []service.Backend) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	if !o.services[name] {
 		return
 	}
-	if err := o.write(name, backends); err != nil {
-		o.failed[name] = err
-	} else {
-		delete(o.failed, name)
+	o.mu.Lock()
+	o.next[name] = backends
+	o.mu.Unlock()
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run writes what was set until ctx is done. One that could not be written is named by Problem, and written again each second.
+func (o *Output) Run(ctx context.Context) error {
+	retry := time.NewTimer(again)
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-o.wake:
+		case <-retry.C:
+		}
+		o.writeAll()
+		retry.Reset(again)
+	}
+}
+
+func (o *Output) writeAll() {
+	o.mu.Lock()
+	next := o.next
+	o.next = map[string][]service.Backend{}
+	o.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(next)) {
+		err := o.write(name, next[name])
+		o.mu.Lock()
+		if delete(o.failed, name); err != nil {
+			o.failed[name] = err
+			if _, newer := o.next[name]; !newer {
+				o.next[name] = next[name]
+			}
+		}
+		o.mu.Unlock()
 	}
 }
 

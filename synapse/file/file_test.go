@@ -1,9 +1,11 @@
 package file_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"glia/synapse/file"
 	"glia/synapse/service"
@@ -27,9 +29,27 @@ func TestOutput_WritesWhatSynapseWrites(t *testing.T) {
 		{Name: "i-1", Host: "10.0.0.1", Port: 3000, ID: ptr(uint64(5)), Weight: ptr(2), Options: "backup", Labels: map[string]string{"az": "<a>"}},
 		{Host: "h", Port: 1},
 	}
-	o.Set("web", web)
-	o.Set("empty", nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = o.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	until := func(what string, ok func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("never: %s; problem: %v", what, o.Problem())
+			}
+		}
+	}
 	o.Set("other", web)
+	o.Set("empty", nil)
+	o.Set("web", web)
+	path := filepath.Join(dir, "web.json")
+	until("all is written", func() bool {
+		b, _ := os.ReadFile(path)
+		_, err := os.Stat(filepath.Join(dir, "empty.json"))
+		return len(b) > 1 && err == nil
+	})
 	want := map[string]string{
 		"web.json": `[{"name":"i-1","host":"10.0.0.1","port":3000,"id":5,"weight":2,"haproxy_server_options":"backup","labels":{"az":"<a>"}},` +
 			`{"name":null,"host":"h","port":1,"id":null,"weight":null,"haproxy_server_options":null,"labels":null}]`,
@@ -48,9 +68,15 @@ func TestOutput_WritesWhatSynapseWrites(t *testing.T) {
 	if len(want) > 0 || o.Problem() != nil {
 		t.Errorf("not there: %v; problem %v", want, o.Problem())
 	}
-	path := filepath.Join(dir, "web.json")
 	before, _ := os.Stat(path)
 	o.Set("web", web)
+	for _, list := range [][]service.Backend{web, nil} { // after the second one also the first turn is over
+		o.Set("empty", list)
+		until("it is written", func() bool {
+			b, _ := os.ReadFile(filepath.Join(dir, "empty.json"))
+			return (len(b) > 2) == (list != nil)
+		})
+	}
 	if after, _ := os.Stat(path); !os.SameFile(before, after) {
 		t.Error("an identical file was written again")
 	}
@@ -58,7 +84,9 @@ func TestOutput_WritesWhatSynapseWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Set("web", web)
-	if o.Problem() == nil {
-		t.Error("nothing was written, and there is no problem")
+	until("it is told", func() bool { return o.Problem() != nil })
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
 	}
+	until("it is written after all", func() bool { return o.Problem() == nil })
 }
