@@ -21,7 +21,7 @@ type Rules struct {
 	Port         int  // replaces that of all backends; 0 does not
 	Leader       bool // uses only the backend with the lowest id, and none when one has no id
 
-	MaxStale  time.Duration // how long previous backends are kept at most; 0 is for ever
+	MaxStale  time.Duration // how long previous backends are kept after the last one vanished; 0 is for ever
 	Panic     int           // percent of the backends: when more are lost at one time, the loss must last PanicHold; 0 is off
 	PanicHold time.Duration
 }
@@ -31,10 +31,11 @@ const panicLeast = 3
 
 // State is what is used now. The zero value is that of a service before anything was discovered.
 type State struct {
-	Backends []Backend // in the order of their discovery
-	Found    time.Time // when the backends in use were last discovered; zero for never
-	lossAt   time.Time // since when a sudden loss is held back; zero when none is
-	stale    bool      // the backends were kept until they were too old
+	Backends []Backend `json:"backends"` // in the order of their discovery
+	Found    time.Time `json:"found"`    // when the backends in use were last discovered; zero for never
+
+	Empty time.Time `json:"empty,omitzero"` // since when nothing is discovered; zero while something is
+	Loss  time.Time `json:"loss,omitzero"`  // since when a sudden loss is held back; zero when none is
 }
 
 // Reason is why the state is what it is.
@@ -66,31 +67,36 @@ func (r Rules) Next(s State, found []Backend, now time.Time) (next State, why Re
 		found = append(slices.Clone(found), r.Defaults...)
 	}
 	found = r.normalise(found)
+	empty := s.Empty
+	if !discovered && empty.IsZero() {
+		empty = now
+	}
 	switch {
 	case !discovered && len(r.Defaults) > 0:
-		return State{Backends: r.normalise(r.Defaults), Found: s.Found}, Default, time.Time{}
-	case !discovered && r.KeepPrevious && len(s.Backends) > 0:
-		until := s.Found.Add(r.MaxStale)
+		return State{Backends: r.normalise(r.Defaults), Found: s.Found, Empty: empty}, Default, time.Time{}
+	case !discovered && r.KeepPrevious:
+		previous := State{Backends: s.Backends, Found: s.Found, Empty: empty}
+		until := empty.Add(r.MaxStale)
 		switch {
+		case len(s.Backends) == 0 && (r.MaxStale == 0 || now.Before(until)):
+			return previous, Nothing, time.Time{}
 		case r.MaxStale == 0:
-			return State{Backends: s.Backends, Found: s.Found}, Previous, time.Time{}
+			return previous, Previous, time.Time{}
 		case now.Before(until):
-			return State{Backends: s.Backends, Found: s.Found}, Previous, until
+			return previous, Previous, until
 		}
-		return State{Found: s.Found, stale: true}, Stale, time.Time{}
-	case !discovered && s.stale:
-		return s, Stale, time.Time{}
+		return State{Found: s.Found, Empty: empty}, Stale, time.Time{}
 	case r.Panic > 0 && r.sudden(s.Backends, found):
-		since := s.lossAt
+		since := s.Loss
 		if since.IsZero() {
 			since = now
 		}
 		if end := since.Add(r.PanicHold); now.Before(end) {
-			return State{Backends: s.Backends, Found: s.Found, lossAt: since}, Sudden, end
+			return State{Backends: s.Backends, Found: s.Found, Empty: empty, Loss: since}, Sudden, end
 		}
 	}
 	if !discovered {
-		return State{Found: s.Found}, Nothing, time.Time{}
+		return State{Found: s.Found, Empty: empty}, Nothing, time.Time{}
 	}
 	return State{Backends: found, Found: now}, why, time.Time{}
 }

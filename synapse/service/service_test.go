@@ -49,7 +49,8 @@ func TestRules_Next(t *testing.T) {
 		{"the first of two that are the same", R{}, "a b a", "a b", service.Discovered},
 		{"nothing found, nothing kept", R{}, "a|", "a|", service.Nothing},
 		{"nothing found, the last are kept", R{KeepPrevious: true}, "a||", "a|a|a", service.Previous},
-		{"but not for ever", R{KeepPrevious: true, MaxStale: 15 * time.Second}, "a|||", "a|a||", service.Stale},
+		{"but not for ever", R{KeepPrevious: true, MaxStale: 15 * time.Second}, "a|||", "a|a|a|", service.Stale},
+		{"the age counts from their loss", R{KeepPrevious: true, MaxStale: 5 * time.Second}, "a|", "a|a", service.Previous},
 		{"nothing found, but defaults", R{Defaults: list("d"), KeepPrevious: true}, "a|", "a|d", service.Default},
 		{"defaults beside what is found", R{Defaults: list("d a"), KeepDefaults: true}, "a|", "a d|d a", service.Default},
 		{"by label", R{Filters: []service.Filter{x}}, "a* b", "a", service.Discovered},
@@ -78,7 +79,7 @@ func TestRules_Next(t *testing.T) {
 		t.Errorf("port %d", s.Backends[0].Port)
 	}
 	_, _, wake := service.Rules{KeepPrevious: true, MaxStale: time.Minute}.Next(service.State{Backends: list("a"), Found: time.Unix(7, 0)}, nil, time.Unix(9, 0))
-	if want := time.Unix(67, 0); !wake.Equal(want) {
+	if want := time.Unix(69, 0); !wake.Equal(want) {
 		t.Errorf("to be asked again at %v, want %v", wake, want)
 	}
 }
