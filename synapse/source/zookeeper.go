@@ -1,0 +1,371 @@
+package source
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"path"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+	"golang.org/x/sync/errgroup"
+
+	"glia/registry/smartstack"
+	"glia/synapse/service"
+)
+
+// ZooKeepers is one session with an ensemble that any number of services share. Run must be running for their sources to work.
+type ZooKeepers struct {
+	o ZooKeeperOptions
+
+	mu      sync.Mutex
+	conn    *zk.Conn                        // nil without a session
+	why     error                           // there is none
+	folders map[string]map[*folder]struct{} // by path
+}
+
+// ZooKeeperOptions say how an ensemble is reached. Servers is required.
+type ZooKeeperOptions struct {
+	Servers  []string      // host or host:port
+	Timeout  time.Duration // of the session; 0 is 15 s
+	User     string        // of the digest scheme; empty for nobody
+	Password string
+	TLS      *tls.Config // nil: not encrypted
+	Log      *slog.Logger
+}
+
+// NewZooKeepers makes one.
+func NewZooKeepers(o ZooKeeperOptions) *ZooKeepers {
+	if o.Timeout <= 0 {
+		o.Timeout = 15 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Servers = zk.FormatServers(o.Servers)
+	return &ZooKeepers{o: o, folders: map[string]map[*folder]struct{}{}, why: fmt.Errorf("zookeeper %v: no connection yet", o.Servers)}
+}
+
+// zkSilent is a logger that says nothing: what matters is told by the observations.
+type zkSilent struct{}
+
+func (zkSilent) Printf(string, ...any) {}
+
+// Run connects again and again until ctx is done. Each connection is a session of its own: nothing of ours outlives one, and the library
+// then has no watches to set again.
+func (z *ZooKeepers) Run(ctx context.Context) error {
+	wait := 100 * time.Millisecond
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := z.session(ctx)
+		if time.Since(began) > 10*z.o.Timeout {
+			wait = 100 * time.Millisecond
+		}
+		z.set(ctx, nil, err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait + rand.N(wait)):
+		}
+		wait = min(2*wait, 5*time.Second)
+	}
+	return nil
+}
+
+// connectWithin is how long a server may take to give a session, before another one is tried.
+const connectWithin = 5 * time.Second
+
+// session serves one connection until it is lost.
+func (z *ZooKeepers) session(ctx context.Context) error {
+	states := make(chan zk.State, 16)
+	hear := func(s zk.State) {
+		select {
+		case states <- s:
+		default: // those before it are taken soon, and one that matters is among them
+		}
+	}
+	var dialed sync.Once
+	dial := func(network, addr string, timeout time.Duration) (net.Conn, error) {
+		var c net.Conn
+		err := errors.New("a lost connection is not made again in the same session")
+		dialed.Do(func() { c, err = z.dial(network, addr, timeout) })
+		if err != nil {
+			hear(zk.StateDisconnected)
+		}
+		return c, err
+	}
+	servers := slices.Clone(z.o.Servers)
+	rand.Shuffle(len(servers), func(i, j int) { servers[i], servers[j] = servers[j], servers[i] })
+	conn, _, err := zk.Connect(servers[:1], z.o.Timeout, zk.WithDialer(dial), zk.WithLogInfo(false), zk.WithLogger(zkSilent{}), zk.WithEventCallback(func(e zk.Event) {
+		if e.Type == zk.EventSession {
+			hear(e.State)
+			return
+		}
+		z.changed(e.Path)
+	}))
+	if err != nil {
+		return fmt.Errorf("zookeeper: %w", err)
+	}
+	defer conn.Close()
+	limit := time.NewTimer(min(z.o.Timeout, connectWithin))
+	defer limit.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-limit.C:
+			return fmt.Errorf("zookeeper %s gives no session", servers[0])
+		case s := <-states:
+			switch s {
+			case zk.StateHasSession:
+				limit.Stop()
+				if z.o.User != "" {
+					if err := conn.AddAuth("digest", []byte(z.o.User+":"+z.o.Password)); err != nil {
+						return fmt.Errorf("zookeeper %s: present user %s: %w", servers[0], z.o.User, err)
+					}
+				}
+				z.set(ctx, conn, nil)
+			case zk.StateDisconnected, zk.StateExpired, zk.StateAuthFailed:
+				return fmt.Errorf("zookeeper %s: connection is lost", servers[0])
+			}
+		}
+	}
+}
+
+func (z *ZooKeepers) dial(network, addr string, timeout time.Duration) (net.Conn, error) {
+	d := &net.Dialer{Timeout: timeout}
+	if z.o.TLS != nil {
+		return tls.DialWithDialer(d, network, addr, z.o.TLS)
+	}
+	return d.Dial(network, addr)
+}
+
+// set takes a session over, and lets all services read in it.
+func (z *ZooKeepers) set(ctx context.Context, conn *zk.Conn, why error) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if conn == nil && z.conn != nil && ctx.Err() == nil {
+		z.o.Log.Warn("zookeeper does not answer; services keep their backends", "servers", z.o.Servers, "error", why)
+	}
+	if conn != nil {
+		z.o.Log.Info("zookeeper answers", "servers", z.o.Servers)
+	}
+	z.conn, z.why = conn, why
+	for _, fs := range z.folders {
+		for f := range fs {
+			f.stale("", everything)
+		}
+	}
+}
+
+// changed tells the folder of a node, or the folder itself.
+func (z *ZooKeepers) changed(p string) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	for f := range z.folders[p] {
+		f.stale("", list)
+	}
+	for f := range z.folders[path.Dir(p)] {
+		f.stale(path.Base(p), nodes)
+	}
+}
+
+// Service is the source of one service, whose nodes are below the path. Of server sets it takes the endpoint of that name.
+func (z *ZooKeepers) Service(path, endpoint string) Source { return zkService{z, path, endpoint} }
+
+type zkService struct {
+	*ZooKeepers
+	path, endpoint string
+}
+
+// folder is what was read of one path.
+type folder struct {
+	mu    sync.Mutex
+	old   map[string]bool // nodes to be read again
+	what  staleness
+	wake  chan struct{}
+	names []string        // what Run read last; it alone touches it
+	nodes map[string]node // by name
+}
+
+// node is one announcement, or why it is none.
+type node struct {
+	smartstack.Service
+	bad string
+}
+
+// staleness is how much of a folder is to be read again. What is not has a watch, and is not asked for, because a second watch would be
+// kept beside the first.
+type staleness int
+
+const (
+	nodes staleness = iota
+	list
+	everything
+)
+
+func (f *folder) stale(name string, what staleness) {
+	f.mu.Lock()
+	f.what = max(f.what, what)
+	if name != "" {
+		f.old[name] = true
+	}
+	f.mu.Unlock()
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run follows the path.
+func (s zkService) Run(ctx context.Context, tell func(Observation)) {
+	f := &folder{old: map[string]bool{}, wake: make(chan struct{}, 1), nodes: map[string]node{}}
+	s.mu.Lock()
+	if s.folders[s.path] == nil {
+		s.folders[s.path] = map[*folder]struct{}{}
+	}
+	s.folders[s.path][f] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.folders[s.path], f)
+		s.mu.Unlock()
+	}()
+	f.stale("", everything)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.wake:
+		}
+		s.mu.Lock()
+		conn, why := s.conn, s.why
+		s.mu.Unlock()
+		if conn == nil {
+			tell(Observation{Err: why})
+			continue
+		}
+		o := s.read(conn, f)
+		if o.Err != nil {
+			f.stale("", everything)
+			select { // the session that is lost says so itself; this is for everything else
+			case <-ctx.Done():
+				return
+			case <-time.After(100*time.Millisecond + rand.N(100*time.Millisecond)):
+			}
+		}
+		tell(o)
+	}
+}
+
+// readers bounds how many nodes of one service are asked for at one time.
+const readers = 8
+
+// read reads what is stale.
+func (s zkService) read(conn *zk.Conn, f *folder) (o Observation) {
+	f.mu.Lock()
+	old, what := f.old, f.what
+	f.old, f.what = map[string]bool{}, nodes
+	f.mu.Unlock()
+	if what == everything {
+		f.names = nil
+		clear(f.nodes)
+	}
+	if what >= list {
+		there, err := s.list(conn, f)
+		if err != nil {
+			return Observation{Err: fmt.Errorf("zookeeper %s: %w", s.path, err)}
+		}
+		f.names = there
+	}
+	if err := s.readNodes(conn, f, old); err != nil {
+		return Observation{Err: fmt.Errorf("zookeeper %s: %w", s.path, err)}
+	}
+	for _, name := range f.names {
+		n, ok := f.nodes[name]
+		if n.bad != "" {
+			o.Skipped = append(o.Skipped, s.path+"/"+name+": "+n.bad)
+		}
+		if !ok || n.bad != "" || n.Down {
+			continue
+		}
+		b := service.FromAnnouncement(n.Service, nil)
+		if _, number, numbered, err := smartstack.ParseName(name); err == nil && numbered {
+			b.ID = &number
+		}
+		o.Backends = append(o.Backends, b)
+	}
+	return o
+}
+
+// list reads the names of the nodes, sorted. A folder that is not there has none, and a watch tells when it comes.
+func (s zkService) list(conn *zk.Conn, f *folder) ([]string, error) {
+	names, _, _, err := conn.ChildrenW(s.path)
+	if errors.Is(err, zk.ErrNoNode) {
+		var there bool
+		if there, _, _, err = conn.ExistsW(s.path); err == nil && there {
+			f.stale("", list) // it came in between
+		}
+		return nil, err
+	}
+	slices.Sort(names)
+	return names, err
+}
+
+// readNodes reads the nodes that are new, and those that are old.
+func (s zkService) readNodes(conn *zk.Conn, f *folder, old map[string]bool) error {
+	var mu sync.Mutex
+	now := map[string]node{}
+	var g errgroup.Group
+	g.SetLimit(readers)
+	for _, name := range f.names {
+		if known, ok := f.nodes[name]; ok && !old[name] {
+			mu.Lock()
+			now[name] = known
+			mu.Unlock()
+			continue
+		}
+		g.Go(func() error {
+			n, err := s.node(conn, name)
+			if err != nil {
+				if errors.Is(err, zk.ErrNoNode) {
+					return nil
+				}
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			now[name] = n
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	f.nodes = now
+	return nil
+}
+
+// node reads one announcement, from its name where that holds it.
+func (s zkService) node(conn *zk.Conn, name string) (node, error) {
+	data, _, _, err := smartstack.ParseName(name)
+	if data == nil || err != nil {
+		data, _, _, err = conn.GetW(path.Join(s.path, name))
+		if errors.Is(err, zk.ErrNoAuth) {
+			return node{bad: err.Error()}, nil
+		}
+		if err != nil {
+			return node{}, err
+		}
+	}
+	svc, err := smartstack.Decode(data, s.endpoint)
+	if err != nil {
+		return node{bad: err.Error()}, nil
+	}
+	return node{Service: svc}, nil
+}
