@@ -2,7 +2,8 @@ package config
 
 // Synapse is the configuration of synapse; synapse.toml has the words for operators.
 type Synapse struct {
-	Host string `toml:"host"` // Resolve sets it to the name of the host when empty
+	Host     string `toml:"host"`      // Resolve sets it to the name of the host when empty
+	StateDir string `toml:"state_dir"` // what was used last, of services; absolute
 
 	Registries []Registry `toml:"registries"` // that are watched, in order of preference
 	Watch      Watch      `toml:"watch"`      // how, when they are several
@@ -17,6 +18,10 @@ type Synapse struct {
 	Consul    Consul    `toml:"consul"`
 
 	Fleet Fleet `toml:"fleet"`
+
+	HAProxy  HAProxy   `toml:"haproxy"`
+	Files    Files     `toml:"files"`
+	Services []Service `toml:"service"`
 }
 
 // Fleet is the section [fleet].
@@ -31,6 +36,7 @@ func DefaultSynapse() Synapse {
 	serf := defaultSerf()
 	serf.Bind = "127.0.0.1:7947" // a nerve on the same host has Serf's own port
 	return Synapse{
+		StateDir: "/var/lib/glia/synapse", HAProxy: defaultHAProxy(),
 		Registries: []Registry{RegistrySerf}, Watch: WatchUnion,
 		Log:  defaultLog(),
 		API:  API{Listen: "127.0.0.1:7412"},
@@ -57,6 +63,7 @@ func (s *Synapse) validate(c *check) {
 	s.Debug.validate(c)
 	s.backends().validate(c)
 	s.Fleet.validate(c)
+	s.validateServices(c)
 }
 
 func (s *Synapse) checkFiles(c *check) {
