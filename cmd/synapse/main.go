@@ -15,7 +15,7 @@ func main() {
 	os.Exit(daemon.Main(daemon.Program[config.Synapse]{
 		Name: "synapse",
 		Path: "/etc/glia/synapse.toml",
-		Load: config.LoadSynapse,
+		Load: program.LoadSynapse,
 		Log:  func(c config.Synapse) config.Log { return c.Log },
 		Run: func(ctx context.Context, p *daemon.Process[config.Synapse]) error {
 			p.OnReload(func(config.Synapse) {

@@ -13,7 +13,11 @@ import (
 // Synapse runs a synapse until the context ends; started is called once it serves, and may be nil.
 func Synapse(ctx context.Context, c config.Synapse, started func(), log *slog.Logger) error {
 	where := registriesConfig{c.Registries, c.Watch, c.Serf, c.ZooKeeper, c.Consul, "", "synapse"}
-	s, err := newShell(c.API, c.TLS, c.Debug, log, where.names("fleet")...)
+	names := where.names("fleet")
+	if len(c.Services) > 0 {
+		names = append(names, "services")
+	}
+	s, err := newShell(c.API, c.TLS, c.Debug, log, names...)
 	if err != nil {
 		return err
 	}
@@ -26,9 +30,17 @@ func Synapse(ctx context.Context, c config.Synapse, started func(), log *slog.Lo
 		Watcher: reg, HTTP: s.client(), Scheme: s.scheme(), Resync: time.Duration(c.Fleet.Resync), FetchTimeout: time.Duration(c.Fleet.FetchTimeout),
 		MaxAge: time.Duration(c.Fleet.MaxAge), Log: log, Registerer: s.reg,
 	})
+	run := append(reg.checks(s), fleet.Run, s.watch("fleet", fleet.Ready))
+	if len(c.Services) > 0 {
+		services, parts, err := openServices(c, s.reg, log)
+		if err != nil {
+			return err
+		}
+		run = append(append(run, parts...), s.watch("services", services.Ready))
+	}
 	path, handler := gliav1connect.NewFleetServiceHandler(synapse.NewService(fleet))
 	if started != nil {
 		started()
 	}
-	return s.serve(ctx, path, handler, append(reg.checks(s), fleet.Run, s.watch("fleet", fleet.Ready))...)
+	return s.serve(ctx, path, handler, run...)
 }

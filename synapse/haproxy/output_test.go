@@ -68,7 +68,7 @@ func newBed(t *testing.T, change func(*haproxy.Service)) *bed {
 		},
 		Services: []haproxy.Service{web}, Sockets: []haproxy.Socket{{Path: b.socket, Timeout: 5 * time.Second}},
 		File:           haproxy.File{Path: filepath.Join(dir, "haproxy.cfg"), Check: []string{"haproxy", "-c", "-f", "{file}"}, Timeout: 20 * time.Second},
-		ReloadInterval: 10 * time.Millisecond, FileInterval: 20 * time.Millisecond, Resync: 100 * time.Millisecond, StateFile: filepath.Join(dir, "state.json"),
+		ReloadInterval: 100 * time.Millisecond, ReloadTimeout: 3 * time.Second, FileInterval: 20 * time.Millisecond, Resync: 100 * time.Millisecond, StateFile: filepath.Join(dir, "state.json"),
 		Log: slog.New(slog.NewTextHandler(b.log, nil)),
 	}
 	first, err := haproxy.NewRenderer(b.o.Config, nil)
@@ -125,7 +125,7 @@ func (b *bed) theirs() string {
 // until waits for a condition.
 func (b *bed) until(what string, ok func() bool) {
 	b.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			file, _ := os.ReadFile(b.o.File.Path)
 			b.t.Fatalf("never: %s; problem: %v\n%s\n%s\n%s", what, b.out.Problem(), b.runtime("show servers state"), file, b.log)
