@@ -88,8 +88,12 @@ func (e *Engine) track(ctx context.Context, c Case, do func(context.Context) err
 
 func waitsForTracker(problem string) string { return "waits for the tracker: " + problem }
 
-// deliver tells the ticket the oldest thing that it does not know. The key makes the tracker take it once.
+// deliver tells the ticket the oldest thing that it does not know. The key makes the tracker take it once. As before
+// every act, the store confirms first that this repairer leads and that the case is as it was.
 func (e *Engine) deliver(ctx context.Context, c Case) error {
+	if err := e.Store.Current(ctx, c.ID, c.Seq); err != nil {
+		return err
+	}
 	n := c.Untold[0]
 	key := c.Key(fmt.Sprint("notice/", n.Seq))
 	tell := e.Tracker.Comment

@@ -131,6 +131,27 @@ func TestEngine_TellsTheTicketInOrderOnceItAnswers(t *testing.T) {
 	}
 }
 
+// Another repairer takes over between the look at the case and the word to its ticket.
+func TestEngine_TellsNothingOnceAnotherLeads(t *testing.T) {
+	t.Parallel()
+	w, m := newMeddledWorld(t, nil)
+	w.fail("node-1", "2")
+	c := w.phase("N1S2", repairer.PhaseAwaitingReplacement)
+	w.swap("node-1", "2", &sim.Disk{Serial: "USED", Size: 1000, Content: "ntfs"})
+	m.current = func(string) {
+		m.current = nil
+		if _, err := w.store.DB().ExecContext(t.Context(), `UPDATE epoch SET epoch = epoch + 1`); err != nil {
+			t.Error(err)
+		}
+	}
+	if !w.untilStale() {
+		t.Fatal("the engine went on although its epoch is old")
+	}
+	if tk, err := w.tickets.Ticket(t.Context(), c.Ticket); err != nil || len(tk.Comments) > 0 {
+		t.Errorf("the ticket was told %v, %v", tk.Comments, err)
+	}
+}
+
 // pull takes a disk out and returns it.
 func (w *world) pull(host, slot string) (d *sim.Disk) {
 	w.fleet.Do(host, func(h *sim.Host) { d = h.Slots[slot]; delete(h.Slots, slot) })

@@ -111,6 +111,7 @@ var Mutants = []Mutant{
 	one("not probed right before the start", stepFile, "	ready, c, err := e.review(ctx, c, e.Hosts.Probe)\n	if err != nil || !ready {\n		return err\n	}\n	l, err", "	l, err"),
 	one("gates not asked again at the start", stepFile, "	if refusals := Gates(c, l.facts); len(refusals) > 0 {\n		return e.hold(ctx, c, refusals)\n	}\n	if refusals := e.gatekeeper(ctx, c, \"\", l.cases); len(refusals) > 0 {\n		return e.hold(ctx, c, refusals)\n	}\n	why", "	why"),
 	one("the ticket is told under another key at each attempt", outboxFile, "key := c.Key(fmt.Sprint(\"notice/\", n.Seq))", "key := c.Key(fmt.Sprint(\"notice/\", n.Seq, e.Now()))"),
+	one("a deposed repairer tells tickets", outboxFile, "	if err := e.Store.Current(ctx, c.ID, c.Seq); err != nil {\n		return err\n	}\n", ""),
 	one("the ticket is not told", outboxFile, "return tell(ctx, key, c.Ticket, n.Text)", "if n.Reopen { return tell(ctx, key, c.Ticket, n.Text) }; return nil"),
 
 	// Gates of the fleet.
