@@ -161,6 +161,16 @@ func TestTimer_EndsPauses(t *testing.T) {
 		if left, err := b.Pauses(b.Context(), until); err != nil || len(left) != 1 || left[0].Scope != "fleet" {
 			b.Errorf("in force are %v, %v", left, err)
 		}
+		early := until.Add(-1) // the clock was ahead when it ended, and is set right
+		if again, err := b.Pauses(b.Context(), early); err != nil || len(again) != 2 {
+			b.Errorf("before its time in force are %v, %v", again, err)
+		}
+		if ended, err := b.EndPauses(b.Context(), "host:a", "bob", "moved", early); err != nil || len(ended) != 1 {
+			b.Errorf("a person has ended %v, %v", ended, err)
+		}
+		if left, err := b.Pauses(b.Context(), early); err != nil || len(left) != 1 {
+			b.Errorf("after a person has ended it in force are %v, %v", left, err)
+		}
 		if r, err := b.database.(repairer.Auditor).Verify(b.Context()); err != nil || r.Problem != "" {
 			b.Errorf("verify: %+v, %v", r, err)
 		}

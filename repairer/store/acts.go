@@ -81,15 +81,19 @@ func (s *core) AddPause(ctx context.Context, p repairer.Pause) (repairer.Pause, 
 	return p, err
 }
 
+// inForce is what the row of a pause has that is in force at $1. One that has ended by itself is in force again when a
+// clock that was ahead is set right: only a person ends it before its time.
+const inForce = `(ended_at = 0 OR ended_by = '') AND (until = 0 OR until > $1)`
+
 // Pauses returns the pauses in force.
 func (s *core) Pauses(ctx context.Context, now time.Time) ([]repairer.Pause, error) {
-	return scanPauses(s.db.QueryContext(ctx, `SELECT `+pauseColumns+` FROM pauses WHERE ended_at = 0 AND (until = 0 OR until > $1) ORDER BY id`, nanos(now)))
+	return scanPauses(s.db.QueryContext(ctx, `SELECT `+pauseColumns+` FROM pauses WHERE `+inForce+` ORDER BY id`, nanos(now)))
 }
 
 // EndPauses ends the pauses of one scope.
 func (s *core) EndPauses(ctx context.Context, scope, person, reason string, now time.Time) (ended []repairer.Pause, err error) {
 	err = s.write(ctx, func(tx *sql.Tx, h head) error {
-		ended, err = scanPauses(tx.QueryContext(ctx, `UPDATE pauses SET ended_at = $1, ended_by = $2 WHERE scope = $3 AND ended_at = 0 AND (until = 0 OR until > $1)
+		ended, err = scanPauses(tx.QueryContext(ctx, `UPDATE pauses SET ended_at = $1, ended_by = $2 WHERE scope = $3 AND `+inForce+`
 			RETURNING `+pauseColumns, nanos(now), clean(person), scope))
 		for _, p := range ended {
 			if err != nil {
