@@ -9,6 +9,9 @@ const (
 	approvalFile = "repairer/approval.go"
 	budgetFile   = "repairer/budget.go"
 	stepFile     = "repairer/step.go"
+	remindFile   = "repairer/remind.go"
+	serviceFile  = "repairer/service.go"
+	factsFile    = "repairer/facts.go"
 	replaceFile  = "repairer/replace.go"
 	breakerFile  = "repairer/breaker.go"
 	driveFile    = "repairer/drive.go"
@@ -111,8 +114,15 @@ var Mutants = []Mutant{
 	one("not probed right before the start", stepFile, "	ready, c, err := e.review(ctx, c, e.Hosts.Probe)\n	if err != nil || !ready {\n		return err\n	}\n	l, err", "	l, err"),
 	one("gates not asked again at the start", stepFile, "	if refusals := Gates(c, l.facts); len(refusals) > 0 {\n		return e.hold(ctx, c, refusals)\n	}\n	if refusals := e.gatekeeper(ctx, c, \"\", l.cases); len(refusals) > 0 {\n		return e.hold(ctx, c, refusals)\n	}\n	why", "	why"),
 	one("the ticket is told under another key at each attempt", outboxFile, "key := c.Key(fmt.Sprint(\"notice/\", n.Seq))", "key := c.Key(fmt.Sprint(\"notice/\", n.Seq, e.Now()))"),
+	one("a new leader does not tell the hands its epoch", engineFile, "	if !l.view.At.IsZero() {\n		if err := e.fence", "	if l.view.At.IsZero() {\n		if err := e.fence"),
 	one("a deposed repairer tells tickets", outboxFile, "	if err := e.Store.Current(ctx, c.ID, c.Seq); err != nil {\n		return err\n	}\n", ""),
 	one("the ticket is not told", outboxFile, "return tell(ctx, key, c.Ticket, n.Text)", "if n.Reopen { return tell(ctx, key, c.Ticket, n.Text) }; return nil"),
+
+	one("reminders come again and again", remindFile, "if !c.Step(r.Step).Done {", "if c.Seq > 0 {"),
+	one("the light stays on", stepFile, "	if lit(c) {\n		return e.locate(ctx, c, StepLocateOff)\n	}\n", ""),
+	one("whoever asks for the status moves the storms", serviceFile, "	l, err := e.gather(ctx)\n", "	l, err := e.snapshot(ctx)\n"),
+	one("whoever asks for a plan moves the storms", serviceFile, "	l, err := s.engine.gather(ctx)\n", "	l, err := s.engine.snapshot(ctx)\n"),
+	one("a pause that a wrong clock has ended stays ended", actsFile, "(ended_at = 0 OR ended_by = '')", "ended_at = 0"),
 
 	// Gates of the fleet.
 	one("storm gate removed", gateFile, "gatePause, gateStorm, gateWindow", "gatePause, gateWindow"),
@@ -126,6 +136,7 @@ var Mutants = []Mutant{
 		{gateFile, "	gateStop, gateBreaker, gatePause, gateStorm", "	gateStop, gatePause, gateStorm"},
 	}},
 	one("breaker ignored by what is under way", gateFile, "{gateStop, gateBreaker, gatePause}", "{gateStop, gatePause}"),
+	one("breaker forgotten over a restart", factsFile, "if next.Tripped != f.Breaker.Tripped {", "if next.Tripped != f.Breaker.Tripped && ctx == nil {"),
 	one("breaker does not count starts", breakerFile, "l.Starts > 0 && n > l.Starts", "l.Starts > 0 && n > l.Starts+9"),
 	one("breaker does not count openings", breakerFile, "l.Openings > 0 && n > l.Openings", "l.Openings > 0 && n > l.Openings+99"),
 	one("breaker does not count false alarms", breakerFile, "l.FalseAlarms > 0 && n >= l.FalseAlarms", "l.FalseAlarms > 0 && n > l.FalseAlarms+9"),

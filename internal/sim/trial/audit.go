@@ -20,6 +20,7 @@ func (w *world) spoke(kind repairer.Kind, n int) {
 	if n > 0 {
 		w.spoken[kind] += n
 	}
+	w.onlyRead("an event " + string(kind))
 }
 
 // audit checks the log as the store does when it is asked to, and then an export of it by its description alone:

@@ -16,6 +16,7 @@ import (
 // wrote sees events that are in the log now, and the case after them.
 func (w *world) wrote(ctx context.Context, p *process, c repairer.Case, events ...repairer.Event) {
 	w.dirty = true
+	w.onlyRead("an event " + string(events[0].Kind))
 	if p.db.Epoch() < w.newest {
 		w.violate("5", "a repairer of epoch %d wrote %q, the newest is %d", p.db.Epoch(), events[0].Kind, w.newest)
 	}
@@ -66,6 +67,9 @@ func (w *world) wrote(ctx context.Context, p *process, c repairer.Case, events .
 			w.past = append(w.past, c)
 			w.seen["ended "+string(c.Phase)]++
 			w.ended(c)
+			if w.lit[c.ID] {
+				w.violate("light", "case %s has ended, and nobody was asked to switch its light off", c.ID)
+			}
 		case repairer.KindDone:
 			if e.Step == repairer.StepSettle {
 				w.settled(c)

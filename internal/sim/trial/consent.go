@@ -107,7 +107,7 @@ func (w *world) withdrawAll(ctx context.Context) error {
 func (w *world) speakUp(ctx context.Context, what int) error {
 	switch what {
 	case 1:
-		return w.pause(ctx, "fleet", false)
+		return w.pause(ctx, "fleet", 0)
 	case 2:
 		open, err := w.open(ctx)
 		if err != nil {

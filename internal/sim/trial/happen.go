@@ -31,6 +31,7 @@ func (w *world) happen(ctx context.Context, e Event) error {
 		onDisk(func(d *sim.Disk) { w.fail(d); d.Witnesses = d.Witnesses[:1] })
 	case OpStorm, OpBatch, OpRelease:
 		w.many(e)
+		return w.read(ctx, fmt.Sprintf("N%dS%s", e.Host+1, slot)) // at such times people look
 	case OpHeal:
 		onDisk(heal)
 	case OpVague:
@@ -95,6 +96,11 @@ func (w *world) happen(ctx context.Context, e Event) error {
 			w.killSoon(e)
 		}
 	case OpAhead:
+		if w.proc != nil && e.N/30%2 == 0 { // nothing may happen for longer than that
+			if err := w.pause(ctx, "fleet", 5*time.Minute); err != nil {
+				return err
+			}
+		}
 		w.setClock(10 * time.Minute)
 		for range 1 + e.N/5%3 {
 			if err := w.tick(ctx); err != nil {
@@ -117,7 +123,13 @@ func (w *world) happen(ctx context.Context, e Event) error {
 	case OpKill, OpDepose, OpStoreErr:
 		w.faults = append(w.faults, &fault{op: e.Op, skip: e.N % 12, count: 1, after: e.After, ticks: 1 + e.N%3, says: e.N / 12 % 4})
 	case OpLate:
-		w.faults = append(w.faults, &fault{op: OpDepose, step: repairer.StepTicket, count: 1, after: true, ticks: 1 + e.N%3})
+		w.faults = append(w.faults, &fault{op: OpDepose, at: begin + repairer.StepTicket, count: 1, after: true, ticks: 1 + e.N%3})
+	case OpFar:
+		at := "order"
+		if e.After {
+			at = "tracker"
+		}
+		w.faults = append(w.faults, &fault{op: OpDepose, at: at, count: 1, ticks: 1 + e.N%3, says: 1 + e.N/12%3})
 	case OpMeddle:
 		w.faults = append(w.faults, &fault{op: e.Op, count: 1})
 	case OpTicketErr:

@@ -36,7 +36,11 @@ func (w *world) person(ctx context.Context, e Event, host, slot string) error {
 	switch e.Op {
 	case OpPause:
 		scope := []string{"fleet", "host:" + host, "disk:" + fmt.Sprintf("N%dS%s", e.Host+1, slot), "domain:" + rackOf(host)}[e.N%4]
-		return w.pause(ctx, scope, e.After)
+		length := time.Duration(0)
+		if e.After {
+			length = []time.Duration{time.Minute, time.Hour}[e.N/4%2]
+		}
+		return w.pause(ctx, scope, length)
 	case OpResume:
 		return w.resumeAll(ctx)
 	case OpCancel:
@@ -73,6 +77,8 @@ func (w *world) person(ctx context.Context, e Event, host, slot string) error {
 		if c, ok := pick(out); ok {
 			return w.resolve(ctx, c, map[Op]string{OpClaim: "done", OpWont: "wont-do"}[e.Op])
 		}
+	case OpRead:
+		return w.read(ctx, fmt.Sprintf("N%dS%s", e.Host+1, slot))
 	case OpReset:
 		return w.reset(ctx)
 	case OpOutcome:
@@ -201,10 +207,11 @@ func (w *world) ask(do func(*repairer.Service) error) error {
 	return err
 }
 
-func (w *world) pause(ctx context.Context, scope string, ends bool) error {
+// pause is somebody who pauses a scope, for that long, or until it is resumed when length is zero.
+func (w *world) pause(ctx context.Context, scope string, length time.Duration) error {
 	p := repairer.Pause{Scope: scope, Owner: "operator", Reason: "wait", Since: w.clock()}
-	if ends {
-		p.Until = w.clock().Add(time.Hour)
+	if length > 0 {
+		p.Until = w.clock().Add(length)
 	}
 	store := w.proc.engine.Store
 	return w.ask(func(*repairer.Service) error { // the service would refuse what ends in the past, by its clock
@@ -244,6 +251,18 @@ func (w *world) forgive(ctx context.Context) error {
 	return w.ask(func(s *repairer.Service) error {
 		_, err := s.ForgiveDisk(ctx, connect.NewRequest(&gliav1.ForgiveDiskRequest{Serial: serial, Person: "operator", Reason: "the cable it was"}))
 		return err
+	})
+}
+
+// read is somebody who only asks, which must change nothing.
+func (w *world) read(ctx context.Context, serial string) error {
+	w.reading = true
+	defer func() { w.reading = false }()
+	return w.ask(func(s *repairer.Service) error {
+		_, statusErr := s.GetStatus(ctx, connect.NewRequest(&gliav1.GetStatusRequest{}))
+		_, planErr := s.PlanRepair(ctx, connect.NewRequest(&gliav1.PlanRepairRequest{Serial: serial}))
+		_, whyErr := s.Explain(ctx, connect.NewRequest(&gliav1.ExplainRequest{Serial: serial}))
+		return errors.Join(statusErr, planErr, whyErr)
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"glia"
 	gliav1 "glia/api/glia/v1"
 	"glia/repairer"
+	"glia/repairer/queue"
 	"glia/repairer/storage/filesystem"
 	"glia/repairer/store"
 	"glia/repairer/ticket"
@@ -32,6 +33,9 @@ type process struct {
 	tickets *ticket.Builtin
 	engine  *repairer.Engine
 	service *repairer.Service
+	queue   *queue.Queue
+	leads   bool // it has looked at everything once
+	sure    bool // nobody had taken over when it last asked the store, and it has done nothing since
 	dead    bool
 }
 
@@ -60,12 +64,31 @@ func (w *world) start(ctx context.Context) (*process, error) {
 		p.engine.Hook = nil
 	}
 	p.service = repairer.NewService(p.engine, p.tickets)
+	p.queue = queue.New(db.DB(), queue.Options{
+		Epoch: db.Epoch(), Timeout: time.Minute, Attempts: attempts, RetryMin: 5 * time.Second, RetryMax: time.Minute, Now: w.clock, Log: slog.New(slog.DiscardHandler),
+		Handlers: map[string]queue.Handler{store.PauseOver: p.pauseOver},
+	})
 	w.forget()
 	if db.Epoch() <= w.newest {
 		w.violate("5", "a repairer opened the store under epoch %d, an earlier one has %d", db.Epoch(), w.newest)
 	}
 	w.newest = max(w.newest, db.Epoch())
 	return p, nil
+}
+
+// pauseOver puts the end of a pause into the log. A killed process does not even write down that it could not.
+func (p *process) pauseOver(ctx context.Context, e queue.Event) error {
+	err := p.call(ctx, "write", func() error {
+		err := p.db.EndPause(ctx, e.Payload, p.w.clock())
+		if err == nil {
+			p.w.lapsed(e.Payload)
+		}
+		return err
+	})
+	if p.dead {
+		return fmt.Errorf("%w: %w", glia.ErrStaleEpoch, err)
+	}
+	return err
 }
 
 // hook is the site's veto.
@@ -100,7 +123,7 @@ func (s storage) Check(context.Context, repairer.Case, string, []repairer.Case) 
 // fault is something that will go wrong at a later call.
 type fault struct {
 	op    Op
-	step  string // which the call must begin; empty: any call
+	at    string // the only kind of call that it hits; empty: what op says
 	skip  int    // calls that go well before it
 	count int    // calls that it hits
 	after bool
@@ -111,8 +134,8 @@ type fault struct {
 // hits says whether the fault is about calls of that kind: write, start (a write), look, order, tracker or hook, or
 // begin and the step that is begun (a write).
 func (f *fault) hits(kind string) bool {
-	if f.step != "" {
-		return kind == begin+f.step
+	if f.at != "" {
+		return kind == f.at
 	}
 	switch f.op {
 	case OpStoreErr:
@@ -231,6 +254,7 @@ func (l ledger) Append(ctx context.Context, events ...repairer.Event) (c repaire
 }
 
 func (l ledger) Current(ctx context.Context, id string, seq uint64) error {
+	l.p.sure = l.p == l.p.w.proc
 	return l.p.call(ctx, "look", func() error { return l.Store.Current(ctx, id, seq) })
 }
 
@@ -256,7 +280,7 @@ func (l ledger) AddPause(ctx context.Context, pause repairer.Pause) (out repaire
 func (l ledger) EndPauses(ctx context.Context, scope, person, reason string, now time.Time) (out []repairer.Pause, err error) {
 	err = l.p.call(ctx, "write", func() error {
 		if out, err = l.Store.EndPauses(ctx, scope, person, reason, now); err == nil {
-			l.p.w.resumed(scope)
+			l.p.w.resumed(out)
 			l.p.w.spoke(repairer.KindResumed, len(out))
 		}
 		return err

@@ -69,7 +69,9 @@ const (
 	OpAgain     Op = "disk fails where the last repair has ended"
 	OpAhead     Op = "clock of the repairers runs ahead and is set right"
 	OpReturn    Op = "operator approves, and the disk is mounted elsewhere and back"
-	OpLate      Op = "repairer is paused about to file a ticket and another takes over"
+	OpLate      Op = "repairer is paused right before it files a ticket and another takes over"
+	OpFar       Op = "repairer is paused in the midst of an order or a ticket and another takes over"
+	OpRead      Op = "operator asks for status, plans and reasons"
 	OpWait      Op = "nobody does anything for long"
 	OpTick      Op = "time goes on"
 )
@@ -148,6 +150,10 @@ func (e Event) special() Op {
 		return OpReturn
 	case e.Op == OpDepose && e.N/48%3 == 0:
 		return OpLate
+	case e.Op == OpDepose && e.N/48%3 == 1:
+		return OpFar
+	case e.Op == OpTick && e.N%2 == 0:
+		return OpRead
 	}
 	return e.Op
 }

@@ -19,6 +19,7 @@ type witness struct {
 
 	modes   map[string]repairer.Mode
 	pauses  []repairer.Pause     // in force, or run out
+	over    map[string]bool      // pauses of whose end by itself the log was told
 	consent map[string][]consent // to the plan as it is, by case
 	hashes  map[string][]string  // of the plans that were shown, by case
 	legit   map[string]bool      // cases that were right to start
@@ -43,6 +44,7 @@ type witness struct {
 	stopped   bool                  // the stop file is there, or can not be looked for
 	lastAt    time.Time             // newest time in the log
 	past      []repairer.Case       // cases that have ended
+	lit       map[string]bool       // cases whose light was ordered on, and not off since
 	spoken    map[repairer.Kind]int // events of no case that were written
 	agreed    map[string]time.Time  // when the site's hook last agreed to a plan, by its hash
 }
@@ -52,7 +54,7 @@ func newWitness() witness {
 		modes: map[string]repairer.Mode{}, consent: map[string][]consent{}, hashes: map[string][]string{}, legit: map[string]bool{},
 		badAt: map[string]time.Time{}, proven: map[string]bool{}, baseline: map[string][]string{}, condemned: map[string]bool{}, removed: map[string]bool{},
 		epochs: map[string]uint64{}, acts: map[string]int{}, rejoined: map[string]time.Time{}, tickets: map[string]string{}, cancelled: map[string]time.Time{}, pulled: map[string]bool{},
-		spoken: map[repairer.Kind]int{}, fuse: fuse{alarms: map[string]time.Time{}}, agreed: map[string]time.Time{}, lastStorm: map[string]time.Time{},
+		lit: map[string]bool{}, over: map[string]bool{}, spoken: map[repairer.Kind]int{}, fuse: fuse{alarms: map[string]time.Time{}}, agreed: map[string]time.Time{}, lastStorm: map[string]time.Time{},
 	}
 }
 
@@ -159,8 +161,20 @@ func (w *world) inserted(d *sim.Disk) {
 	w.proven[d.Serial] = w.proven[d.Serial] || d.State == glia.StateHealthy
 }
 
-func (w *world) resumed(scope string) {
-	w.pauses = slices.DeleteFunc(w.pauses, func(p repairer.Pause) bool { return p.Scope == scope })
+// resumed sees pauses that a person has ended.
+func (w *world) resumed(ended []repairer.Pause) {
+	w.pauses = slices.DeleteFunc(w.pauses, func(p repairer.Pause) bool {
+		return slices.ContainsFunc(ended, func(e repairer.Pause) bool { return e.ID == p.ID })
+	})
+}
+
+// lapsed sees that the log was told of the end of a pause whose time is over. It is told once, and not of one that a
+// person had ended before.
+func (w *world) lapsed(id string) {
+	if !w.over[id] && slices.ContainsFunc(w.pauses, func(p repairer.Pause) bool { return p.ID == id }) {
+		w.over[id] = true
+		w.spoke(repairer.KindResumed, 1)
+	}
 }
 
 // paused says whether a pause is in force for the disk of the case.
@@ -172,6 +186,7 @@ func (w *world) paused(c repairer.Case) bool {
 
 // ordered sees an order on its way to a hand.
 func (w *world) ordered(ctx context.Context, p *process, host string, o *gliav1.Order) {
+	p.sure = false
 	w.seen["order "+strings.TrimPrefix(o.GetVerb().String(), "VERB_")]++
 	c, err := ledger{p.db, p}.Case(ctx, o.GetCaseId())
 	if err != nil {
@@ -179,6 +194,9 @@ func (w *world) ordered(ctx context.Context, p *process, host string, o *gliav1.
 		return
 	}
 	w.effect(p, c, "order "+o.GetKey())
+	if o.GetVerb() == gliav1.Verb_VERB_LOCATE {
+		w.lit[c.ID] = o.GetOn()
+	}
 	if c.Alarm != "" && c.Cancel == "" {
 		w.violate("10", "order %s during the alarm %q", o.GetKey(), c.Alarm)
 	}
@@ -209,6 +227,7 @@ func (w *world) arrived(host string, o *gliav1.Order) {
 // effect sees anything that leaves the repairer on behalf of a case. What a repairer began before another
 // one took over can not know what came since; then the epochs decide.
 func (w *world) effect(p *process, c repairer.Case, what string) {
+	w.onlyRead(what)
 	switch now := p == w.proc; {
 	case w.leased && !now:
 		w.violate("5", "%s, and the term of epoch %d is over", what, p.db.Epoch())
@@ -225,11 +244,37 @@ func (w *world) effect(p *process, c repairer.Case, what string) {
 	}
 }
 
+// onlyRead checks that nothing comes of a question.
+func (w *world) onlyRead(what string) {
+	if w.reading {
+		w.violate("8", "%s, when somebody asked for the status or a plan", what)
+	}
+}
+
+// mustHear are the hosts whose hands a new repairer has to tell its epoch at its first look: those that it reaches and to
+// which something of an earlier one may be on the way.
+func (w *world) mustHear(ctx context.Context, p *process) (out []string) {
+	open, err := ledger{p.db, p}.Cases(ctx, false)
+	if err != nil {
+		return nil // whoever needs the store next says so
+	}
+	for _, c := range open {
+		if c.Started && (wire{p}).reach(c.Host()) == nil && w.truth(c.Host(), "").up {
+			out = append(out, c.Host())
+		}
+	}
+	return out
+}
+
 // telling sees what the ticket of a case is told on the repairer's own account. The key names the case.
 func (w *world) telling(ctx context.Context, p *process, key string) {
 	if w.asked || p.dead {
 		return // who unparks, reopens the ticket
 	}
+	if p != w.proc && !p.sure && strings.Contains(key, "/notice/") {
+		w.violate("5", "a repairer of epoch %d tells a ticket under %s, the newest is %d", p.db.Epoch(), key, w.newest)
+	}
+	p.sure = false
 	parts := strings.Split(key, "/")
 	if len(parts) < 3 {
 		w.violate("6", "the ticket is told something under the key %q, which names no case", key)

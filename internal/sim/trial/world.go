@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -74,16 +75,17 @@ type world struct {
 	downFor  int      // ticks until it starts again
 	deposing bool
 
-	faults []*fault
-	calm   bool // no fault strikes any more
-	cut    map[string]bool
-	split  *glia.FleetView // the view that the repairer is left with
-	apart  bool            // the split is from the hosts as well, not from the synapse alone
-	serial int             // of the newest spare disk
-	drawer []drawn         // disks that were pulled, newest last
-	veto   string          // of the site's hook; empty: it agrees
-	sick   bool            // the storage can not spare a disk
-	asked  bool            // a person acts through the service at this moment
+	faults  []*fault
+	calm    bool // no fault strikes any more
+	cut     map[string]bool
+	split   *glia.FleetView // the view that the repairer is left with
+	apart   bool            // the split is from the hosts as well, not from the synapse alone
+	serial  int             // of the newest spare disk
+	drawer  []drawn         // disks that were pulled, newest last
+	veto    string          // of the site's hook; empty: it agrees
+	sick    bool            // the storage can not spare a disk
+	asked   bool            // a person acts through the service at this moment
+	reading bool            // and only wants to know
 
 	event     int
 	violation *Violation
@@ -269,8 +271,20 @@ func (w *world) tick(ctx context.Context) error {
 // drive lets one process look once. What kills it ends it, and what is none of the simulated faults is
 // an error of the simulation.
 func (w *world) drive(ctx context.Context, p *process) error {
+	var hear []string
+	if !p.leads {
+		hear = w.mustHear(ctx, p)
+	}
 	err := p.engine.TickOnce(ctx)
 	w.looked(err == nil && !p.dead)
+	if p.leads = p.leads || err == nil && !p.dead; p.leads {
+		for _, host := range hear {
+			w.epochs[host] = max(w.epochs[host], p.db.Epoch())
+		}
+	}
+	if err == nil && !p.dead && slices.ContainsFunc(w.pauses, func(p repairer.Pause) bool { return !p.Until.IsZero() && !w.over[p.ID] }) {
+		err = p.queue.Work(ctx)
+	}
 	switch {
 	case p.dead:
 		w.bury(p)
