@@ -106,6 +106,8 @@ type Case struct {
 
 	Facts map[string]string `json:"facts,omitempty"` // what the driver has noted for its later steps
 
+	Answered string `json:"answered,omitempty"` // the last resolution, other than done, that was heard and does not park the case
+
 	Untold []Notice `json:"untold,omitempty"` // what the ticket must be told still, oldest first
 
 	Alarm  string `json:"alarm,omitempty"`  // a person must look now; no act while it is set

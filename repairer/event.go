@@ -77,6 +77,8 @@ type Data struct {
 	Phase     Phase         `json:"phase,omitempty"` // of the end
 	Outcome   Outcome       `json:"outcome,omitempty"`
 
+	Resolution string `json:"resolution,omitempty"` // that was heard
+
 	Facts map[string]string `json:"facts,omitempty"` // what a driver must know later
 
 	Person string `json:"person,omitempty"` // who did it; empty: the repairer itself
@@ -180,12 +182,14 @@ func (c *Case) apply(e Event) {
 		if d.Serial != "" {
 			c.Alarm = e.Text
 		}
+	case KindAnswered:
+		c.Answered = d.Resolution
 	case KindTold:
 		c.Untold = c.Untold[min(1, len(c.Untold)):]
 	case KindParked:
 		c.Parked = e.Text
 	case KindUnparked:
-		c.Parked, c.Alarm = "", ""
+		c.Parked, c.Alarm, c.Answered = "", "", ""
 		steps := map[string]StepState{}
 		for name, s := range c.Steps {
 			s.Attempts, s.Waits, s.Error = 0, false, ""

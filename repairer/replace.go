@@ -77,14 +77,15 @@ func (e *Engine) awaitReplacement(ctx context.Context, c Case) error {
 	if reopening(c) {
 		t.Status = TicketOpen
 	}
-	if t.Status == TicketResolved && t.Resolution != "done" {
-		_, err := e.record(ctx, c, KindParked, "", fmt.Sprintf("ticket %s was resolved as %q: the disk is out of use and was not replaced; cancel the case or reopen the work with glia unpark %s", c.Ticket, t.Resolution, c.ID), Data{})
-		return err
+	if t.Status == TicketResolved && t.Resolution != ResolutionDone {
+		if heard, err := e.heed(ctx, c, t); err != nil || heard {
+			return err
+		}
 	}
 	// A person may resolve the ticket before the nerve has seen what was done. The time is by the tracker's clock,
 	// which may be ahead.
 	age := e.Now().Sub(t.UpdatedAt)
-	resolved := t.Status == TicketResolved && (age < 0 || age >= 2*e.RetryMin)
+	resolved := t.Status == TicketResolved && t.Resolution == ResolutionDone && (age < 0 || age >= 2*e.RetryMin)
 	switch found := Newcomers(c, disks); {
 	case len(found) > 0:
 		return e.inspect(ctx, c, found[0], t)
