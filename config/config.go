@@ -36,13 +36,21 @@ func LoadSynapse(path string) (Synapse, error) {
 	return s, nil
 }
 
-// LoadRepairer is LoadNerve for the configuration of repairer. What a [[rule]] may name is asked of rules, which is
-// given the rule_files; without it, every name is taken.
-func LoadRepairer(path string, rules func(files []string) ([]string, error)) (Repairer, error) {
+// Known is what a configuration of repairer is compared with. The zero value takes everything.
+type Known struct {
+	Rules    func(files []string) ([]string, error) // the names that a [[rule]] may have, with those rule_files
+	Template func(text string) error                // says what is wrong with the template of tickets
+}
+
+// LoadRepairer is LoadNerve for the configuration of repairer.
+func LoadRepairer(path string, known Known) (Repairer, error) {
 	r := DefaultRepairer()
 	var also []func(*check)
-	if rules != nil {
-		also = append(also, r.knownRules(rules))
+	if known.Rules != nil {
+		also = append(also, r.knownRules(known.Rules))
+	}
+	if known.Template != nil {
+		also = append(also, r.goodTemplate(known.Template))
 	}
 	if err := load(path, &r, also...); err != nil {
 		return Repairer{}, err

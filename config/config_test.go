@@ -347,7 +347,7 @@ func TestLoad_DropInsWinAndKeepTheirPlace(t *testing.T) {
 	write(t, filepath.Join(dir, "repairer.d/10-a.toml"), "mode = \"observe\"\n[limits]\nhost = 3\n[[pool]]\nname = \"c\"\nhosts = [\"*\"]\n")
 	write(t, filepath.Join(dir, "repairer.d/30.toml.bak"), "nonsense")
 	write(t, filepath.Join(dir, "repairer.d/.#20-b.toml"), "nonsense")
-	r, err := config.LoadRepairer(main, nil)
+	r, err := config.LoadRepairer(main, config.Known{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +357,7 @@ func TestLoad_DropInsWinAndKeepTheirPlace(t *testing.T) {
 
 	write(t, filepath.Join(dir, "repairer.d/10-a.toml"), "[limits]\n\nhost = 0\nfleeet = 1\n[[pool]]\nhosts = [\"*\"]\n")
 	write(t, filepath.Join(dir, "repairer.d/20-b.toml"), "mode = 3\n")
-	_, err = config.LoadRepairer(main, nil)
+	_, err = config.LoadRepairer(main, config.Known{})
 	var errs *config.Errors
 	if !errors.As(err, &errs) {
 		t.Fatalf("got %v, want *config.Errors", err)
@@ -448,22 +448,22 @@ func TestLoadRepairer_TellsOfUnknownRules(t *testing.T) {
 		return append([]string{"read-errors", "ata-pending"}, files...), nil
 	}
 	write(t, path, "[[rule]]\nname = \"ata-pendng\"\nmode = \"propose\"\n[[rule]]\nname = \"read-errors\"\nmode = \"auto\"\n[[rule]]\nmode = \"auto\"\nname = \"cosmic-rays\"\n")
-	_, err := config.LoadRepairer(path, names)
+	_, err := config.LoadRepairer(path, config.Known{Rules: names})
 	want := path + ":2:1: rule.name: there is no rule with the name \"ata-pendng\"; did you mean \"ata-pending\"? Files with rules of your own belong into rule_files\n" +
 		path + ":9:1: rule.name: there is no rule with the name \"cosmic-rays\"; is it one of read-errors, ata-pending? Files with rules of your own belong into rule_files"
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 	write(t, path, "rule_files = [\"/site-rule\"]\n[[rule]]\nname = \"/site-rule\"\nmode = \"propose\"\n")
-	if _, err = config.LoadRepairer(path, names); err != nil {
+	if _, err = config.LoadRepairer(path, config.Known{Rules: names}); err != nil {
 		t.Error("a rule of a site: ", err)
 	}
 	write(t, path, "rule_files = [\"/absent\", \"relative\"]\n")
-	if _, err = config.LoadRepairer(path, names); err == nil || !strings.Contains(err.Error(), "no such file") && !strings.Contains(err.Error(), "absolute") {
+	if _, err = config.LoadRepairer(path, config.Known{Rules: names}); err == nil || !strings.Contains(err.Error(), "no such file") && !strings.Contains(err.Error(), "absolute") {
 		t.Error("files with rules that are not there: ", err)
 	}
 	write(t, path, "approvals = 2\n[[pool]]\nname = \"a\"\nhosts = [\"a\"]\n[[pool]]\nname = \"b\"\nhosts = [\"b\"]\napprovals = 1\n[[rule]]\nname = \"read-errors\"\nmode = \"auto\"\n")
-	r, err := config.LoadRepairer(path, names)
+	r, err := config.LoadRepairer(path, config.Known{Rules: names})
 	if err != nil || r.PoolOf("a").Approvals != 2 || r.PoolOf("b").Approvals != 1 || r.PoolOf("c").Approvals != 2 || r.Rules[0].Mode != config.ModeAuto {
 		t.Errorf("%+v, %v", r, err)
 	}

@@ -58,7 +58,7 @@ func TestRepairer_DatabasePasswordFile(t *testing.T) {
 		if err := os.WriteFile(path, []byte("database = \""+tt.database+"\"\ndatabase_password_file = \""+secret+"\"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		switch _, err := config.LoadRepairer(path, nil); {
+		switch _, err := config.LoadRepairer(path, config.Known{}); {
 		case tt.want == "" && err != nil, tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "geheim")):
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}

@@ -12,6 +12,10 @@ type Tracker struct {
 	Poll     Duration    `toml:"poll"`     // between two looks at what people have answered
 	Requests float64     `toml:"requests"` // a second, at most
 
+	File     Filing `toml:"file"`     // when
+	Template string `toml:"template"` // file; empty: glia's own text
+	Link     string `toml:"link"`     // to a case, with {case} for its id; empty: none
+
 	ChangedSecretFile string `toml:"changed_secret_file"` // of those who post to /tracker/changed; empty: it is not served
 }
 
@@ -31,6 +35,21 @@ var trackers = []TrackerKind{TrackerBuiltin, TrackerJira, TrackerScript, Tracker
 // UnmarshalText accepts the ticket systems above and nothing else.
 func (k *TrackerKind) UnmarshalText(text []byte) error { return choose(k, text, trackers) }
 func (*TrackerKind) want() string                      { return wantOneOf(trackers) }
+
+// Filing is when tickets are filed.
+type Filing string
+
+// The moments.
+const (
+	FileReleased Filing = "released" // when the disk is out of use
+	FileStarted  Filing = "started"  // when the case starts; the ticket says "do not pull yet" until then
+)
+
+var filings = []Filing{FileReleased, FileStarted}
+
+// UnmarshalText accepts the moments above and nothing else.
+func (f *Filing) UnmarshalText(text []byte) error { return choose(f, text, filings) }
+func (*Filing) want() string                      { return wantOneOf(filings) }
 
 // Jira is the section [jira].
 type Jira struct {
@@ -81,7 +100,7 @@ type Webhook struct {
 }
 
 func defaultTracker() Tracker {
-	return Tracker{Kind: TrackerBuiltin, Poll: minutes(1), Requests: 5}
+	return Tracker{Kind: TrackerBuiltin, Poll: minutes(1), Requests: 5, File: FileReleased}
 }
 
 func defaultJira() Jira {
@@ -98,6 +117,12 @@ func (r *Repairer) validateTracker(c *check) {
 	}
 	if !(r.Tracker.Requests > 0 && r.Tracker.Requests <= 1000) {
 		c.bad([]string{"tracker.requests"}, "%v is not possible: want more than 0, and at most 1000", r.Tracker.Requests)
+	}
+	if r.Tracker.Template != "" {
+		c.absolute("tracker.template", r.Tracker.Template)
+	}
+	if r.Tracker.Link != "" && !strings.Contains(r.Tracker.Link, "{case}") {
+		c.bad([]string{"tracker.link"}, "has no {case} in it, so it would be the same for all cases")
 	}
 	if f := r.Tracker.ChangedSecretFile; f != "" {
 		c.absolute("tracker.changed_secret_file", f)
@@ -214,6 +239,19 @@ func (c *check) remote(key, address, example string) {
 		c.bad([]string{key}, "is no address without credentials, such as %s", example) // it is not shown, because it may have some
 	case u.Scheme == "http" && !loopback(u.Hostname()):
 		c.bad([]string{key}, "%s would be told our secret without TLS: use https", u.Host)
+	}
+}
+
+// goodTemplate makes the check of the template by the one who knows what is in tickets.
+func (r *Repairer) goodTemplate(judge func(text string) error) func(*check) {
+	return func(c *check) {
+		data, ok := c.read("tracker.template", r.Tracker.Template, false)
+		if !ok {
+			return
+		}
+		if err := judge(string(data)); err != nil {
+			c.bad([]string{"tracker.template"}, "%s: %s", r.Tracker.Template, err)
+		}
 	}
 }
 

@@ -32,6 +32,9 @@ func TestTracker_Errors(t *testing.T) {
 		at + `index_lag = "1h"`:                                                                       `jira.index_lag`,
 		at + `labels = ["two words"]`:                                                                 `jira.labels: "two words" is not a label`,
 
+		"[tracker]\nfile = \"start\"":                                                        `tracker.file: "start" is not one of "released" or "started"`,
+		"[tracker]\nlink = \"https://wiki/\"":                                                `tracker.link: has no {case} in it`,
+		"[tracker]\ntemplate = \"t.tmpl\"":                                                   `tracker.template: "t.tmpl" is not an absolute path`,
 		"[tracker]\nkind = \"script\"":                                                       `script.command: is missing`,
 		"[tracker]\nkind = \"script\"\n[script]\ncommand = [\"tickets\"]":                    `script.command: "tickets" is not an absolute path`,
 		"[tracker]\nkind = \"webhook\"\n[webhook]\nsecret_file = \"/s\"":                     `webhook.url: is missing`,
@@ -55,14 +58,14 @@ func TestTracker_SecretsOfEverybodyAreRefused(t *testing.T) {
 	secret, conf := filepath.Join(dir, "token"), filepath.Join(dir, "repairer.toml")
 	write(t, secret, "hunter2")
 	write(t, conf, "[tracker]\nkind = \"jira\"\n[jira]\nurl = \"https://jira\"\nproject = \"OPS\"\ntoken_file = \""+secret+"\"\n")
-	if _, err := config.LoadRepairer(conf, nil); err != nil {
+	if _, err := config.LoadRepairer(conf, config.Known{}); err != nil {
 		t.Fatal(err)
 	}
 	for mode, want := range map[os.FileMode]string{0o604: "everybody on this host may access", 0o640: ""} {
 		if err := os.Chmod(secret, mode); err != nil {
 			t.Fatal(err)
 		}
-		_, err := config.LoadRepairer(conf, nil)
+		_, err := config.LoadRepairer(conf, config.Known{})
 		if got := err == nil; got != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2")) {
 			t.Errorf("mode %o: %v", mode, err)
 		}

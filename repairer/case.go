@@ -106,6 +106,7 @@ type Case struct {
 
 	Facts map[string]string `json:"facts,omitempty"` // what the driver has noted for its later steps
 
+	Shown    Stance `json:"shown,omitempty"`    // what the ticket says
 	Answered string `json:"answered,omitempty"` // the last resolution, other than done, that was heard and does not park the case
 
 	Untold []Notice `json:"untold,omitempty"` // what the ticket must be told still, oldest first

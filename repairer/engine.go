@@ -39,12 +39,17 @@ type Options struct {
 	Feed    Feed
 	Hosts   Hosts
 	Tracker Tracker
-	Answers Answers           // what is known of tickets; nil: the tracker is asked each time
-	Drivers map[string]Driver // by name; the one named "" is for hosts of no pool
-	Mode    Mode              // of hosts of no pool
-	Pools   []Pool
-	Rules   []RuleMode // modes by the rules that have spoken
-	Limits  Limits
+	Answers Answers // what is known of tickets; nil: the tracker is asked each time
+	Words   *Words  // of tickets; nil: glia's own
+	Link    string  // to a case, with {case} for its id; empty: tickets have none
+	// Announce files tickets when a case starts, which say "do not pull yet" until the disk is out of use. Without it
+	// they are filed then.
+	Announce bool
+	Drivers  map[string]Driver // by name; the one named "" is for hosts of no pool
+	Mode     Mode              // of hosts of no pool
+	Pools    []Pool
+	Rules    []RuleMode // modes by the rules that have spoken
+	Limits   Limits
 
 	Domains  []Domain
 	Storms   StormLimits
@@ -114,6 +119,9 @@ type Engine struct {
 func New(o Options) *Engine {
 	if o.Parallel == 0 {
 		o.Parallel = parallel
+	}
+	if o.Words == nil {
+		o.Words = DefaultWords()
 	}
 	return &Engine{Options: o.fenced(), wake: make(chan struct{}, 1), slots: make(chan struct{}, o.Parallel), busy: map[string]bool{}, refused: map[string]uint64{}, progress: map[string]string{}}
 }

@@ -77,6 +77,7 @@ type Data struct {
 	Phase     Phase         `json:"phase,omitempty"` // of the end
 	Outcome   Outcome       `json:"outcome,omitempty"`
 
+	Shown      Stance `json:"shown,omitempty"`      // what the ticket says now
 	Resolution string `json:"resolution,omitempty"` // that was heard
 
 	Facts map[string]string `json:"facts,omitempty"` // what a driver must know later
@@ -148,7 +149,7 @@ func (c *Case) apply(e Event) {
 			c.Facts = facts
 		}
 		if d.Ticket != "" {
-			c.Ticket = d.Ticket
+			c.Ticket, c.Shown = d.Ticket, d.Shown
 		}
 		if e.Step == StepLocateOn {
 			c.Light = d.Output
@@ -182,6 +183,8 @@ func (c *Case) apply(e Event) {
 		if d.Serial != "" {
 			c.Alarm = e.Text
 		}
+	case KindShown:
+		c.Shown = d.Shown
 	case KindAnswered:
 		c.Answered = d.Resolution
 	case KindTold:

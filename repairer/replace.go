@@ -30,17 +30,34 @@ func (e *Engine) release(ctx context.Context, c Case) error {
 	return err
 }
 
-// file creates the ticket, or finds the one that a crashed attempt has created.
-func (e *Engine) file(ctx context.Context, c Case) (Data, error) {
-	var id string
+// file creates the ticket, or finds the one that a crashed attempt has created. One that was announced is changed to
+// what holds now.
+func (e *Engine) file(ctx context.Context, c Case, s Stance) (Data, error) {
+	id, t := c.Ticket, e.ticketText(c, s)
 	err := e.track(ctx, c, func(ctx context.Context) (err error) {
-		id, err = e.Tracker.File(ctx, c.Key(StepTicket), Ticket{Case: c.ID, Title: ticketTitle(c), Body: ticketBody(c)})
-		return err
+		if id == "" {
+			id, err = e.Tracker.File(ctx, c.Key(StepTicket), t)
+		}
+		if err != nil || s == StanceWait || !c.Step(StepAnnounce).Begun {
+			return err
+		}
+		return e.Tracker.Update(ctx, id, t.Title, t.Body)
 	})
 	if err != nil {
 		return Data{}, fmt.Errorf("file the ticket for %s: %w", c.Serial(), err)
 	}
-	return Data{Ticket: id, Output: "ticket " + id}, nil
+	return Data{Ticket: id, Shown: s, Output: "ticket " + id}, nil
+}
+
+// hand gives the disk to the person: the ticket says that it is safe to pull.
+func (e *Engine) hand(ctx context.Context, c Case) (Data, error) {
+	s := StanceOf(c)
+	d, err := e.file(ctx, c, s)
+	if err == nil && c.Step(StepAnnounce).Begun {
+		head, why := stanceWords(c, s)
+		d.Tell = fmt.Sprintf("%s: %s.", head, why)
+	}
+	return d, err
 }
 
 // awaitReplacement watches the host until another disk has taken the place of the old one.

@@ -17,6 +17,9 @@ func (e *Engine) step(ctx context.Context, c Case, l *snapshot) error {
 	if c.Ticket != "" && len(c.Untold) > 0 && e.due(c) && halted(c, l.facts) == nil {
 		return e.deliver(ctx, c)
 	}
+	if stale(c) && e.due(c) && halted(c, l.facts) == nil {
+		return e.show(ctx, c)
+	}
 	if c.Parked != "" {
 		return nil
 	}
@@ -228,6 +231,9 @@ func (e *Engine) hold(ctx context.Context, c Case, refusals []Refusal) error {
 
 // carryOn does the next step of a started case.
 func (e *Engine) carryOn(ctx context.Context, c Case) error {
+	if e.announcing(c) {
+		return e.announce(ctx, c)
+	}
 	for _, stage := range []Stage{StageDrain, StageRelease} {
 		if s, ok := nextOf(c, stage); ok {
 			return e.drive(ctx, c, s)
@@ -239,7 +245,7 @@ func (e *Engine) carryOn(ctx context.Context, c Case) error {
 	case !c.Step(StepTicket).Begun && !c.Step(StepLocateOn).Done:
 		return e.locate(ctx, c, StepLocateOn)
 	case !c.Step(StepTicket).Done:
-		return e.act(ctx, c, StepTicket, func(c Case) (Data, error) { return e.file(ctx, c) })
+		return e.act(ctx, c, StepTicket, func(c Case) (Data, error) { return e.hand(ctx, c) })
 	case c.Replacement == nil:
 		return e.awaitReplacement(ctx, c)
 	}

@@ -31,8 +31,10 @@ func (e *Engine) undo(ctx context.Context, c Case) error {
 		return e.locate(ctx, c, StepLocateOff)
 	}
 	// The ticket may have been filed by an attempt whose outcome is not in the log: filing finds it.
-	if s := c.Step(StepTicket); s.Begun && !s.Done {
-		return e.act(ctx, c, StepTicket, func(c Case) (Data, error) { return e.file(ctx, c) })
+	for _, step := range []string{StepAnnounce, StepTicket} {
+		if s := c.Step(step); s.Begun && !s.Done && (step == StepTicket || c.Ticket == "") {
+			return e.act(ctx, c, step, func(c Case) (Data, error) { return e.file(ctx, c, StanceOf(c)) })
+		}
 	}
 	if c.Ticket != "" && len(c.Untold) > 0 {
 		return nil // the ticket is told in order, and closed last

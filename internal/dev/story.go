@@ -222,8 +222,8 @@ func (s *story) follow(ctx context.Context, id, serial string) error {
 	for stream.Receive() {
 		c := stream.Msg().GetCase()
 		for _, e := range stream.Msg().GetEvents() {
-			if e.GetKind() == "begun" || e.GetKind() == "planned" || e.GetKind() == "confirming" {
-				continue // the line that follows tells it
+			if e.GetKind() == "begun" || e.GetKind() == "planned" || e.GetKind() == "confirming" || e.GetKind() == "shown" {
+				continue // the line that follows, or the one before, tells it
 			}
 			s.say("%6.1f s  %-11s %s", e.GetAt().AsTime().Sub(s.began).Seconds(), label(e), e.GetText())
 			if e.GetStep() == "ticket" && e.GetKind() == "done" {

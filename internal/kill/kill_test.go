@@ -49,7 +49,7 @@ func repair() error {
 		_, _ = io.Copy(io.Discard, os.Stdin) // ends when the test does
 		os.Exit(1)
 	}()
-	c, err := config.LoadRepairer(os.Getenv(envConfig), nil)
+	c, err := config.LoadRepairer(os.Getenv(envConfig), config.Known{})
 	if err != nil {
 		return err
 	}

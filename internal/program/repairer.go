@@ -82,7 +82,7 @@ func lead(ctx context.Context, c config.Repairer, st database, parts RepairerPar
 		return err
 	}
 	engine = repairer.New(gates(c, repairer.Options{
-		Store: around[repairer.Store](parts.Store, st), Feed: feed, Hosts: nerves, Tracker: around(parts.Tracker, tickets.tracker), Answers: tickets.answers, Drivers: map[string]repairer.Driver{"": fs, filesystem.Name: fs, ceph.Name: osds},
+		Store: around[repairer.Store](parts.Store, st), Feed: feed, Hosts: nerves, Tracker: around(parts.Tracker, tickets.tracker), Answers: tickets.answers, Words: tickets.words, Link: c.Tracker.Link, Announce: c.Tracker.File == config.FileStarted, Drivers: map[string]repairer.Driver{"": fs, filesystem.Name: fs, ceph.Name: osds},
 		Mode: repairer.Mode(c.Mode), Pools: pools(c.Pools), Rules: ruleModes(c.Rules), Approvals: c.Approvals, DestroyApprovals: c.DestroyApprovals,
 		States: c.Repair.Verdicts, Tick: time.Duration(c.Repair.Tick), Overdue: time.Duration(c.Repair.OrderTimeout), Troubles: func(ctx context.Context) ([]string, error) { return queue.Findings(ctx, st.DB()) }, CoolDown: time.Duration(c.Repair.CoolDown), RemindAfter: durations(c.Repair.RemindAfter), EscalateAfter: time.Duration(c.Repair.EscalateAfter), Settle: time.Duration(c.Repair.Settle), MaxViewAge: time.Duration(c.Repair.MaxViewAge),
 		RetryMin: time.Duration(c.Repair.RetryMin), RetryMax: time.Duration(c.Repair.RetryMax), Attempts: c.Repair.Attempts, Now: time.Now, Log: log,
@@ -134,28 +134,33 @@ func ruleModes(in []config.Rule) []repairer.RuleMode {
 	return out
 }
 
-// LoadRepairer loads the configuration, and knows the rules that it may name: those that are built into nerve,
-// and those of the files that it lists, each of which is laid over them.
+// LoadRepairer loads the configuration, knows the rules that it may name, and tries its template of tickets.
 func LoadRepairer(path string) (config.Repairer, error) {
-	return config.LoadRepairer(path, func(files []string) ([]string, error) {
-		var names []string
-		add := func(rs judge.RuleSet) {
-			for _, r := range rs.Rules {
-				if !slices.Contains(names, r.Name) {
-					names = append(names, r.Name)
-				}
+	return config.LoadRepairer(path, config.Known{Rules: ruleNames, Template: func(text string) error {
+		_, err := repairer.ParseWords(text)
+		return err
+	}})
+}
+
+// ruleNames are the rules that are built into nerve, and those of the files, each of which is laid over them.
+func ruleNames(files []string) ([]string, error) {
+	var names []string
+	add := func(rs judge.RuleSet) {
+		for _, r := range rs.Rules {
+			if !slices.Contains(names, r.Name) {
+				names = append(names, r.Name)
 			}
 		}
-		add(judge.Default())
-		for _, f := range files {
-			rs, err := judge.Default().OverlayFile(f)
-			if err != nil {
-				return nil, err
-			}
-			add(rs)
+	}
+	add(judge.Default())
+	for _, f := range files {
+		rs, err := judge.Default().OverlayFile(f)
+		if err != nil {
+			return nil, err
 		}
-		return names, nil
-	})
+		add(rs)
+	}
+	return names, nil
 }
 
 func durations(in []config.Duration) []time.Duration {

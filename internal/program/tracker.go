@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 type tracking struct {
 	tracker repairer.Tracker
 	desk    repairer.Desk    // nil unless people work on tickets with glia
+	words   *repairer.Words  // nil: glia's own
 	answers repairer.Answers // nil: the tracker is asked
 	run     func(context.Context) error
 	changed http.Handler // nil: nobody tells of changes
@@ -35,16 +37,20 @@ const checkWithin = 20 * time.Second
 
 // openTracker makes the configured tracker. An error is one that waiting does not mend.
 func openTracker(ctx context.Context, c config.Repairer, db *sql.DB, wake func(), log *slog.Logger) (tracking, error) {
+	words, err := templateOf(c.Tracker)
+	if err != nil {
+		return tracking{}, err
+	}
 	if c.Tracker.Kind == config.TrackerBuiltin {
 		b := ticket.New(db, time.Now)
-		return tracking{tracker: b, desk: b, run: func(context.Context) error { return nil }}, nil
+		return tracking{tracker: b, desk: b, words: words, run: func(context.Context) error { return nil }}, nil
 	}
 	t, err := elsewhere(ctx, c, log)
 	if err != nil {
 		return tracking{}, err
 	}
 	w := poll.New(t, poll.Options{Every: time.Duration(c.Tracker.Poll), Rate: c.Tracker.Requests, Log: log, Seen: wake})
-	out := tracking{tracker: w.Tracker(), answers: w, run: w.Run}
+	out := tracking{tracker: w.Tracker(), answers: w, words: words, run: w.Run}
 	if f := c.Tracker.ChangedSecretFile; f != "" {
 		s, err := secret(f)
 		if err != nil {
@@ -53,6 +59,22 @@ func openTracker(ctx context.Context, c config.Repairer, db *sql.DB, wake func()
 		out.changed = script.Changed(s, time.Now, w.Hint)
 	}
 	return out, nil
+}
+
+// templateOf is the site's own text of tickets; nil when it has none.
+func templateOf(c config.Tracker) (*repairer.Words, error) {
+	if c.Template == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(c.Template)
+	if err != nil {
+		return nil, fmt.Errorf("read the template of tickets: %w", err)
+	}
+	w, err := repairer.ParseWords(string(b))
+	if err != nil {
+		return nil, fmt.Errorf("template of tickets %s: %w", c.Template, err)
+	}
+	return w, nil
 }
 
 // elsewhere is a tracker that is not glia's own.

@@ -63,3 +63,23 @@ func TestRepairer_StartsWithoutJira(t *testing.T) {
 		t.Errorf("a change that nobody has signed: %s", r.Status)
 	}
 }
+
+func TestLoadRepairer_TriesTheTemplateOfTickets(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	conf, tmpl := filepath.Join(dir, "repairer.toml"), filepath.Join(dir, "ticket.tmpl")
+	for text, want := range map[string]string{
+		`{{define "title"}}{{.Serial}}{{end}}{{define "body"}}{{.Do}} in {{.Rack}}{{end}}`: conf + ":2:1: tracker.template: " + tmpl + ": a sample ticket (wait): ",
+		`{{define "title"}}{{.Serial}}{{end}}{{define "body"}}{{.Do}}{{end}}`:              "",
+	} {
+		for name, content := range map[string]string{tmpl: text, conf: "[tracker]\ntemplate = \"" + tmpl + "\"\n"} {
+			if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := program.LoadRepairer(conf)
+		if (err == nil) != (want == "") || err != nil && !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
