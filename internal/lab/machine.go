@@ -28,7 +28,7 @@ type Spec struct {
 	Dir     string // for its console and sockets; they must not have long paths
 	Disks   []Disk
 	Memory  int       // MiB; 0: 384
-	Counted bool      // its clock counts the instructions that it executes: what else this machine does makes no time longer
+	Counted bool      // its clock counts its instructions, a nanosecond each: CPU times do not depend on what else this machine does
 	Console io.Reader // what is typed on its console; nil: nothing
 	Screen  io.Writer // gets what it says on its console; nil: only the file does
 }
@@ -98,12 +98,12 @@ func (s Spec) argv(socket string) ([]string, error) {
 	argv := []string{emulator, "-name", s.Name, "-no-user-config", "-nodefaults", "-display", "none",
 		"-machine", "q35,smm=off,vmport=off,hpet=off", "-accel", "tcg,tb-size=256", "-cpu", "max", "-smp", "1", "-m", strconv.Itoa(memory),
 		"-kernel", kernel, "-initrd", s.Image.path,
-		"-append", "console=ttyS0 quiet loglevel=4 panic=-1 random.trust_cpu=on nokaslr mitigations=off tsc=reliable no_timer_check net.ifnames=0 hostname=" + s.Name, "-no-reboot",
+		"-append", "console=ttyS0 quiet loglevel=4 panic=-1 random.trust_cpu=on nokaslr mitigations=off no_timer_check net.ifnames=0 " + s.clock() + " hostname=" + s.Name, "-no-reboot",
 		"-serial", "stdio", "-qmp", "unix:" + socket + ",server=on,wait=off",
 		"-device", "virtio-rng-pci", "-device", "virtio-scsi-pci,id=scsi",
 		"-netdev", netdev, "-device", "virtio-net-pci,netdev=n0,romfile="}
 	if s.Counted {
-		argv = append(argv, "-icount", "shift=0,sleep=on,align=off") // one nanosecond each
+		argv = append(argv, "-icount", "shift=0,sleep=on,align=off")
 	}
 	for i := range slots {
 		argv = append(argv, "-device", fmt.Sprintf("pcie-root-port,id=slot%d,chassis=%d,slot=%d", i, i+1, i+1))
@@ -119,6 +119,15 @@ func (s Spec) argv(socket string) ([]string, error) {
 		}
 	}
 	return argv, nil
+}
+
+// clock is what the kernel takes the time from. A kernel that is kept waiting at its boot measures the TSC wrongly, and its
+// clock may then run eight times too fast. The ACPI timer has a frequency that is known.
+func (s Spec) clock() string {
+	if s.Counted {
+		return "tsc=reliable"
+	}
+	return "clocksource=acpi_pm tsc=unstable"
 }
 
 // launch starts QEMU. It gets a signal when this process ends, however it does.
