@@ -63,7 +63,7 @@ test-ceph:
 # Installs QEMU and a kernel first (260 MB on the disk).
 test-lab:
 	@sh internal/testbed/install.sh lab
-	$(GO) test -count=1 -parallel 16 -timeout 10m -tags lab ./internal/lab
+	$(GO) test -count=1 -parallel 16 -timeout 20m -tags lab ./internal/lab
 
 lab:
 	@sh internal/testbed/install.sh lab

@@ -16,8 +16,9 @@ import (
 	"glia/internal/lab/order"
 )
 
-// bounded bounds each request: a QEMU that waits for a disk serves no network either.
-var bounded = &http.Client{Timeout: time.Minute}
+// bounded bounds each request: a QEMU that waits for a disk serves no network either. On a machine whose processors
+// forty others want, what takes seconds takes minutes.
+var bounded = &http.Client{Timeout: 5 * time.Minute}
 
 // Run runs a command in the machine and returns what it has printed. An error says how it ended.
 func (m *Machine) Run(ctx context.Context, argv ...string) (string, error) {

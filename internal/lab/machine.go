@@ -47,7 +47,7 @@ type Machine struct {
 }
 
 // bootWithin bounds a boot. It takes four seconds on a machine that has nothing else to do.
-const bootWithin = 2 * time.Minute
+const bootWithin = 5 * time.Minute
 
 // Boot starts a machine and waits until it answers. The machine does not outlive this process.
 func Boot(ctx context.Context, s Spec) (*Machine, error) {
