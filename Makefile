@@ -10,7 +10,8 @@
 # make lab    boots such a machine, and breaks its disks as it is told; say help
 # make bench  prints the figures that the project answers for, each beside its target: ratios against a peer
 #             in the same run, or times and memory, for which the machine should have nothing else to do;
-#             those of Ceph, where it is installed (make test-ceph does it), on clusters that it starts
+#             those of Ceph, where it is installed (make test-ceph does it), on clusters that it starts, and
+#             those of the lab, where QEMU is (make test-lab), on machines that it boots
 # make lint   runs the linters, where librados is installed also over what is built with it
 # make sim    plays SEEDS simulated lives of a fleet (default 200) with the real repairer
 # make mutants  breaks the code on purpose, and shows that the simulation notices
@@ -76,7 +77,7 @@ vet:
 	$(if $(TAGS),$(GO) vet -tags ceph ./...)
 
 bench:
-	$(GO) test -p 1 -timeout 30m -tags '$(TAGS)' -run '^$$' -bench . -benchtime 1s $$(git grep -l '^func Benchmark' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|') 2>&1 | $(GO) run ./internal/figures/table
+	$(GO) test -p 1 -timeout 30m -tags '$(strip $(TAGS) lab)' -run '^$$' -bench . -benchtime 1s $$(git grep -l '^func Benchmark' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|') 2>&1 | $(GO) run ./internal/figures/table
 
 # Each decoder of outside bytes, FUZZTIME each.
 FUZZTIME ?= 30s
