@@ -201,14 +201,24 @@ func (c *client) makeFolders(below ...string) error {
 	if made {
 		return nil
 	}
+	for _, b := range append([]string{""}, below...) {
+		if err := c.makePath(path.Join(c.root, b)); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	c.made = true
+	c.mu.Unlock()
+	return nil
+}
+
+// makePath makes a folder with those above it.
+func (c *client) makePath(folder string) error {
 	var all []string
-	for p := c.root; p != "/"; p = path.Dir(p) {
-		all = append([]string{p}, all...)
+	for p := folder; p != "/"; p = path.Dir(p) {
+		all = append(all, p)
 	}
-	for _, b := range below {
-		all = append(all, path.Join(c.root, b))
-	}
-	for _, p := range all {
+	for _, p := range slices.Backward(all) {
 		if ok, _, err := c.conn.Exists(p); err != nil {
 			return fmt.Errorf("look for %s: %w", p, err)
 		} else if ok {
@@ -218,9 +228,6 @@ func (c *client) makeFolders(below ...string) error {
 			return fmt.Errorf("make %s: %w", p, err)
 		}
 	}
-	c.mu.Lock()
-	c.made = true
-	c.mu.Unlock()
 	return nil
 }
 
