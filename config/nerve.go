@@ -26,7 +26,8 @@ type Nerve struct {
 	Inventory Inventory `toml:"inventory"`
 	Hand      Hand      `toml:"hand"`
 
-	Smartctl []Smartctl `toml:"smartctl"`
+	Smartctl []Smartctl         `toml:"smartctl"`
+	Services []AnnouncedService `toml:"service"`
 }
 
 // Probe is the section [probe].
@@ -151,6 +152,7 @@ func (n *Nerve) validate(c *check) {
 	n.Inventory.validate(c)
 	n.Hand.validate(c)
 	n.validateSmartctl(c)
+	n.validateServices(c)
 }
 
 func (n *Nerve) checkFiles(c *check) {

@@ -118,6 +118,11 @@ func (z ZooKeeper) validate(c *check) {
 	if !path.IsAbs(z.Path) || z.Path == "/" || path.Clean(z.Path) != z.Path {
 		c.bad([]string{"zookeeper.path"}, `%q is not the absolute path of a folder, such as "/glia"`, z.Path)
 	}
+	z.validateSession(c)
+}
+
+// validateSession judges how a session is made, with whatever servers.
+func (z ZooKeeper) validateSession(c *check) {
 	c.positive("zookeeper.session_timeout", z.SessionTimeout)
 	switch {
 	case z.User == "" && z.PasswordFile != "":

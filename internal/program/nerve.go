@@ -40,7 +40,11 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		return fmt.Errorf("state directory: %w", err)
 	}
 	where := registriesConfig{c.Registries, config.WatchUnion, c.Serf, c.ZooKeeper, c.Consul, filepath.Join(c.StateDir, "serf.snapshot"), "nerve"}
-	s, err := newShell(c.API, c.TLS, c.Debug, log, where.names("inventory")...)
+	checks := where.names("inventory")
+	if len(c.Services) > 0 {
+		checks = append(checks, "services")
+	}
+	s, err := newShell(c.API, c.TLS, c.Debug, log, checks...)
 	if err != nil {
 		return err
 	}
@@ -91,6 +95,14 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		return err
 	}
 	defer reg.leave()
+	if len(c.Services) > 0 {
+		a, err := openAnnounced(c, log)
+		if err != nil {
+			return err
+		}
+		defer a.close()
+		run = append(run, a.run, s.watch("services", a.ready))
+	}
 
 	rules, err := judgeRules(c.Judge)
 	if err != nil {
