@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"glia"
+	"glia/internal/figures"
 	"glia/registry"
 )
 
@@ -21,6 +22,10 @@ const (
 	scaleRate    = 100 // changes a second
 	scaleChanges = 1000
 	scalePace    = 100 * time.Millisecond // between two readings of one consumer, as in a synapse
+
+	// Targets: one read a change, and what each reading of the whole asks once; MB of a watcher.
+	scaleRequests = 1.2
+	scaleMemory   = 50
 )
 
 // Scale has a thousand hosts announce a hundred changes a second in all, and one consumer that reads as a synapse
@@ -80,7 +85,10 @@ func Scale(b *testing.B, host func() registry.Announcer, watcher func() registry
 	b.ReportMetric(float64(c.took[len(c.took)/2].Milliseconds()), "ms/median")
 	b.ReportMetric(float64(c.took[len(c.took)*99/100].Milliseconds()), "ms/p99")
 	b.ReportMetric(float64(made)/float64(len(c.took)), "requests/change")
+	b.ReportMetric(scaleRequests, "requests/change"+figures.AtMost)
 	b.ReportMetric(float64(memory)/(1<<20), "MB/watcher")
+	b.ReportMetric(scaleMemory, "MB/watcher"+figures.AtMost)
+	b.ReportMetric(0, "ns/op")
 }
 
 func heap() int64 {
