@@ -96,7 +96,10 @@ func (w *world) happen(ctx context.Context, e Event) error {
 			w.killSoon(e)
 		}
 	case OpAhead:
-		if w.proc != nil && e.N/30%2 == 0 { // nothing may happen for longer than that
+		dies := e.N/15%2 == 0
+		if dies {
+			onDisk(w.fail) // its case begins before the clock is set right, and goes on after it
+		} else if w.proc != nil && e.N/30%2 == 0 { // nothing may happen for longer than that
 			if err := w.pause(ctx, "fleet", 5*time.Minute); err != nil {
 				return err
 			}
@@ -108,7 +111,7 @@ func (w *world) happen(ctx context.Context, e Event) error {
 			}
 		}
 		w.setClock(0)
-		if e.N/15%2 == 0 {
+		if dies {
 			w.killSoon(e)
 		}
 	case OpDies:
@@ -125,10 +128,7 @@ func (w *world) happen(ctx context.Context, e Event) error {
 	case OpLate:
 		w.faults = append(w.faults, &fault{op: OpDepose, at: begin + repairer.StepTicket, count: 1, after: true, ticks: 1 + e.N%3})
 	case OpFar:
-		at := "order"
-		if e.After {
-			at = "tracker"
-		}
+		at := map[bool][2]string{false: {"order", untold}, true: {"tracker", untold}}[e.After][e.N/144%2]
 		w.faults = append(w.faults, &fault{op: OpDepose, at: at, count: 1, ticks: 1 + e.N%3, says: 1 + e.N/12%3})
 	case OpMeddle:
 		w.faults = append(w.faults, &fault{op: e.Op, count: 1})

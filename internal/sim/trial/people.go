@@ -82,7 +82,12 @@ func (w *world) person(ctx context.Context, e Event, host, slot string) error {
 	case OpReset:
 		return w.reset(ctx)
 	case OpOutcome:
-		return w.outcome(ctx, e)
+		return w.outcome(ctx, repairer.Outcomes[e.N/7%len(repairer.Outcomes)], e.N)
+	case OpNeedless: // of all that trips a breaker, that alone
+		if err := errors.Join(w.reset(ctx), w.tick(ctx)); err != nil || w.proc == nil {
+			return err
+		}
+		return w.outcome(ctx, repairer.OutcomeFalseAlarm, e.N)
 	case OpForgive:
 		return w.forgive(ctx)
 	case OpPull:
@@ -229,12 +234,15 @@ func (w *world) reset(ctx context.Context) error {
 }
 
 // outcome is the workshop, which has looked at the disk of a case.
-func (w *world) outcome(ctx context.Context, e Event) error {
+func (w *world) outcome(ctx context.Context, says repairer.Outcome, n int) error {
 	all, err := ledger{w.proc.db, w.proc}.Cases(ctx, true)
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	c, says := all[e.N%len(all)], repairer.Outcomes[e.N/7%len(repairer.Outcomes)]
+	if out := slices.DeleteFunc(slices.Clone(all), func(c repairer.Case) bool { return repairer.MayHaveOutcome(c) != "" }); len(out) > 0 {
+		all = out // else it is refused
+	}
+	c := all[n%len(all)]
 	return w.ask(func(s *repairer.Service) error {
 		_, err := s.RecordOutcome(ctx, connect.NewRequest(&gliav1.RecordOutcomeRequest{CaseId: c.ID, Outcome: string(says), Person: "workshop"}))
 		return err

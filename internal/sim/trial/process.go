@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,6 +138,9 @@ func (f *fault) hits(kind string) bool {
 	if f.at != "" {
 		return kind == f.at
 	}
+	if kind == untold {
+		return false
+	}
 	switch f.op {
 	case OpStoreErr:
 		return isWrite(kind)
@@ -151,6 +155,9 @@ func (f *fault) hits(kind string) bool {
 }
 
 const begin = "begin "
+
+// untold is a look at everything while a ticket must still be told something. Only what names it strikes there.
+const untold = "untold"
 
 func isWrite(kind string) bool {
 	return kind == "write" || kind == "start" || strings.HasPrefix(kind, begin)
@@ -251,6 +258,16 @@ func (l ledger) Append(ctx context.Context, events ...repairer.Event) (c repaire
 		return err
 	})
 	return c, err
+}
+
+// Pauses is what a repairer reads after the cases, at each look.
+func (l ledger) Pauses(ctx context.Context, now time.Time) (out []repairer.Pause, err error) {
+	open, err := l.Cases(ctx, false)
+	if err != nil || l.p.w.asked || !slices.ContainsFunc(open, func(c repairer.Case) bool { return len(c.Untold) > 0 }) {
+		return l.inForce(ctx, now)
+	}
+	err = l.p.call(ctx, untold, func() error { out, err = l.inForce(ctx, now); return err })
+	return out, err
 }
 
 func (l ledger) Current(ctx context.Context, id string, seq uint64) error {

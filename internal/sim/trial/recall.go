@@ -61,8 +61,8 @@ func (l ledger) Get(ctx context.Context, key string) (string, error) {
 	return recall(l.p.w, "get "+key, func() (string, error) { return l.Store.Get(ctx, key) })
 }
 
-// Pauses may run out, so that only an answer without any is kept.
-func (l ledger) Pauses(ctx context.Context, now time.Time) ([]repairer.Pause, error) {
+// inForce are the pauses. They may run out, so that only an answer without any is kept.
+func (l ledger) inForce(ctx context.Context, now time.Time) ([]repairer.Pause, error) {
 	out, err := recall(l.p.w, "pauses", func() ([]repairer.Pause, error) { return l.Store.Pauses(ctx, now) })
 	if len(out) > 0 {
 		delete(l.p.w.memo, "pauses")
