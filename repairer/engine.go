@@ -334,6 +334,10 @@ func (e *Engine) openCases(ctx context.Context, l *snapshot) (opened bool, err e
 				}
 				continue
 			}
+			if r := gateFreshness(Case{Disk: d.Disk, Verdict: d.Verdict}, l.facts); r != nil {
+				findings = append(findings, fmt.Sprintf("%s is %s and gets no case: %s", d.Disk, d.Verdict.State, r))
+				continue
+			}
 			blocked, err := e.open(ctx, d, now)
 			if err != nil {
 				return opened, err

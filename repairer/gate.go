@@ -179,7 +179,7 @@ func gatePlan(c Case, _ Facts) *Refusal {
 	return nil
 }
 
-func gateFreshness(_ Case, f Facts) *Refusal {
+func gateFreshness(c Case, f Facts) *Refusal {
 	if behind := f.Newest.Sub(f.Now); behind > f.MaxViewAge {
 		return &Refusal{
 			Gate: GateFreshness, Value: "the clock says " + f.Now.UTC().Format(time.RFC3339) + ", and the log knows of " + f.Newest.UTC().Format(time.RFC3339),
@@ -195,6 +195,10 @@ func gateFreshness(_ Case, f Facts) *Refusal {
 	}
 	if age < -f.MaxViewAge {
 		return &Refusal{Gate: GateFreshness, Value: "the fleet view is of " + f.ViewAt.UTC().Format(time.RFC3339) + ", in the future", Limit: "a clock that agrees within " + f.MaxViewAge.String(), Until: "the clocks agree"}
+	}
+	// By the clock of its host such a verdict would outlive what it was observed for.
+	if at := c.Verdict.ObservedAt; at.Sub(f.Now) > f.MaxViewAge {
+		return &Refusal{Gate: GateFreshness, Value: "the verdict is of " + at.UTC().Format(time.RFC3339) + ", in the future", Limit: "a clock of " + c.Host() + " that agrees within " + f.MaxViewAge.String(), Until: "the clocks agree"}
 	}
 	return nil
 }

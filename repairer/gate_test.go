@@ -76,6 +76,8 @@ func TestGates_Refuse(t *testing.T) {
 		{"no view", []string{"freshness"}, func(_ *repairer.Case, f *repairer.Facts) { f.ViewAt = time.Time{} }},
 		{"an old view", []string{"freshness"}, func(_ *repairer.Case, f *repairer.Facts) { f.ViewAt = f.Now.Add(-61 * time.Second) }},
 		{"a view of the future", []string{"freshness"}, func(_ *repairer.Case, f *repairer.Facts) { f.ViewAt = f.Now.Add(61 * time.Second) }},
+		{"a verdict of the future", []string{"freshness"}, func(c *repairer.Case, f *repairer.Facts) { c.Verdict.ObservedAt = f.Now.Add(61 * time.Second) }},
+		{"a verdict of a clock that is a little ahead", nil, func(c *repairer.Case, f *repairer.Facts) { c.Verdict.ObservedAt = f.Now.Add(time.Minute) }},
 		{"a verdict that has expired", []string{"verdict"}, func(c *repairer.Case, f *repairer.Facts) { c.Verdict.ExpiresAt = f.Now.Add(-time.Second) }},
 		{"a suspect disk", []string{"verdict", "witnesses"}, func(c *repairer.Case, _ *repairer.Facts) {
 			c.Verdict = glia.Verdict{State: glia.StateSuspect}

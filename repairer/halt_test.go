@@ -261,6 +261,23 @@ func TestEngine_ClockSetBackByADayStartsNothing(t *testing.T) {
 	w.phase("N2S2", repairer.PhaseAwaitingReplacement)
 }
 
+// By the clock of such a host its verdicts would be good for a day, whoever looks at its disks meanwhile.
+func TestEngine_ClockOfAHostThatIsAheadOpensNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.fleet.Do("node-1", func(h *sim.Host) { h.Ahead = day })
+	w.fail("node-1", "2")
+	w.quiet("the clock of the host is ahead")
+	if _, err := w.store.LastCase(t.Context(), "N1S2"); !errors.Is(err, glia.ErrNotFound) {
+		t.Errorf("a case was opened: %v", err)
+	}
+	if f := w.engine.Findings(); len(f) != 1 || !strings.Contains(f[0], "a clock of node-1 that agrees") {
+		t.Errorf("findings %q", f)
+	}
+	w.fleet.Do("node-1", func(h *sim.Host) { h.Ahead = 0 })
+	w.phase("N1S2", repairer.PhaseAwaitingReplacement)
+}
+
 // A case that goes on after the clock was set back writes younger times. Over a restart, the repairer still
 // knows of the older ones.
 func TestEngine_ClockSetBackIsNoticedAfterARestart(t *testing.T) {

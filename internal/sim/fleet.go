@@ -35,11 +35,12 @@ type Disk struct {
 type Host struct {
 	Name   string
 	Slots  map[string]*Disk
-	Down   bool      // does not answer
-	Blind  bool      // its controller hides all disks
-	Silent time.Time // when its probing stopped; zero while it probes
-	Slow   int       // how often an order is told to be running before its outcome is
-	Dies   bool      // the hand dies in the midst of the next burn-in, once
+	Down   bool          // does not answer
+	Blind  bool          // its controller hides all disks
+	Silent time.Time     // when its probing stopped; zero while it probes
+	Ahead  time.Duration // its clock, of the right time
+	Slow   int           // how often an order is told to be running before its outcome is
+	Dies   bool          // the hand dies in the midst of the next burn-in, once
 
 	Prober, RuleSet string
 
@@ -175,6 +176,7 @@ func (f *Fleet) status(h *Host, slot string, d *Disk) glia.DiskStatus {
 	if !h.Silent.IsZero() {
 		now = h.Silent
 	}
+	now = now.Add(h.Ahead)
 	disk := glia.Disk{
 		Identity: glia.Identity{Serial: d.Serial, Size: d.Size, Class: glia.ClassSSD, Model: cmp.Or(d.Model, "SIM"), Firmware: d.Firmware},
 		Location: glia.Location{Host: h.Name, Slot: slot, Device: "sd" + slot}, Protected: d.Protected,

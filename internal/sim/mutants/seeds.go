@@ -81,6 +81,7 @@ var caughtBy = map[string]uint64{
 	"hook veto ignored":                                       9,
 	"storage not asked before a start":                        33,
 	"storage not asked before what can not be taken back":     7,
+	"clock of a host that is ahead not noticed":               38,
 	"clock set back not noticed":                              201,
 	"events do not hold the hash of the one before":           2,
 	"the hash leaves out the event before":                    2,

@@ -158,6 +158,7 @@ var Mutants = []Mutant{
 		{stepFile, "	if refusals := e.gatekeeper(ctx, c, \"\", l.cases); len(refusals) > 0 {\n		return e.hold(ctx, c, refusals)\n	}\n	why", "	why"},
 	}},
 	one("storage not asked before what can not be taken back", driveFile, "	if !s.Reversible {", "	if !s.Reversible && c.Seq == 0 {"),
+	one("clock of a host that is ahead not noticed", gateFile, "at.Sub(f.Now) > f.MaxViewAge {", "at.Sub(f.Now) > 9999*f.MaxViewAge {"),
 	one("clock set back not noticed", gateFile, "behind > f.MaxViewAge {", "behind > 9999*f.MaxViewAge {"),
 
 	// The audit.

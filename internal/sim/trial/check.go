@@ -84,6 +84,8 @@ func (w *world) mayOpen(c repairer.Case) {
 	switch {
 	case !seen || w.now.Sub(at) > maxViewAge+2*tick+w.slack():
 		w.violate("3", "a case for %s, which is not seen to be bad (last at %s)", c.Serial(), at.UTC())
+	case w.untimely(w.told(c.Serial())):
+		w.violate("3", "a case for %s on the word of a clock that is ahead", c.Serial())
 	case w.stopped:
 		w.violate("9", "a case for %s in spite of the stop file", c.Serial())
 	case w.storming[c.Host()] != "":
@@ -92,6 +94,22 @@ func (w *world) mayOpen(c repairer.Case) {
 	if ended, ok := w.cancelled[c.Serial()]; ok && w.clock().Before(ended.Add(coolDown)) {
 		w.violate("cool-down", "a case for %s right after its last one was cancelled", c.Serial())
 	}
+}
+
+// untimely says whether something was observed in the future, by the repairers' clock.
+func (w *world) untimely(at time.Time) bool { return at.Sub(w.clock()) > maxViewAge }
+
+// told is when the fleet view says that the disk was observed.
+func (w *world) told(serial string) (at time.Time) {
+	view, _ := w.View()
+	for _, h := range view.Hosts {
+		for _, d := range h.Disks {
+			if d.Disk.Serial() == serial {
+				at = later(at, d.Verdict.ObservedAt)
+			}
+		}
+	}
+	return at
 }
 
 // mayStart checks everything that the gates must have known, at the disk itself.
@@ -112,6 +130,8 @@ func (w *world) mayStart(c repairer.Case) bool {
 		w.violate("12", "case %s started and nobody could ask %s", c.ID, c.Host())
 	case !w.fresh(view):
 		w.violate("12", "case %s started at %s on a fleet view of %s; the log knows of %s", c.ID, w.clock(), view.At, w.lastAt)
+	case w.untimely(t.seen):
+		w.violate("12", "case %s started at %s on what %s has observed at %s", c.ID, w.clock(), c.Host(), t.seen)
 	case !two && !agreed:
 		w.violate("4", "case %s started with the witnesses %v and without approval", c.ID, t.disk.Witnesses)
 	case t.disk.Protected != "":

@@ -114,6 +114,9 @@ func (w *world) happen(ctx context.Context, e Event) error {
 		if dies {
 			w.killSoon(e)
 		}
+	case OpHostClock:
+		onHost(func(h *sim.Host) { h.Ahead = 24*time.Hour - h.Ahead })
+		onDisk(w.fail)
 	case OpDies:
 		onHost(func(h *sim.Host) { h.Dies = true })
 	case OpSlow:

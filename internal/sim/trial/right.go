@@ -21,7 +21,7 @@ func (w *world) makeGood(ctx context.Context) error {
 	w.forget()
 	for i := range hosts {
 		w.fleet.Do(name(i), func(h *sim.Host) {
-			h.Down, h.Blind, h.Silent, h.Slow, h.Dies, h.Prober = false, false, time.Time{}, 0, false, "1.0"
+			h.Down, h.Blind, h.Silent, h.Slow, h.Dies, h.Prober, h.Ahead = false, false, time.Time{}, 0, false, "1.0", 0
 			for _, d := range h.Slots {
 				d.Protected = ""
 			}

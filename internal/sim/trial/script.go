@@ -68,6 +68,7 @@ const (
 	OpFlicker   Op = "disk fails, seems well and fails again"
 	OpAgain     Op = "disk fails where the last repair has ended"
 	OpAhead     Op = "clock of the repairers runs ahead and is set right"
+	OpHostClock Op = "clock of a host is set a day ahead or right, and a disk of it fails"
 	OpNeedless  Op = "operator resets the breaker, and the workshop tells of a false alarm"
 	OpReturn    Op = "operator approves, and the disk is mounted elsewhere and back"
 	OpLate      Op = "repairer is paused right before it files a ticket and another takes over"
@@ -147,6 +148,8 @@ func (e Event) special() Op {
 		return OpAgain
 	case e.Op == OpClock && e.N%5 == 0 && e.After:
 		return OpAhead
+	case e.Op == OpClock && e.N%5 == 1 && e.After:
+		return OpHostClock
 	case e.Op == OpOutcome && e.After:
 		return OpNeedless
 	case e.Op == OpShift && e.After:

@@ -61,14 +61,19 @@ func newWitness() witness {
 // truth is one disk as it really is.
 type truth struct {
 	disk    sim.Disk
-	present bool // its host shows it
-	up      bool // the host answers
-	stale   bool // nobody has looked for so long that nobody may know
+	present bool      // its host shows it
+	up      bool      // the host answers
+	stale   bool      // nobody has looked for so long that nobody may know
+	seen    time.Time // the newest look, by the clock of its host
 }
 
 func (w *world) truth(host, serial string) (t truth) {
 	w.fleet.Do(host, func(h *sim.Host) {
-		t.up, t.stale = !h.Down, !h.Silent.IsZero() && w.now.Sub(h.Silent) > expiry+w.slack()
+		t.up, t.seen = !h.Down, w.now.Add(h.Ahead)
+		if !h.Silent.IsZero() {
+			t.seen = h.Silent.Add(h.Ahead)
+			t.stale = w.now.Sub(t.seen) > expiry+w.slack()
+		}
 		for _, d := range h.Slots {
 			if d.Serial == serial {
 				t.disk, t.present = *d, !h.Blind
