@@ -17,6 +17,7 @@ import (
 
 	"glia"
 	"glia/repairer"
+	"glia/repairer/ticket"
 )
 
 // label is on every issue of glia, and with a mark behind it on the issue of one case. The property of the same name
@@ -51,7 +52,7 @@ func (t *Tracker) Find(ctx context.Context, key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	found, err := t.search(ctx, s, fmt.Sprintf(`labels = "%s-%s" ORDER BY created ASC`, label, mark(key)), "labels", 50)
+	found, err := t.search(ctx, s, fmt.Sprintf(`labels = "%s-%s" ORDER BY created ASC`, label, ticket.Mark(key)), "labels", 50)
 	if err != nil {
 		return "", fmt.Errorf("search for the ticket with the key %s: %w", key, err)
 	}
@@ -92,7 +93,7 @@ func (t *Tracker) search(ctx context.Context, s *screen, jql, fields string, mos
 }
 
 // File creates the issue, unless search finds it.
-func (t *Tracker) File(ctx context.Context, key string, ticket repairer.Ticket) (string, error) {
+func (t *Tracker) File(ctx context.Context, key string, tk repairer.Ticket) (string, error) {
 	id, err := t.Find(ctx, key)
 	if err == nil || !errors.Is(err, glia.ErrNotFound) {
 		return id, err
@@ -105,12 +106,12 @@ func (t *Tracker) File(ctx context.Context, key string, ticket repairer.Ticket) 
 		return "", err
 	}
 	f := maps.Clone(s.fields)
-	f["summary"], f["description"] = line(ticket.Title, longestSummary), wrap(ticket.Body)
-	f["labels"] = append(slices.Clone(s.fields["labels"].([]any)), label+"-"+mark(key)) //nolint:forcetypeassert // fill has made it
+	f["summary"], f["description"] = ticket.Line(tk.Title, longestSummary), wrap(tk.Body)
+	f["labels"] = append(slices.Clone(s.fields["labels"].([]any)), label+"-"+ticket.Mark(key)) //nolint:forcetypeassert // fill has made it
 	t.note(key, true)
 	var made jira.Issue
 	err = t.do(ctx, http.MethodPost, "rest/api/2/issue", nil, map[string]any{
-		"fields": f, "properties": []any{map[string]any{"key": label, "value": property{key, ticket.Case}}},
+		"fields": f, "properties": []any{map[string]any{"key": label, "value": property{key, tk.Case}}},
 	}, &made)
 	var e *Error
 	switch {
@@ -153,8 +154,8 @@ func (t *Tracker) Update(ctx context.Context, id, title, body string) error {
 	if err != nil {
 		return err
 	}
-	title, body = line(title, longestSummary), wrap(body)
-	if i.Fields.Summary == title && normal(i.Fields.Description) == normal(body) {
+	title, body = ticket.Line(title, longestSummary), wrap(body)
+	if i.Fields.Summary == title && ticket.Normal(i.Fields.Description) == ticket.Normal(body) {
 		return nil
 	}
 	in := map[string]any{"fields": map[string]any{"summary": title, "description": body}}
@@ -190,7 +191,7 @@ func (t *Tracker) Ticket(ctx context.Context, id string) (repairer.Ticket, error
 	list, err := t.comments(ctx, id)
 	for _, c := range list {
 		at, _ := time.Parse("2006-01-02T15:04:05.999-0700", c.Created)
-		text, _ := unmark(c.Body)
+		text, _ := ticket.Unsign(c.Body)
 		out.Comments = append(out.Comments, repairer.Comment{At: at.UTC(), Author: author(c.Author), Text: text})
 	}
 	return out, err
@@ -254,15 +255,12 @@ func (t *Tracker) Statuses(ctx context.Context, ids []string) ([]repairer.Ticket
 const before, after = "{noformat}\n", "\n{noformat}"
 
 func wrap(body string) string {
-	return before + cut(strings.TrimRight(body, "\n"), longestText-len(before)-len(after)) + after
+	return before + ticket.Cut(strings.TrimRight(body, "\n"), longestText-len(before)-len(after)) + after
 }
 
 func unwrap(text string) string {
-	return strings.TrimSuffix(strings.TrimPrefix(normal(text), before), after)
+	return strings.TrimSuffix(strings.TrimPrefix(ticket.Normal(text), before), after)
 }
-
-// normal undoes what Jira does to the ends of lines.
-func normal(text string) string { return strings.ReplaceAll(text, "\r\n", "\n") }
 
 // convert reads a value that was decoded without knowing its type.
 func convert[T any](v any) (out T, err error) {

@@ -12,13 +12,10 @@ package jira
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -96,12 +93,6 @@ func New(o Options) (*Tracker, error) {
 	return &Tracker{Options: o, api: api, started: o.Now(), asked: map[string]time.Time{}}, nil
 }
 
-// mark is what a key leaves in Jira: 12 hex digits, because keys may hold anything.
-func mark(key string) string {
-	sum := sha256.Sum256([]byte(key))
-	return hex.EncodeToString(sum[:6])
-}
-
 // do sends one request that the library has no method for, and decodes the answer into out unless it is nil.
 func (t *Tracker) do(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	if len(query) > 0 {
@@ -122,15 +113,4 @@ func plain(err error) error {
 		return e
 	}
 	return err
-}
-
-// line is text for a field of one line.
-func line(text string, most int) string { return cut(strings.Join(strings.Fields(text), " "), most) }
-
-// cut shortens text to what a field of Jira takes.
-func cut(text string, most int) string {
-	if r := []rune(text); len(r) > most {
-		return string(r[:most-1]) + "…"
-	}
-	return text
 }

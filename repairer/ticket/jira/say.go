@@ -7,26 +7,14 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	jira "github.com/andygrunwald/go-jira"
+
+	"glia/repairer/ticket"
 )
-
-// marked is the last line of what glia says.
-var marked = regexp.MustCompile(`\n+\(glia ([0-9a-f]{12})\)\s*$`)
-
-// unmark is the text without its mark, and the mark.
-func unmark(body string) (text, mark string) {
-	body = normal(body)
-	m := marked.FindStringSubmatchIndex(body)
-	if m == nil {
-		return body, ""
-	}
-	return body[:m[0]], body[m[2]:m[3]]
-}
 
 // comments are all comments of an issue, oldest first.
 func (t *Tracker) comments(ctx context.Context, id string) ([]jira.Comment, error) {
@@ -52,12 +40,11 @@ func (t *Tracker) said(ctx context.Context, key, id string) (bool, error) {
 		return false, err
 	}
 	list, err := t.comments(ctx, id)
-	return slices.ContainsFunc(list, func(c jira.Comment) bool { _, m := unmark(c.Body); return m == mark(key) }), err
+	return slices.ContainsFunc(list, func(c jira.Comment) bool { _, m := ticket.Unsign(c.Body); return m == ticket.Mark(key) }), err
 }
 
 func (t *Tracker) say(ctx context.Context, key, id, text string) error {
-	tail := "\n\n(glia " + mark(key) + ")"
-	_, _, err := t.api.Issue.AddCommentWithContext(ctx, id, &jira.Comment{Body: cut(text, longestText-len(tail)) + tail})
+	_, _, err := t.api.Issue.AddCommentWithContext(ctx, id, &jira.Comment{Body: ticket.Sign(text, key, longestText)})
 	if err != nil {
 		return fmt.Errorf("comment on issue %s: %w", id, plain(err))
 	}
@@ -79,7 +66,7 @@ func (t *Tracker) Attach(ctx context.Context, key, id, name string, data []byte)
 		return err
 	}
 	ext := path.Ext(name)
-	name = strings.TrimSuffix(name, ext) + "-" + mark(key) + ext
+	name = strings.TrimSuffix(name, ext) + "-" + ticket.Mark(key) + ext
 	if slices.ContainsFunc(i.Fields.Attachments, func(a *jira.Attachment) bool { return a.Filename == name }) {
 		return nil
 	}
