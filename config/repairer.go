@@ -28,6 +28,7 @@ type Repairer struct {
 
 	Tracker Tracker `toml:"tracker"`
 	Jira    Jira    `toml:"jira"`
+	Redmine Redmine `toml:"redmine"`
 	Script  Script  `toml:"script"`
 	Webhook Webhook `toml:"webhook"`
 
@@ -89,7 +90,7 @@ func DefaultRepairer() Repairer {
 		Mode:     ModeObserve, Approvals: 1,
 		Lease:    Lease{TTL: seconds(10), Renew: seconds(2)},
 		Election: Election{By: ElectDatabase, Name: "repairer"}, ZooKeeper: defaultZooKeeper(), Consul: defaultConsul(),
-		Tracker: defaultTracker(), Jira: defaultJira(),
+		Tracker: defaultTracker(), Jira: defaultJira(), Redmine: defaultRedmine(),
 		Log: defaultLog(),
 		API: API{Listen: "127.0.0.1:7413"},
 		Repair: Repair{

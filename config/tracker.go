@@ -26,11 +26,12 @@ type TrackerKind string
 const (
 	TrackerBuiltin TrackerKind = "builtin" // in the database of the repairer
 	TrackerJira    TrackerKind = "jira"
+	TrackerRedmine TrackerKind = "redmine"
 	TrackerScript  TrackerKind = "script"  // a program of the site
 	TrackerWebhook TrackerKind = "webhook" // a web address of the site
 )
 
-var trackers = []TrackerKind{TrackerBuiltin, TrackerJira, TrackerScript, TrackerWebhook}
+var trackers = []TrackerKind{TrackerBuiltin, TrackerJira, TrackerRedmine, TrackerScript, TrackerWebhook}
 
 // UnmarshalText accepts the ticket systems above and nothing else.
 func (k *TrackerKind) UnmarshalText(text []byte) error { return choose(k, text, trackers) }
@@ -133,6 +134,8 @@ func (r *Repairer) validateTracker(c *check) {
 	switch r.Tracker.Kind {
 	case TrackerJira:
 		r.Jira.validate(c)
+	case TrackerRedmine:
+		r.Redmine.validate(c)
 	case TrackerScript:
 		r.Script.validate(c)
 	case TrackerWebhook:
@@ -206,15 +209,7 @@ func (j Jira) validate(c *check) {
 			c.bad([]string{at + ".values"}, "is empty: give the field a value")
 		}
 	}
-	seen := map[string]string{}
-	for _, list := range j.resolutions() {
-		for _, name := range list.names {
-			if was := seen[strings.ToLower(name)]; was != "" {
-				c.bad([]string{list.key}, "%q is in %s as well", name, was)
-			}
-			seen[strings.ToLower(name)] = list.key
-		}
-	}
+	c.meanings(j.resolutions())
 	if j.IndexLag < 0 || j.IndexLag > minutes(10) {
 		c.bad([]string{"jira.index_lag"}, "%s is not possible: want 0 to 10m", j.IndexLag)
 	}
@@ -227,6 +222,19 @@ type resolutionNames struct {
 
 func (j Jira) resolutions() []resolutionNames {
 	return []resolutionNames{{"jira.done", j.Done}, {"jira.wont_do", j.WontDo}, {"jira.duplicate", j.Duplicate}, {"jira.cannot_reproduce", j.CannotReproduce}}
+}
+
+// meanings checks that no name means two things.
+func (c *check) meanings(lists []resolutionNames) {
+	seen := map[string]string{}
+	for _, list := range lists {
+		for _, name := range list.names {
+			if was := seen[strings.ToLower(name)]; was != "" {
+				c.bad([]string{list.key}, "%q is in %s as well", name, was)
+			}
+			seen[strings.ToLower(name)] = list.key
+		}
+	}
 }
 
 // remote checks the address of a server that is told a secret.
@@ -262,6 +270,9 @@ func (r *Repairer) checkTrackerFiles(c *check) {
 		checkSecret(c, "jira.password_file", r.Jira.PasswordFile)
 		checkSecret(c, "jira.token_file", r.Jira.TokenFile)
 		checkPEM(c, "jira", r.Jira.CA, "", "")
+	case TrackerRedmine:
+		checkSecret(c, "redmine.key_file", r.Redmine.KeyFile)
+		checkPEM(c, "redmine", r.Redmine.CA, "", "")
 	case TrackerScript:
 		if info, err := os.Stat(r.Script.Command[0]); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
 			c.bad([]string{"script.command"}, "%s is no program on this host", r.Script.Command[0])

@@ -32,6 +32,10 @@ func TestTracker_Errors(t *testing.T) {
 		at + `index_lag = "1h"`:                                                                       `jira.index_lag`,
 		at + `labels = ["two words"]`:                                                                 `jira.labels: "two words" is not a label`,
 
+		"[tracker]\nkind = \"redmine\"\n[redmine]\nproject = \"ops\"\nkey_file = \"/k\"":                                             `redmine.url: is missing`,
+		"[tracker]\nkind = \"redmine\"\n[redmine]\nproject = \"ops\"\nurl = \"https://r\"":                                           `redmine.key_file: is missing`,
+		"[tracker]\nkind = \"redmine\"\n[redmine]\nurl = \"https://r\"\nkey_file = \"/k\"":                                           `redmine.project`,
+		"[tracker]\nkind = \"redmine\"\n[redmine]\nproject = \"ops\"\nurl = \"https://r\"\nkey_file = \"/k\"\ndone = [\"rejected\"]": `redmine.wont_do: "Rejected" is in redmine.done as well`,
 		"[tracker]\nfile = \"start\"":                                                        `tracker.file: "start" is not one of "released" or "started"`,
 		"[tracker]\nlink = \"https://wiki/\"":                                                `tracker.link: has no {case} in it`,
 		"[tracker]\ntemplate = \"t.tmpl\"":                                                   `tracker.template: "t.tmpl" is not an absolute path`,

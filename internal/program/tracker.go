@@ -82,6 +82,8 @@ func elsewhere(ctx context.Context, c config.Repairer, log *slog.Logger) (repair
 	switch c.Tracker.Kind {
 	case config.TrackerJira:
 		return openJira(ctx, c.Jira, log)
+	case config.TrackerRedmine:
+		return openRedmine(ctx, c.Redmine, log)
 	case config.TrackerScript:
 		return script.New(script.Command(c.Script.Command)), nil
 	case config.TrackerWebhook:
@@ -123,17 +125,10 @@ func openJira(ctx context.Context, c config.Jira, log *slog.Logger) (*jira.Track
 func jiraOptions(c config.Jira) (o jira.Options, err error) {
 	o = jira.Options{
 		URL: c.URL, User: c.User, Project: c.Project, Type: c.Type, Priority: c.Priority, Components: c.Components, Labels: c.Labels, Assignee: c.Assignee,
-		Reopen: c.Reopen, Close: c.Close, CloseAs: c.CloseAs, Resolutions: map[string]string{}, IndexLag: time.Duration(c.IndexLag), Now: time.Now,
+		Reopen: c.Reopen, Close: c.Close, CloseAs: c.CloseAs, Resolutions: meanings(c.Done, c.WontDo, c.Duplicate, c.CannotReproduce), IndexLag: time.Duration(c.IndexLag), Now: time.Now,
 	}
 	for _, f := range c.Fields {
 		o.Fields = append(o.Fields, jira.Field{Name: f.Name, Values: f.Values})
-	}
-	for means, names := range map[string][]string{
-		repairer.ResolutionDone: c.Done, repairer.ResolutionWontDo: c.WontDo, repairer.ResolutionDuplicate: c.Duplicate, repairer.ResolutionCannotReproduce: c.CannotReproduce,
-	} {
-		for _, n := range names {
-			o.Resolutions[strings.ToLower(n)] = means
-		}
 	}
 	file := c.TokenFile
 	if c.User != "" {
@@ -144,6 +139,19 @@ func jiraOptions(c config.Jira) (o jira.Options, err error) {
 	}
 	o.Transport, err = outward(c.Proxy, c.CA)
 	return o, err
+}
+
+// meanings are what the names of a tracker mean, in lower case.
+func meanings(done, wontDo, duplicate, cannotReproduce []string) map[string]string {
+	out := map[string]string{}
+	for means, names := range map[string][]string{
+		repairer.ResolutionDone: done, repairer.ResolutionWontDo: wontDo, repairer.ResolutionDuplicate: duplicate, repairer.ResolutionCannotReproduce: cannotReproduce,
+	} {
+		for _, n := range names {
+			out[strings.ToLower(n)] = means
+		}
+	}
+	return out
 }
 
 // outward calls servers that are not glia's: through this proxy and no other, trusting this authority, or those of

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +36,23 @@ func TestRepairer_DoesNotStartWithAnotherScreenInJira(t *testing.T) {
 	inJira(t, jiratest.Start(t, jiratest.Options{Required: []string{"Rack"}}))(&c)
 	err := program.Repairer(t.Context(), c, nil, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), `the screen requires "Rack" (customfield_10011)`) {
+		t.Errorf("started: %v", err)
+	}
+}
+
+func TestRepairer_DoesNotStartWithoutItsProjectInRedmine(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(s.Close)
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := config.DefaultRepairer()
+	c.Database, c.API.Listen = filepath.Join(t.TempDir(), "db"), "127.0.0.1:0"
+	c.Tracker.Kind, c.Redmine.URL, c.Redmine.KeyFile, c.Redmine.Project = config.TrackerRedmine, s.URL, key, "disks"
+	err := program.Repairer(t.Context(), c, nil, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "there is no project disks") {
 		t.Errorf("started: %v", err)
 	}
 }

@@ -6,7 +6,7 @@ set -eu
 
 case "${1:-}" in
 demo) want="e2fsprogs xfsprogs" ;;
-test) want="e2fsprogs xfsprogs lvm2 runit serf gcc libc6-dev fdisk parted util-linux procps postgresql protobuf-compiler libprotobuf-dev smartmontools openjdk-17-jre-headless libzookeeper-java libslf4j-java haproxy python3-jira" ;;
+test) want="e2fsprogs xfsprogs lvm2 runit serf gcc libc6-dev fdisk parted util-linux procps postgresql protobuf-compiler libprotobuf-dev smartmontools openjdk-17-jre-headless libzookeeper-java libslf4j-java haproxy python3-jira redmine redmine-sqlite puma" ;;
 ceph | demo-ceph) want="ceph-mon ceph-mgr ceph-osd ceph-common librados-dev udev gcc libc6-dev util-linux xfsprogs e2fsprogs lvm2" ;; # ceph-volume asks udev
 lab) want="qemu-system-x86 busybox-static e2fsprogs xfsprogs lvm2 smartmontools xz-utils" ;;
 *) echo "usage: install.sh demo|demo-ceph|test|ceph|lab" >&2; exit 2 ;;
@@ -41,6 +41,10 @@ fi
 echo "Installing$missing ${consul:+consul} ${kernel:+linux-image-amd64}"
 export DEBIAN_FRONTEND=noninteractive
 apt="apt-get -qq -o DPkg::Lock::Timeout=600"
+# Redmine comes with the database that its tests copy, if it is told to make one.
+case "$missing" in *redmine*)
+	printf 'redmine redmine/instances/default/%s\n' 'dbconfig-install boolean true' 'database-type select sqlite3' | $as_root debconf-set-selections
+esac
 # shellcheck disable=SC2086 # the lists are words
 [ -z "$missing" ] || $as_root $apt install -y --no-install-recommends $missing >/dev/null 2>&1 || {
 	$as_root $apt update

@@ -21,7 +21,7 @@ import (
 var ErrNotInstalled = errors.New("server is not installed; run internal/testbed/install.sh test")
 
 // startWithin bounds the start of a server. It is generous, because only a failing test waits so long.
-const startWithin = 60 * time.Second
+const startWithin = 2 * time.Minute
 
 // Server is one process of a real server. Its methods fail the test when they can not do their work. They are
 // not safe for concurrent use.
