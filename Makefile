@@ -3,7 +3,7 @@
 # make test   installs what the tests need and runs all of them
 # make build  puts nerve, synapse, repairer and glia into bin/
 # make test-kill  kills the repairer at every instant of a repair; KILL_AT=17:after repeats one of them; where
-#             Ceph is installed also at each step of an OSD's repair (15 minutes); KILL_STEP="done drain" repeats one
+#             Ceph is installed also at each step of an OSD's repair (40 minutes); KILL_STEP="done drain,begun stop" repeats some
 # make test-registry  runs the contract of the registries over all of them, with real servers that it breaks
 # make test-ceph  runs the tests that need a real Ceph cluster, which they start themselves
 # make test-lab  runs the tests on machines in QEMU whose disks really fail

@@ -352,19 +352,23 @@ func isStep(entry string) bool {
 }
 
 // The repairer is killed with SIGKILL whenever its log shows that a step was begun or done. KILL_ALL=1 goes
-// on with a repair for each of these entries, at which alone the repairer is killed then; KILL_STEP="done drain"
-// is for one of them.
+// on with a repair for each of these entries, at which alone the repairer is killed then;
+// KILL_STEP="done drain, begun stop" is for some of them.
 func TestRepairer_KilledAfterEachStepOfAnOSDsRepair(t *testing.T) {
 	w := newOSDRepairs(t)
-	points := []string{os.Getenv("KILL_STEP")}
-	if points[0] == "" {
+	var points []string
+	for point := range strings.SplitSeq(os.Getenv("KILL_STEP"), ",") {
+		if point != "" {
+			points = append(points, strings.TrimSpace(point))
+		}
+	}
+	if points == nil {
 		begun := time.Now()
 		entries, kills := w.repair("node-2", 3, func(fresh []string) bool { return slices.ContainsFunc(fresh, isStep) })
 		t.Logf("%.0f s, killed %d times: after %s", time.Since(begun).Seconds(), len(kills), strings.Join(kills, ", "))
 		if len(kills) < 12 {
 			t.Errorf("the repairer was killed %d times", len(kills))
 		}
-		points = nil
 		for _, e := range entries {
 			if isStep(e) && !slices.Contains(points, e) && os.Getenv("KILL_ALL") != "" {
 				points = append(points, e)
