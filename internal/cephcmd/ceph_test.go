@@ -57,8 +57,15 @@ func TestCommand_MakesItsUserAndShowsTheClusterAsIt(t *testing.T) {
 	if again, code := glia(t, "create-user", "--conf", c.Conf); code != 0 || again != string(first) {
 		t.Errorf("the second time %d: %s", code, again)
 	}
-	if _, code := glia(t, "create-user", "--conf", c.Conf, "--write", key); code == 0 {
-		t.Error("a file that exists is written over")
+	if out, code := glia(t, "create-user", "--conf", c.Conf, "--write", key); code == 0 || !strings.Contains(out, "keyring exists, and may have the key in use") {
+		t.Errorf("a file that exists %d: %s", code, out)
+	}
+	none := filepath.Join(dir, "none")
+	if out, code := glia(t, "create-user", "--conf", none, "--write", none+".keyring"); code == 0 || !strings.Contains(out, "read "+none+": no such file") {
+		t.Errorf("no configuration %d: %s", code, out)
+	}
+	if left, _ := filepath.Glob(none + "*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 	text := fmt.Sprintf("[[ceph]]\nname = \"test\"\nfsid = %q\nconf = %q\nkeyring = %q\n", c.FSID, c.Conf, key)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
@@ -69,6 +76,12 @@ func TestCommand_MakesItsUserAndShowsTheClusterAsIt(t *testing.T) {
 	}
 	if out, code := glia(t, "plan", "osd.1", "--config", conf); code != 0 || !strings.Contains(out, "osd.1 of test may be emptied now") {
 		t.Errorf("plan %d: %s", code, out)
+	}
+	if out, _ := glia(t, "plan", "99", "--config", conf); !strings.Contains(out, "held back: osd.99 is not in the OSD map; ") {
+		t.Errorf("plan of no OSD: %s", out)
+	}
+	if out, code := glia(t, "status", "--config", none); code == 0 || strings.Contains(out, "CLUSTER") {
+		t.Errorf("a table of nothing %d: %s", code, out)
 	}
 	for range 3 {
 		if _, err := c.Ceph(t.Context(), "osd", "down", "2"); err != nil {

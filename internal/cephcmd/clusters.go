@@ -102,6 +102,9 @@ func statusCommand() *cobra.Command {
 				docs = append(docs, d)
 				return nil
 			})
+			if failed != nil && len(docs) == 0 {
+				return failed
+			}
 			survey(cmd, docs)
 			err := print(cmd, docs, func(w *tabwriter.Writer) {
 				fmt.Fprintln(w, "CLUSTER\tOSDS\tUP\tIN\tPGS\tNOT-SETTLED\tHELD-BACK-BY")
@@ -221,6 +224,9 @@ func osdsCommand() *cobra.Command {
 				}
 				return nil
 			})
+			if failed != nil && len(docs) == 0 {
+				return failed
+			}
 			err := print(cmd, docs, func(w *tabwriter.Writer) {
 				fmt.Fprintln(w, "CLUSTER\tOSD\tPLACE\tSTATE\tCLASS\tWEIGHT\tREWEIGHT\tPGS\tUSED\tLATENCY\tAGAINST-IT")
 				for _, d := range docs {
@@ -278,6 +284,9 @@ whether it may be stopped. The steps of a repair, which also depend on the disk,
 				docs = append(docs, planDoc{s.Name, id, append([]repairer.Refusal{}, dr.Check(cmd.Context(), repairer.Case{Disk: d}, "", nil)...)})
 				return nil
 			})
+			if failed != nil && len(docs) == 0 {
+				return failed
+			}
 			err = print(cmd, docs, func(w *tabwriter.Writer) {
 				for _, d := range docs {
 					if len(d.Refusals) == 0 {

@@ -6,7 +6,9 @@
 package cephcmd
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -65,30 +67,37 @@ func (o createUser) run(cmd *cobra.Command) error {
 		fmt.Fprintln(out, ceph.UserCommand(o.user))
 		return nil
 	}
+	if o.write == "" {
+		return o.create(cmd.Context(), out)
+	}
+	// Before anything is done, so that no key is made that goes nowhere.
+	f, err := os.OpenFile(o.write, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("%s exists, and may have the key in use: name another file, or leave --write out to see the key", o.write)
+	}
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(o.create(cmd.Context(), f), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(o.write))
+	}
+	fmt.Fprintf(out, "client.%s is made; its key is in %s\n", o.user, o.write)
+	return nil
+}
+
+// create makes the user and writes its keyring.
+func (o createUser) create(ctx context.Context, to io.Writer) error {
 	conn, err := ceph.Connect(ceph.Access{Conf: o.conf, Keyring: o.keyring, User: o.admin, Timeout: timeout})
 	if err != nil {
 		return fmt.Errorf("%w; or let an administrator run: %s", err, ceph.UserCommand(o.user))
 	}
-	keyring, err := ceph.CreateUser(cmd.Context(), conn, o.user)
+	keyring, err := ceph.CreateUser(ctx, conn, o.user)
 	if err != nil {
 		return err
 	}
-	if o.write == "" {
-		_, err := io.WriteString(out, keyring)
-		return err
+	if _, err := io.WriteString(to, keyring); err != nil {
+		return fmt.Errorf("write the key of client.%s: %w", o.user, err)
 	}
-	f, err := os.OpenFile(o.write, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err := io.WriteString(f, keyring); err != nil {
-		f.Close()
-		return fmt.Errorf("write %s: %w", o.write, err)
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "client.%s is made; its key is in %s\n", o.user, o.write)
 	return nil
 }
 

@@ -235,8 +235,12 @@ func (c *cluster) start(ctx context.Context, l Look, own repairer.Case, others [
 		o := l.Map.OSDs[osd.ID]
 		n, placed := l.Tree.OSD(osd.ID)
 		switch {
-		case !o.Is("exists") || o.Is("destroyed") || !placed:
-			return append(out, refusal(name(osd.ID)+" is not in the OSD map, or destroyed already", "an OSD that is in use", "a person finishes by hand what was begun there"))
+		case !o.Is("exists"):
+			return append(out, refusal(name(osd.ID)+" is not in the OSD map", "an OSD that is in use", "somebody gives it its id back, if it ever had it"))
+		case o.Is("destroyed"):
+			return append(out, refusal(name(osd.ID)+" is destroyed already, and only its id is kept", "an OSD that is in use", "whoever destroyed it makes it again: its case, or a person"))
+		case !placed:
+			return append(out, refusal(name(osd.ID)+" has no place in the CRUSH tree", "an OSD that is in use", "somebody gives it its place back"))
 		case o.UUID != osd.UUID:
 			return append(out, refusal(fmt.Sprintf("%s of the cluster is the OSD %s, the disk has %s", name(osd.ID), o.UUID, osd.UUID), "the same OSD on both", "a person finds out which one is right"))
 		case n.Weight == 0:

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/ceph/go-ceph/rados"
@@ -125,7 +126,7 @@ func (c *Conn) connected() (*rados.Conn, error) {
 	}
 	if err := r.ReadConfigFile(a.Conf); err != nil {
 		r.Shutdown()
-		return nil, fmt.Errorf("read %s: %w", a.Conf, err)
+		return nil, fmt.Errorf("read %s: %w", a.Conf, plain(err))
 	}
 	seconds := strconv.Itoa(max(1, int(a.Timeout.Round(time.Second)/time.Second)))
 	for _, o := range [][2]string{{"client_mount_timeout", seconds}, {"rados_mon_op_timeout", seconds}, {"rados_osd_op_timeout", seconds}, {"keyring", a.Keyring}} {
@@ -145,7 +146,7 @@ func (c *Conn) connected() (*rados.Conn, error) {
 		case eacces, eperm, einval:
 			return nil, fmt.Errorf("connect as client.%s: the cluster does not accept the key in %s", a.User, orConf(a))
 		}
-		return nil, fmt.Errorf("connect as client.%s: %w: %w", a.User, ErrSilent, err)
+		return nil, fmt.Errorf("connect as client.%s: %w: %w", a.User, ErrSilent, plain(err))
 	}
 	c.conn = r
 	return r, nil
@@ -182,4 +183,12 @@ func errnoOf(err error) int {
 		return 0
 	}
 	return max(code.ErrorCode(), -code.ErrorCode())
+}
+
+// plain is the error without the number in front of it, by which librados names what errno(3) has words for.
+func plain(err error) error {
+	if n := errnoOf(err); n != 0 {
+		return syscall.Errno(n)
+	}
+	return err
 }

@@ -4,6 +4,8 @@ package ceph_test
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +55,15 @@ func TestUser_MayNotDoMoreThanTheDriverDoes(t *testing.T) {
 	if err := os.WriteFile(silent, []byte("[global]\nmon host = [v2:127.0.0.1:9]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, by its backlog, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = mute.Close() })
+	slow := filepath.Join(dir, "slow.conf")
+	if err := os.WriteFile(slow, fmt.Appendf(nil, "[global]\nmon host = [v2:%s]\n", mute.Addr()), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name   string
 		access ceph.Access
@@ -61,6 +72,7 @@ func TestUser_MayNotDoMoreThanTheDriverDoes(t *testing.T) {
 		{"a wrong key", ceph.Access{Conf: c.Conf, User: "glia", Keyring: wrong}, "does not accept the key in " + wrong},
 		{"no keyring", ceph.Access{Conf: c.Conf, User: "glia", Keyring: filepath.Join(dir, "none")}, "its key is not found in"},
 		{"no configuration", ceph.Access{Conf: filepath.Join(dir, "none"), User: "glia"}, "read " + filepath.Join(dir, "none")},
+		{"a monitor that says nothing", ceph.Access{Conf: slow, User: "glia", Keyring: wrong}, "the cluster does not answer"},
 		{"monitors that do not answer", ceph.Access{Conf: silent, User: "glia", Keyring: wrong}, "the cluster does not answer"},
 	} {
 		tt.access.Timeout = 2 * time.Second
