@@ -89,7 +89,8 @@ func (c *clients) during(f func()) (median, p99 time.Duration, n int) {
 
 // BenchmarkDriver_WhatClientsFeel prints how long a write of 16 KiB takes at rest, while an OSD is emptied as
 // an operator does it, and while the driver does, with two PGs in motion at a time. The cluster itself has
-// no limit on recovery. Each client compares what it reads with what it wrote.
+// no limit on recovery. Each client compares what it reads with what it wrote. The slowest writes are also
+// printed as a ratio, paced against unpaced.
 func BenchmarkDriver_WhatClientsFeel(b *testing.B) {
 	bed := newBed(b, testbed.Options{Hosts: 5, PGs: 32}, func(s *ceph.Settings) {
 		s.Pacing = ceph.Pacing{PGs: 2, Latency: 50 * time.Millisecond, Quiet: 3 * time.Second}
@@ -99,6 +100,7 @@ func BenchmarkDriver_WhatClientsFeel(b *testing.B) {
 	}
 	c := bed.clients(2)
 	for b.Loop() {
+		p99s := map[string]time.Duration{}
 		rest := time.NewTimer(10 * time.Second)
 		for _, phase := range []struct {
 			name string
@@ -111,12 +113,14 @@ func BenchmarkDriver_WhatClientsFeel(b *testing.B) {
 		} {
 			start := time.Now()
 			median, p99, n := c.during(phase.do)
+			p99s[phase.name] = p99
 			b.Logf("%s: %s, %d writes, median %s, 99 of 100 below %s", phase.name, time.Since(start).Round(time.Second), n, median, p99)
 			if phase.name != "back" {
 				b.ReportMetric(median.Seconds()*1000, phase.name+"-median-ms")
 				b.ReportMetric(p99.Seconds()*1000, phase.name+"-p99-ms")
 			}
 		}
+		b.ReportMetric(p99s["paced"].Seconds()/p99s["unpaced"].Seconds(), "x-p99-paced")
 		bed.back(2)
 	}
 	c.stop()
