@@ -137,13 +137,14 @@ func flagged(l Look, ids []int) *repairer.Refusal {
 	return &r
 }
 
-// inactive refuses to move anything while data can not be read or written, or is lost.
+// inactive refuses to move anything while data can not be read or written, or is lost, and while nobody tells of
+// a PG any more, whose last state may be an active one.
 func inactive(l Look, settling bool) *repairer.Refusal {
 	bad := map[string]bool{}
 	for state, n := range l.Status.States {
 		parts := strings.Split(state, "+")
 		passing := settling && (slices.Contains(parts, "peering") || slices.Contains(parts, "activating"))
-		if n > 0 && !slices.Contains(parts, "active") && !passing {
+		if n > 0 && !passing && (!slices.Contains(parts, "active") || slices.Contains(parts, "stale")) {
 			bad[state] = true
 		}
 	}
