@@ -3,6 +3,7 @@
 package osdcase_test
 
 import (
+	"errors"
 	"os/exec"
 	"slices"
 	"strings"
@@ -99,9 +100,11 @@ func TestCase_ComesToTheSameEndWithARepairerThatForgetsAllAfterEachEvent(t *test
 	t.Logf("%d lives", lives)
 }
 
+// Two disks fail, and while the second one is emptied a third OSD dies.
 func TestCase_EmptiesOneOSDAtATimeAndTakesNoWrongDisk(t *testing.T) {
 	w := newWorld(t, testbed.Options{Hosts: 6, PGs: 32, Size: 2 << 30})
-	if _, err := w.cluster.Write(t.Context(), "o", 48, 1<<20); err != nil {
+	objects, err := w.cluster.Write(t.Context(), "o", 48, 1<<20)
+	if err != nil {
 		t.Fatal(err)
 	}
 	first, _ := w.serial(1)
@@ -121,6 +124,26 @@ func TestCase_EmptiesOneOSDAtATimeAndTakesNoWrongDisk(t *testing.T) {
 		}
 		return c.Started
 	}, nil)
+	const third = 5
+	if err := errors.Join(w.cluster.KillOSD(t.Context(), third), w.cluster.WaitDown(t.Context(), third)); err != nil {
+		t.Fatal(err)
+	}
+	stopped := w.until(second, "held back by the third", func(c repairer.Case) bool {
+		return strings.Contains(c.WaitingFor()+c.Step("drain").Error, "osd.5 down")
+	}, nil)
+	if stopped.Step("drain").Done {
+		t.Error("it was emptied while a third OSD was down")
+	}
+	if bad := w.inactive(); len(bad) > 0 {
+		t.Errorf("PGs are %v", bad)
+	}
+	if err := w.cluster.StartOSD(third); err != nil {
+		t.Fatal(err)
+	}
+	w.until(second, "drained", func(c repairer.Case) bool { return c.Step("drain").Done }, nil)
+	if err := w.cluster.Verify(t.Context(), objects); err != nil {
+		t.Errorf("both are empty: %v", err)
+	}
 	c := w.until(first, "waiting for a person", phase(repairer.PhaseAwaitingReplacement), nil)
 
 	old := w.cluster.Disk(first)
