@@ -110,12 +110,17 @@ func TestCase_EmptiesOneOSDAtATimeAndTakesNoWrongDisk(t *testing.T) {
 	first, _ := w.serial(1)
 	second, _ := w.serial(4)
 	w.fail(first)
-	w.until(first, "draining", func(c repairer.Case) bool { return c.Step("note").Done }, nil)
+	w.until(first, "about to drain", func(c repairer.Case) bool { return c.Step("note").Done }, nil)
+	w.ceph("osd", "set", "nobackfill") // so that it can not be done before the second one is looked at
 	w.fail(second)
-	held := w.until(second, "held back by the storage", func(c repairer.Case) bool {
-		return slices.ContainsFunc(c.Refusals, func(r repairer.Refusal) bool { return r.Gate == repairer.GateStorage })
+	held := w.until(second, "held back by the first", func(c repairer.Case) bool {
+		return slices.ContainsFunc(c.Refusals, func(r repairer.Refusal) bool { return strings.Contains(r.Value, "being emptied") })
 	}, nil)
 	t.Logf("the second waits for %s", held.WaitingFor())
+	if c, _ := w.store.LastCase(t.Context(), first); c.Step("drain").Done || !strings.Contains(w.ceph("osd", "dump"), "nobackfill") {
+		t.Error("the first was emptied, or an operator's flag cleared")
+	}
+	w.ceph("osd", "unset", "nobackfill")
 	w.until(second, "started", func(c repairer.Case) bool {
 		if c.Started {
 			if f, _ := w.store.LastCase(t.Context(), first); !f.Step("drain").Done {
