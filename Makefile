@@ -5,6 +5,7 @@
 # make test-kill  kills the repairer at every instant of a repair; KILL_AT=17:after repeats one of them; where
 #             Ceph is installed also at each step of an OSD's repair (40 minutes); KILL_STEP="done drain,begun stop" repeats some
 # make test-registry  runs the contract of the registries over all of them, with real servers that it breaks
+# make test-services  runs the tests of services, from what announces them through real registries to a real HAProxy
 # make test-ceph  runs the tests that need a real Ceph cluster, which they start themselves
 # make test-lab  runs the tests on machines in QEMU whose disks really fail
 # make lab    boots such a machine, and breaks its disks as it is told; say help
@@ -25,7 +26,7 @@ GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 # The programs that ask Ceph clusters are built with librados where it is installed.
 TAGS = $(shell test -e /usr/include/rados/librados.h && echo ceph)
 
-.PHONY: all build demo test test-kill test-registry test-ceph test-lab lab vet bench lint generate deps deps-demo fuzz sim mutants clean
+.PHONY: all build demo test test-kill test-registry test-services test-ceph test-lab lab vet bench lint generate deps deps-demo fuzz sim mutants clean
 
 all: build
 
@@ -54,6 +55,10 @@ test-kill:
 
 test-registry: deps
 	$(GO) test -race -count=1 -timeout 10m ./registry/...
+
+test-services: deps
+	$(GO) test -race -count=1 -timeout 10m ./registry/smartstack ./synapse/...
+	$(GO) test -race -count=1 -timeout 10m -run 'Smartstack|Services|LoadSynapse' ./internal/program
 
 # Installs Ceph first (60 MB). Needs root.
 test-ceph:
