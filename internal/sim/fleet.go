@@ -70,6 +70,7 @@ type Fleet struct {
 	hosts map[string]*Host
 	acts  []string // what was really done, in order
 
+	unfit  []string // host and serial of the disks that have failed a burn-in
 	lights []string // switched locate lights, in order
 }
 
@@ -99,6 +100,13 @@ func (f *Fleet) Acts() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.acts)
+}
+
+// Unfit says whether a disk has failed a burn-in in a host, wherever it is now.
+func (f *Fleet) Unfit(host, serial string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Contains(f.unfit, host+" "+serial)
 }
 
 // Lights are the switched locate lights, as "host place on=true".

@@ -138,6 +138,7 @@ func (f *Fleet) carryOut(h *Host, o *gliav1.Order, r *gliav1.ExecuteResponse) er
 		case d.Content != "" && d.Content != leftBy(o):
 			return fmt.Errorf("can not be used: %s carries %s", d.Serial, d.Content)
 		case d.NoWrites:
+			f.unfit = append(f.unfit, h.Name+" "+d.Serial)
 			r.State, r.Reason = gliav1.OrderState_ORDER_STATE_FAILED, "burn-in: write at byte 0: input/output error"
 			return nil
 		case h.Dies:

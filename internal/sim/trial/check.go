@@ -183,9 +183,9 @@ func (w *world) calmEnough(c repairer.Case, view glia.FleetView, agreed bool) bo
 	return true
 }
 
-// rejected checks that only what was looked at is called unfit.
+// rejected checks that only what was looked at is called unfit. A slow hand may tell of a burn-in when the disk is gone.
 func (w *world) rejected(c repairer.Case, r repairer.Rejection) {
-	if t := w.truth(c.Host(), r.Serial); r.Unfit && !r.Away && !t.present {
+	if t := w.truth(c.Host(), r.Serial); r.Unfit && !r.Away && !t.present && !w.fleet.Unfit(c.Host(), r.Serial) {
 		w.violate("3", "case %s calls %s unfit, which nobody can see: %v", c.ID, r.Serial, r.Findings)
 	}
 }
