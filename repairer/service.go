@@ -155,7 +155,8 @@ func (s *Service) caseAndEvents(ctx context.Context, id string, after uint64) (C
 		return c, nil, err
 	}
 	events, err := s.engine.Store.Events(ctx, id, after)
-	return c, events, err
+	// What has come since the case was read comes with a case that has it.
+	return c, slices.DeleteFunc(events, func(e Event) bool { return e.Seq > c.Seq }), err
 }
 
 // WatchCase sends the case now and after each new event, until it has ended.
@@ -167,8 +168,7 @@ func (s *Service) WatchCase(ctx context.Context, r *connect.Request[gliav1.Watch
 		if err != nil {
 			return fail(err)
 		}
-		// The case is read before its events: the last of them may have been sent with the case before it ended.
-		if len(events) > 0 || first || c.Phase.Ended() {
+		if len(events) > 0 || first {
 			if err := stream.Send(&gliav1.WatchCaseResponse{Case: s.show(c), Events: eventsToProto(events)}); err != nil {
 				return err
 			}

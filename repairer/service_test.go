@@ -252,7 +252,11 @@ func TestService_WatchTellsTheEndOfACaseThatEndsWhileItIsRead(t *testing.T) {
 	}
 	var phases []string
 	for stream.Receive() {
-		phases = append(phases, stream.Msg().GetCase().GetPhase())
+		phase, events := stream.Msg().GetCase().GetPhase(), stream.Msg().GetEvents()
+		phases = append(phases, phase)
+		if last := events[len(events)-1].GetKind(); (last == "ended") != (phase == "closed") {
+			t.Errorf("the case as %s comes with events up to %q", phase, last)
+		}
 	}
 	if want := []string{"awaiting replacement", "closed"}; stream.Err() != nil || !slices.Equal(phases, want) {
 		t.Errorf("phases %q, %v; want %q", phases, stream.Err(), want)
