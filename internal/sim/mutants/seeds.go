@@ -33,7 +33,7 @@ var caughtBy = map[string]uint64{
 	"mount not checked when settling":                         2,
 	"cancel skips the undoing":                                27,
 	"phase derived wrongly":                                   2,
-	"store does not check the epoch":                          19,
+	"store does not check the epoch":                          33,
 	"epoch does not grow":                                     1,
 	"hand does not check the epoch":                           49,
 	"hand forgets keys":                                       3,

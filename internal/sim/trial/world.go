@@ -291,6 +291,9 @@ func (w *world) drive(ctx context.Context, p *process) error {
 		return nil
 	case errors.Is(err, glia.ErrStaleEpoch), errors.Is(err, errLost), err == nil:
 		return nil
+	case p.db.Epoch() < w.newest: // its write was refused for what it says, not for who says it
+		w.violate("5", "a repairer of epoch %d acts, the newest is %d: %v", p.db.Epoch(), w.newest, err)
+		return nil
 	}
 	return err
 }
