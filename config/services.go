@@ -88,7 +88,7 @@ type ServiceHAProxy struct {
 	SharedFrontend []string `toml:"shared_frontend"`
 }
 
-func (s *Service) setDefaults() { s.Combine, s.KeepPrevious, s.PanicHold = "union", true, seconds(30) }
+func (v *Service) setDefaults() { v.Combine, v.KeepPrevious, v.PanicHold = "union", true, seconds(30) }
 
 func (s *ServiceSource) setDefaults() { s.Interval = seconds(30) }
 

@@ -55,23 +55,21 @@ func attach(file string, flags uint32) (Device, *os.File, error) {
 	if err != nil {
 		return Device{}, nil, err
 	}
-	fail := func(err error) (Device, *os.File, error) {
-		return Device{}, nil, fmt.Errorf("attach %s: %w", file, err)
-	}
+	fail := func(err error) error { return fmt.Errorf("attach %s: %w", file, err) }
 	back, err := os.OpenFile(file, os.O_RDWR, 0)
 	if err != nil {
-		return fail(err)
+		return Device{}, nil, fail(err)
 	}
 	defer func() { _ = back.Close() }() // the kernel holds its own reference
 	ctl, err := os.OpenFile(control, os.O_RDWR, 0)
 	if err != nil {
-		return fail(err)
+		return Device{}, nil, fail(err)
 	}
 	defer func() { _ = ctl.Close() }()
 	for range 100 {
 		n, err := unix.IoctlRetInt(int(ctl.Fd()), unix.LOOP_CTL_GET_FREE)
 		if err != nil {
-			return fail(fmt.Errorf("find a free loop device: %w", err))
+			return Device{}, nil, fail(fmt.Errorf("find a free loop device: %w", err))
 		}
 		d := Device{Name: fmt.Sprintf("loop%d", n), File: file}
 		dev, err := configure(d, back, flags)
@@ -80,10 +78,10 @@ func attach(file string, flags uint32) (Device, *os.File, error) {
 			return d, dev, nil
 		}
 		if !errors.Is(err, unix.EBUSY) {
-			return fail(fmt.Errorf("with %s: %w", d.Path(), err))
+			return Device{}, nil, fail(fmt.Errorf("with %s: %w", d.Path(), err))
 		}
 	}
-	return fail(errors.New("every loop device was taken by others"))
+	return Device{}, nil, fail(errors.New("every loop device was taken by others"))
 }
 
 // configure returns the device open for reading. The node that is open for writing must be closed last of the

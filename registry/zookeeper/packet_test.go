@@ -3,6 +3,7 @@ package zookeeper_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"testing"
 	"testing/iotest"
@@ -37,7 +38,7 @@ func TestPackets_TellEachWatchBeforeTheBreak(t *testing.T) {
 			if string(got) != c.read {
 				t.Errorf("read %q, want %q", got, c.read)
 			}
-			if name == "an answer of 4 GB" && (err == nil || err == io.EOF) {
+			if name == "an answer of 4 GB" && (err == nil || errors.Is(err, io.EOF)) {
 				t.Error("an answer without end was taken")
 			}
 			if bytes.HasPrefix(got, []byte(greeting)) != (agreed == 15*time.Second) {

@@ -95,7 +95,7 @@ func (t *Tracker) fitKind(r *rules, wrong *Mismatch, project redmine.ProjectObje
 		}
 		return statuses[i], true
 	}
-	ok := false
+	var ok bool
 	if r.reopen, ok = find(first); ok && t.resolution(r, r.reopen.ID, r.reopen.Name) != "" {
 		wrong.add("issues can not be given back with status %q: it says that the work is done, or will not be", r.reopen.Name)
 	}

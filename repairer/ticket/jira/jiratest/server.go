@@ -31,7 +31,7 @@ type Options struct {
 	TLS      bool
 }
 
-// The one project. Its key is also what ids of issues begin with.
+// Project is the one project. Its key is also what ids of issues begin with.
 const Project = "OPS"
 
 // Server is the emulated Jira. Its methods are safe for concurrent use.
