@@ -27,6 +27,16 @@ func (f *Fleet) Fence(_ context.Context, host string, epoch uint64) error {
 	return nil
 }
 
+// Heard is the newest epoch that the hand of a host has heard of.
+func (f *Fleet) Heard(host string) uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if h := f.hosts[host]; h != nil {
+		return h.epoch
+	}
+	return 0
+}
+
 // Execute is part of repairer.Hosts.
 func (f *Fleet) Execute(_ context.Context, host string, o *gliav1.Order) (*gliav1.ExecuteResponse, error) {
 	if f.Fault != nil {

@@ -163,7 +163,7 @@ func (v *verification) row(ctx context.Context, want repairer.Case) (got repaire
 	if err != nil {
 		return got, "", err
 	}
-	got, err = scanCase(v.q.QueryRowContext(ctx, `SELECT doc FROM cases WHERE id = $1`, row))
+	got, err = scanCase(v.q.QueryRowContext(ctx, caseDoc, row))
 	var syntax *json.SyntaxError
 	switch {
 	case errors.Is(err, glia.ErrNotFound):

@@ -51,19 +51,14 @@ func (s *core) Open(ctx context.Context, e repairer.Event) (c repairer.Case, err
 
 // Append adds events of one case to the log and derives its row.
 func (s *core) Append(ctx context.Context, events ...repairer.Event) (c repairer.Case, err error) {
-	if len(events) == 0 {
-		return c, errors.New("append: no event given")
+	row, err := rowOf(events)
+	if err != nil {
+		return c, err
 	}
 	err = s.write(ctx, func(tx *sql.Tx, h head) error {
-		row, err := rowID(events[0].Case)
+		c, err = s.known(tx.QueryRowContext(ctx, caseDoc, row), events[0])
 		if err != nil {
 			return err
-		}
-		if c, err = s.scanCase(tx.QueryRowContext(ctx, `SELECT doc FROM cases WHERE id = $1`, row)); err != nil {
-			return fmt.Errorf("case %s: %w", events[0].Case, err)
-		}
-		if known := events[0].After; known != 0 && known != c.Seq {
-			return fmt.Errorf("case %s is at event %d, not at %d: %w", c.ID, c.Seq, known, repairer.ErrMoved)
 		}
 		c, err = s.append(ctx, tx, h, c, events...)
 		return err
@@ -71,37 +66,73 @@ func (s *core) Append(ctx context.Context, events ...repairer.Event) (c repairer
 	return c, err
 }
 
+const caseDoc = `SELECT doc FROM cases WHERE id = $1`
+
+// rowOf is the number of the case of these events.
+func rowOf(events []repairer.Event) (int64, error) {
+	if len(events) == 0 {
+		return 0, errors.New("append: no event given")
+	}
+	return rowID(events[0].Case)
+}
+
+// known reads the case of an event, and refuses when the event was made of an older state of it.
+func (s *core) known(doc scanner, e repairer.Event) (repairer.Case, error) {
+	c, err := s.scanCase(doc)
+	if err != nil {
+		return c, fmt.Errorf("case %s: %w", e.Case, err)
+	}
+	if e.After != 0 && e.After != c.Seq {
+		return c, fmt.Errorf("case %s is at event %d, not at %d: %w", c.ID, c.Seq, e.After, repairer.ErrMoved)
+	}
+	return c, nil
+}
+
 // append chains the events to the log and derives the row from what the log then holds.
 func (s *core) append(ctx context.Context, tx *sql.Tx, h head, c repairer.Case, events ...repairer.Event) (repairer.Case, error) {
-	row, err := rowID(events[0].Case)
+	c, changes, err := s.derive(h, c, events...)
 	if err != nil {
 		return c, err
 	}
-	before := c
-	for _, e := range events {
-		if e, h, err = s.chain(ctx, tx, h, sql.NullInt64{Int64: row, Valid: true}, e); err != nil {
+	for _, st := range changes {
+		if _, err := tx.ExecContext(ctx, st.query, st.args...); err != nil {
 			return c, err
 		}
+	}
+	return c, nil
+}
+
+// derive makes the statements that chain the events to the log, and the case that the log then holds.
+func (s *core) derive(h head, c repairer.Case, events ...repairer.Event) (_ repairer.Case, changes []statement, err error) {
+	row, err := rowOf(events)
+	if err != nil {
+		return c, nil, err
+	}
+	before := c
+	for _, e := range events {
+		var st statement
+		if e, h, st, err = s.link(h, sql.NullInt64{Int64: row, Valid: true}, e); err != nil {
+			return c, nil, err
+		}
+		changes = append(changes, st)
 		if c, err = repairer.Apply(c, e); err != nil {
-			return c, err
+			return c, nil, err
 		}
 	}
 	doc, err := json.Marshal(c)
 	if err != nil {
-		return c, err
+		return c, nil, err
 	}
 	open := 1
 	if c.Phase.Ended() {
 		open = 0
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE cases SET is_open = $1, doc = $2 WHERE id = $3`, open, string(doc), row); err != nil {
-		return c, err
-	}
+	changes = append(changes, statement{`UPDATE cases SET is_open = $1, doc = $2 WHERE id = $3`, []any{open, string(doc), row}})
 	if buried(c) && !buried(before) { // once a case, so that a forgiven disk stays forgiven until it fails again
-		_, err = tx.ExecContext(ctx, `INSERT INTO retired (serial, at) VALUES ($1, $2)
-			ON CONFLICT (serial) DO UPDATE SET at = excluded.at, forgiven_at = 0`, clean(c.Serial()), nanos(c.At))
+		changes = append(changes, statement{`INSERT INTO retired (serial, at) VALUES ($1, $2)
+			ON CONFLICT (serial) DO UPDATE SET at = excluded.at, forgiven_at = 0`, []any{clean(c.Serial()), nanos(c.At)}})
 	}
-	return c, err
+	return c, changes, nil
 }
 
 // buried says whether the case has put its disk into the graveyard.
@@ -138,7 +169,7 @@ func (s *core) Case(ctx context.Context, id string) (repairer.Case, error) {
 	if err != nil {
 		return repairer.Case{}, err
 	}
-	c, err := s.scanCase(s.db.QueryRowContext(ctx, `SELECT doc FROM cases WHERE id = $1`, row))
+	c, err := s.scanCase(s.db.QueryRowContext(ctx, caseDoc, row))
 	if err != nil {
 		return c, fmt.Errorf("case %s: %w", id, err)
 	}

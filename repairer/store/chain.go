@@ -122,24 +122,31 @@ func scanEntries(rows *sql.Rows, err error) (out []entry, _ error) {
 	return out, rows.Err()
 }
 
-// chain adds one event to the log after the head, and returns it as it was stored. A row that is not
-// valid stands for no case.
-func (s *core) chain(ctx context.Context, tx *sql.Tx, h head, row sql.NullInt64, e repairer.Event) (repairer.Event, head, error) {
+// statement is one change of the database.
+type statement struct {
+	query string
+	args  []any
+}
+
+// link makes the statement that adds one event to the log after the head, and returns the event as it will be
+// stored. A row that is not valid stands for no case.
+func (s *core) link(h head, row sql.NullInt64, e repairer.Event) (repairer.Event, head, statement, error) {
 	e.Seq, e.Epoch = h.seq+1, s.epoch
 	stored, err := newEntry(e)
 	if err != nil {
-		return e, h, err
+		return e, h, statement{}, err
 	}
 	stored.prev = h.hash
 	if stored.hash, err = stored.sum(); err != nil {
-		return e, h, err
+		return e, h, statement{}, err
 	}
 	if e, err = stored.event(); err != nil {
-		return e, h, err
+		return e, h, statement{}, err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO events (`+entryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		stored.Seq, row, stored.At, stored.Epoch, stored.Kind, stored.Step, stored.Text, string(stored.Data), stored.prev, stored.hash)
-	return e, head{stored.Seq, stored.hash}, err
+	return e, head{stored.Seq, stored.hash}, statement{
+		`INSERT INTO events (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		[]any{stored.Seq, row, stored.At, stored.Epoch, stored.Kind, stored.Step, stored.Text, string(stored.Data), stored.prev, stored.hash},
+	}, nil
 }
 
 // chainOld gives the events of version 1 their hashes.

@@ -117,12 +117,16 @@ func newCore(d dialect) core {
 	return core{dialect: d, held: func() error { return nil }, lost: make(chan struct{}), writer: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
-// write runs fn in a transaction, under this opening's epoch. One is run at a time. It ends when the lease is
-// lost, even if the database does not answer.
+// write runs fn in a transaction, under this opening's epoch.
 func (s *core) write(ctx context.Context, fn func(*sql.Tx, head) error) error {
+	return s.alone(ctx, func(ctx context.Context) error { return s.transact(ctx, fn) })
+}
+
+// alone runs one write at a time. It ends when the lease is lost, even if the database does not answer.
+func (s *core) alone(ctx context.Context, fn func(context.Context) error) error {
 	ctx, cancel := whileLed(ctx, s.lost)
 	defer cancel()
-	err := s.transact(ctx, fn)
+	err := s.inTurn(ctx, fn)
 	select {
 	case <-s.lost:
 		if err != nil && !errors.Is(err, glia.ErrStaleEpoch) {
@@ -133,7 +137,7 @@ func (s *core) write(ctx context.Context, fn func(*sql.Tx, head) error) error {
 	return err
 }
 
-func (s *core) transact(ctx context.Context, fn func(*sql.Tx, head) error) error {
+func (s *core) inTurn(ctx context.Context, fn func(context.Context) error) error {
 	select {
 	case s.writer <- struct{}{}:
 		defer func() { <-s.writer }()
@@ -143,23 +147,22 @@ func (s *core) transact(ctx context.Context, fn func(*sql.Tx, head) error) error
 	if err := s.held(); err != nil {
 		return fmt.Errorf("this repairer no longer leads: %w", err)
 	}
+	if err := fn(ctx); err != nil {
+		return err
+	}
+	s.notify()
+	return nil
+}
+
+func (s *core) transact(ctx context.Context, fn func(*sql.Tx, head) error) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("write to the database: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after a commit
-	var newest uint64
-	h := head{hash: genesis}
-	var seq sql.Null[uint64]
-	var hash sql.NullString
-	if err := tx.QueryRowContext(ctx, s.dialect.epoch).Scan(&newest, &seq, &hash); err != nil {
-		return fmt.Errorf("read the newest epoch: %w", err)
-	}
-	if seq.Valid {
-		h = head{seq.V, hash.String}
-	}
-	if newest != s.epoch {
-		return fmt.Errorf("this repairer has epoch %d, the database %d: %w", s.epoch, newest, glia.ErrStaleEpoch)
+	h, err := s.head(tx.QueryRowContext(ctx, s.dialect.epoch))
+	if err != nil {
+		return err
 	}
 	if err := fn(tx, h); err != nil {
 		return err
@@ -167,8 +170,25 @@ func (s *core) transact(ctx context.Context, fn func(*sql.Tx, head) error) error
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit to the database: %w", err)
 	}
-	s.notify()
 	return nil
+}
+
+// head reads the head of the log from what the dialect's epoch query found, and refuses another epoch than ours.
+func (s *core) head(row scanner) (head, error) {
+	h := head{hash: genesis}
+	var newest uint64
+	var seq sql.Null[uint64]
+	var hash sql.NullString
+	if err := row.Scan(&newest, &seq, &hash); err != nil {
+		return h, fmt.Errorf("read the newest epoch: %w", err)
+	}
+	if seq.Valid {
+		h = head{seq.V, hash.String}
+	}
+	if newest != s.epoch {
+		return h, fmt.Errorf("this repairer has epoch %d, the database %d: %w", s.epoch, newest, glia.ErrStaleEpoch)
+	}
+	return h, nil
 }
 
 // provider knows the migrations of the database. Making it changes nothing.

@@ -105,7 +105,7 @@ var Mutants = []Mutant{
 	one("the least careful of several modes counts", modeFile, "m.careful() < mode.careful()", "m.careful() > mode.careful()"),
 
 	// Time that passes between looking and acting.
-	one("decisions on what has moved on are taken", casesFile, "known != 0 && known != c.Seq", "known > c.Seq"),
+	one("decisions on what has moved on are taken", casesFile, "e.After != 0 && e.After != c.Seq", "e.After > c.Seq"),
 	{Name: "acts after the term is over", Edits: []Edit{
 		{fenceFile, "	if err := f.store.Held(); err != nil {\n		return nil, fmt", "	if err := f.store.Held(); err != nil && o == nil {\n		return nil, fmt"},
 		{driveFile, "if err := e.Store.Held(); err != nil {", "if err := e.Store.Held(); err != nil && ctx == nil {"},
@@ -164,7 +164,7 @@ var Mutants = []Mutant{
 	// The audit.
 	one("events do not hold the hash of the one before", chainFile, "stored.prev = h.hash", "stored.prev = genesis"),
 	one("the hash leaves out the event before", chainFile, "append([]byte(e.prev), b...)", "append([]byte(\"\"), b...)"),
-	one("events of one write are chained to the same one", chainFile, "return e, head{stored.Seq, stored.hash}, err", "return e, head{stored.Seq, h.hash}, err"),
+	one("events of one write are chained to the same one", chainFile, "return e, head{stored.Seq, stored.hash}, statement{", "return e, head{stored.Seq, h.hash}, statement{"),
 	one("pauses are not in the log", actsFile, "		_, err := s.note(ctx, tx, h, repairer.Paused(p))\n		return err", "		return nil"),
 	one("the end of a pause is not in the log", actsFile, "h, err = s.note(ctx, tx, h, repairer.Resumed(p, person, reason, now))", "_ = p"),
 

@@ -279,7 +279,9 @@ func (w *world) drive(ctx context.Context, p *process) error {
 	w.looked(err == nil && !p.dead)
 	if p.leads = p.leads || err == nil && !p.dead; p.leads {
 		for _, host := range hear {
-			w.epochs[host] = max(w.epochs[host], p.db.Epoch())
+			if heard := w.fleet.Heard(host); heard < p.db.Epoch() {
+				w.violate("5", "a repairer of epoch %d has looked, and the hand of %s has heard of %d only", p.db.Epoch(), host, heard)
+			}
 		}
 	}
 	if err == nil && !p.dead && slices.ContainsFunc(w.pauses, func(p repairer.Pause) bool { return !p.Until.IsZero() && !w.over[p.ID] }) {
