@@ -81,7 +81,7 @@ func New(o Options) (*Tracker, error) {
 		o.Transport = http.DefaultTransport
 	}
 	client := &http.Client{
-		Transport: &courier{base: o.Transport, user: o.User, secret: o.Secret, now: o.Now},
+		Transport: o.courier(),
 		CheckRedirect: func(r *http.Request, _ []*http.Request) error { // it would lead to a login page, or carry the secret away
 			return fmt.Errorf("refused: Jira redirects to %s://%s%s", r.URL.Scheme, r.URL.Host, r.URL.Path)
 		},

@@ -20,7 +20,7 @@ const scheme = "glia-redmine"
 // way is one call under way.
 type way struct {
 	ctx     context.Context
-	courier *courier
+	tracker *Tracker
 }
 
 type wayTable struct {
@@ -43,7 +43,7 @@ var bridge = sync.OnceValue(func() error {
 
 // ask makes one call of the library.
 func (t *Tracker) ask(ctx context.Context, call func(*redmine.Context) error) error {
-	id := ways.begin(way{ctx, t.courier})
+	id := ways.begin(way{ctx, t})
 	defer ways.end(id)
 	err := call(redmine.Init(redmine.Settings{Endpoint: scheme + "://" + id}))
 	var e *Error
@@ -95,14 +95,14 @@ func (w *wayTable) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	at := y.courier.at
+	at := y.tracker.at
 	at.Path, at.RawQuery = at.Path+r.URL.Path, r.URL.RawQuery
 	out, err := http.NewRequestWithContext(y.ctx, r.Method, at.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	out.Header = r.Header.Clone()
-	answer, err := y.courier.send(out)
+	answer, err := y.tracker.way.RoundTrip(out)
 	var e *Error
 	if err != nil && !errors.As(err, &e) {
 		err = &lost{err}

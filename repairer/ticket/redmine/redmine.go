@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"glia/repairer"
+	"glia/repairer/ticket/courier"
 )
 
 // Options say where tickets go and what they look like. Needed are URL, Key, Project, Type, Close and Now.
@@ -47,7 +48,8 @@ type Options struct {
 // Tracker is a project in Redmine. It is safe for concurrent use.
 type Tracker struct {
 	Options
-	courier *courier
+	way     *courier.Courier
+	at      url.URL // of Redmine
 	started time.Time
 
 	mu    sync.Mutex
@@ -70,7 +72,7 @@ func New(o Options) (*Tracker, error) {
 		o.Transport = http.DefaultTransport
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
-	return &Tracker{Options: o, courier: &courier{base: o.Transport, at: *u, key: o.Key, now: o.Now}, started: o.Now(), asked: map[string]time.Time{}}, nil
+	return &Tracker{Options: o, way: o.courier(), at: *u, started: o.Now(), asked: map[string]time.Time{}}, nil
 }
 
 // Mismatch says that the configuration does not fit what is in Redmine. Waiting does not mend it.
