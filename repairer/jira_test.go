@@ -27,13 +27,21 @@ func inJira(t *testing.T, s *jiratest.Server) func(*repairer.Options) {
 	}
 }
 
-// whole plays a repair in which the ticket is resolved too early once, and says what Jira then holds.
-func whole(t *testing.T, s *jiratest.Server) string {
+// wholeInJira plays a whole repair with tickets in a Jira, and says what the Jira then holds.
+func wholeInJira(t *testing.T, s *jiratest.Server) string {
 	t.Helper()
-	w := newWorld(t, inJira(t, s))
+	id, text := whole(t, inJira(t, s), func(id string) { s.Resolve(id, "Done") }, func() { s.Cut(nil) })
+	return fmt.Sprintf("%d issue, %s: %s", s.Count(), s.Status(id), text)
+}
+
+// whole plays a repair in which the ticket is resolved too early once, and says what its ticket is at its end, when
+// calm has let the tracker work as it should.
+func whole(t *testing.T, in func(*repairer.Options), resolve func(id string), calm func()) (id, text string) {
+	t.Helper()
+	w := newWorld(t, in)
 	w.fail("node-1", "2")
 	c := w.phase("N1S2", repairer.PhaseAwaitingReplacement)
-	s.Resolve(c.Ticket, "Done") // and nothing was done
+	resolve(c.Ticket) // and nothing was done
 	w.until("N1S2", "reopened", func(c repairer.Case) bool { return c.Rejected != nil && len(c.Untold) == 0 })
 	w.swap("node-1", "2", &sim.Disk{Serial: "USED", Size: 1000, Content: "ntfs"})
 	w.until("N1S2", "rejected", func(c repairer.Case) bool {
@@ -42,19 +50,21 @@ func whole(t *testing.T, s *jiratest.Server) string {
 	w.open() // over a restart
 	w.swap("node-1", "2", blank("NEW1"))
 	c = w.phase("N1S2", repairer.PhaseClosed)
-	s.Cut(nil)
+	calm()
 	tk, err := w.engine.Tracker.Ticket(t.Context(), c.Ticket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := fmt.Sprintf("%d issue, %s: %s\n", s.Count(), s.Status(c.Ticket), tk.Title)
+	text = tk.Title + "\n"
 	for _, k := range tk.Comments {
-		out += k.Text + "\n"
+		text += k.Text + "\n"
 	}
-	return out
+	return c.Ticket, text
 }
 
-const whatJiraHolds = `1 issue, Done: Replace disk N1S2 in slot 2 of node-1
+const whatJiraHolds = `1 issue, Done: ` + whatIsTold
+
+const whatIsTold = `Replace disk N1S2 in slot 2 of node-1
 not taken: N1S2: the old disk N1S2 is in slot 2
 not taken: USED: it carries ntfs; the new disk is unknown
 NEW1 is in place of N1S2, healthy and in use. Thank you.
@@ -65,7 +75,7 @@ NEW1 is in place of N1S2, healthy and in use. Thank you.
 func TestEngine_FilesOnceInJiraWhicheverRequestIsCut(t *testing.T) {
 	t.Parallel()
 	s := jiratest.Start(t, jiratest.Options{})
-	if got := whole(t, s); got != whatJiraHolds {
+	if got := wholeInJira(t, s); got != whatJiraHolds {
 		t.Fatalf("without a cut:\n%s", got)
 	}
 	var changes []int // requests that change something; all with KILL_ALL=1
@@ -88,7 +98,7 @@ func TestEngine_FilesOnceInJiraWhicheverRequestIsCut(t *testing.T) {
 					}
 					return jiratest.CutNot
 				})
-				if got := whole(t, s); got != whatJiraHolds {
+				if got := wholeInJira(t, s); got != whatJiraHolds {
 					t.Errorf("Jira holds\n%s", got)
 				}
 			})

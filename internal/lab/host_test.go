@@ -68,24 +68,32 @@ const interval = 2 * time.Second
 // start boots a machine with these disks and starts its nerve. More is put into the section [probe].
 func start(t testing.TB, more string, disks ...lab.Disk) *host {
 	t.Helper()
+	h := boot(t, lab.Spec{Disks: disks})
+	h.nerve(t, fmt.Sprintf(config, interval, more))
+	return h
+}
+
+// boot boots a machine, which ends with the test.
+func boot(t testing.TB, s lab.Spec) *host {
+	t.Helper()
 	if err := lab.Installed(); err != nil {
 		t.Skip(err)
 	}
-	img, err := image()
-	if err != nil {
+	var err error
+	if s.Image, err = image(); err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp(scratch, "m")
-	if err != nil {
+	if s.Dir, err = os.MkdirTemp(scratch, "m"); err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range disks {
+	for _, d := range s.Disks {
 		if d.Image == "" {
 			t.Fatalf("disk %s has no image", d.ID())
 		}
 	}
+	s.Name = "lab"
 	began := time.Now()
-	m, err := lab.Boot(t.Context(), lab.Spec{Name: "lab", Image: img, Dir: dir, Disks: disks})
+	m, err := lab.Boot(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,15 +109,22 @@ func start(t testing.TB, more string, disks ...lab.Disk) *host {
 			t.Logf("console of the machine:\n%s", m.Said())
 		}
 	})
-	up := time.Now()
-	if err := m.StartNerve(t.Context(), fmt.Sprintf(config, interval, more)); err != nil {
-		t.Fatal(err)
-	}
-	if h.registry, err = m.Registry(); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("booted in %.1f s, nerve ready after %.1f s", up.Sub(began).Seconds(), time.Since(up).Seconds())
+	t.Logf("booted in %.1f s", time.Since(began).Seconds())
 	return h
+}
+
+// nerve starts the nerve of the machine with this configuration.
+func (h *host) nerve(t testing.TB, config string) {
+	t.Helper()
+	began := time.Now()
+	if err := h.StartNerve(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if h.registry, err = h.Registry(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("nerve ready after %.1f s", time.Since(began).Seconds())
 }
 
 // disk makes a disk of 320 MiB, as XFS needs it at least, and a filesystem on it with this command, if there is one.

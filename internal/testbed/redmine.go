@@ -1,14 +1,18 @@
 package testbed
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	_ "modernc.org/sqlite" // Redmine's database is edited with it
@@ -16,10 +20,26 @@ import (
 
 const redmineRoot = "/usr/share/redmine"
 
-// Redmine starts Debian's Redmine with a database of its own, and returns its address and the administrator's key. Beside the
-// statuses that Redmine has anew there are "Duplicate" and "Not reproducible", which all workflows allow; and "Locked", out of which
-// none leads. The test is skipped when Redmine is not installed, or the test is not run by root.
-func Redmine(t testing.TB) (s *Server, key string) {
+// RedmineServer is a Redmine of its own.
+type RedmineServer struct {
+	*Server
+	Key      string // of the administrator
+	projects atomic.Int64
+}
+
+// Statuses of issues, by their number. Those from 50 on are not Redmine's own: all workflows allow them, and none leads
+// out of RedmineLocked.
+const (
+	RedmineResolved        = 3
+	RedmineRejected        = 6
+	RedmineDuplicate       = 50
+	RedmineNotReproducible = 51
+	RedmineLocked          = 52
+)
+
+// Redmine starts Debian's Redmine with a database of its own. The test is skipped when Redmine is not installed, or the
+// test is not run by root.
+func Redmine(t testing.TB) *RedmineServer {
 	t.Helper()
 	bases, err := filepath.Glob("/var/lib/dbconfig-common/sqlite3/redmine/instances/*/redmine_default")
 	if err == nil && len(bases) == 0 {
@@ -43,7 +63,7 @@ func Redmine(t testing.TB) (s *Server, key string) {
 	port := freePort(t)
 	k := make([]byte, 20)
 	_, _ = rand.Read(k) // never fails
-	key = hex.EncodeToString(k)
+	key := hex.EncodeToString(k)
 	for _, d := range []string{"config", "files", "log", "tmp/cache", "tmp/pids", "public"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
@@ -64,11 +84,11 @@ func Redmine(t testing.TB) (s *Server, key string) {
 	}
 	t.Cleanup(func() { _ = os.Remove(link) })
 
-	s = &Server{
+	s := &RedmineServer{Key: key, Server: &Server{
 		Addr: local(port), log: filepath.Join(t.TempDir(), "log"),
 		argv: []string{"/usr/bin/env", "-i", "-C", redmineRoot, "PATH=/usr/bin:/bin", "HOME=" + dir, "LANG=C.UTF-8", "RAILS_ENV=production", "RAILS_LOG_TO_STDOUT=1",
 			"REDMINE_INSTANCE=" + instance, "/usr/bin/puma", "-e", "production", "-b", "tcp://" + local(port), "-t", "1:1", "--no-config", "config.ru"},
-	}
+	}}
 	s.ready = func(ctx context.Context) error {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Addr+"/users/current.json", nil)
 		if err != nil {
@@ -86,7 +106,7 @@ func Redmine(t testing.TB) (s *Server, key string) {
 	}
 	s.cleanup(t)
 	s.Start(t)
-	return s, key
+	return s
 }
 
 func copyFile(t testing.TB, from, to string) {
@@ -124,4 +144,59 @@ func furnish(t testing.TB, file, key string) {
 			t.Fatalf("%s: %v", q, err)
 		}
 	}
+}
+
+// Call is what a person does in Redmine: one request, whose answer is returned.
+func (s *RedmineServer) Call(t testing.TB, method, path string, in any) map[string]any {
+	t.Helper()
+	b, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.Addr+path, bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Redmine-API-Key", s.Key)
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode > 299 {
+		t.Fatalf("%s %s: %s %s %v", method, path, answer.Status, body, err)
+	}
+	out := map[string]any{}
+	if len(bytes.TrimSpace(body)) > 0 {
+		if err := json.Unmarshal(body, &out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+// Project makes a project, and returns its identifier.
+func (s *RedmineServer) Project(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("disks-%d", s.projects.Add(1))
+	s.Call(t, http.MethodPost, "/projects.json", map[string]any{"project": map[string]any{"name": name, "identifier": name}})
+	return name
+}
+
+// SetStatus moves an issue to another status.
+func (s *RedmineServer) SetStatus(t testing.TB, id string, status int) {
+	t.Helper()
+	s.Call(t, http.MethodPut, "/issues/"+id+".json", map[string]any{"issue": map[string]any{"status_id": status}})
+}
+
+// Count is how many issues a project has, open or not.
+func (s *RedmineServer) Count(t testing.TB, project string) int {
+	t.Helper()
+	n, ok := s.Call(t, http.MethodGet, "/issues.json?status_id=*&project_id="+project, nil)["total_count"].(float64)
+	if !ok {
+		t.Fatal("Redmine does not say how many issues there are")
+	}
+	return int(n)
 }

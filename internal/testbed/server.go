@@ -45,9 +45,35 @@ func (s *Server) Start(t testing.TB) {
 // launch starts the process and does not wait until it answers.
 func (s *Server) launch(t testing.TB) {
 	t.Helper()
+	if err := s.begin(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// await waits until the server answers.
+func (s *Server) await(t testing.TB) {
+	t.Helper()
+	if err := s.answers(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Crash kills the server and starts it again, for those that are not the test's own goroutine.
+func (s *Server) Crash(ctx context.Context) error {
+	if err := s.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	<-s.ended
+	if err := s.begin(); err != nil {
+		return err
+	}
+	return s.answers(ctx)
+}
+
+func (s *Server) begin() error {
 	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer func() { _ = log.Close() }()
 	cmd, ended, begun := exec.Command(s.argv[0], s.argv[1:]...), make(chan struct{}), make(chan error)
@@ -63,26 +89,25 @@ func (s *Server) launch(t testing.TB) {
 		}
 	}()
 	if err := <-begun; err != nil {
-		t.Fatal(err)
+		return err
 	}
 	s.cmd, s.ended = cmd, ended
+	return nil
 }
 
-// await waits until the server answers.
-func (s *Server) await(t testing.TB) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startWithin)
+func (s *Server) answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	for {
 		err := s.ready(ctx)
 		if err == nil {
-			return
+			return nil
 		}
 		select {
 		case <-s.ended:
-			t.Fatalf("%s ended at its start:\n%s", s.argv[0], s.Log())
+			return fmt.Errorf("%s ended at its start:\n%s", s.argv[0], s.Log())
 		case <-ctx.Done():
-			t.Fatalf("%s does not answer on %s: %v\n%s", s.argv[0], s.Addr, err, s.Log())
+			return fmt.Errorf("%s does not answer on %s: %w\n%s", s.argv[0], s.Addr, err, s.Log())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}

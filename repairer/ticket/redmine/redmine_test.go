@@ -1,9 +1,7 @@
 package redmine_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,22 +24,19 @@ import (
 
 // site is a real Redmine with a front that can lose answers.
 type site struct {
-	direct, url, key string
-	projects         atomic.Int64
+	*testbed.RedmineServer
+	url string
 
 	mu   sync.Mutex
 	lose string // method and words in the path of the request whose answer is lost, for one project
 }
 
-func start(t *testing.T) *site {
-	s := &site{}
-	server, key := testbed.Redmine(t)
-	s.direct, s.key = "http://"+server.Addr, key
-	to, err := url.Parse(s.direct)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.url = s.front(t, to)
+func start(t *testing.T) *site { return before(t, testbed.Redmine(t)) }
+
+// before puts a front of its own before Redmine.
+func before(t *testing.T, r *testbed.RedmineServer) *site {
+	s := &site{RedmineServer: r}
+	s.url = s.front(t, &url.URL{Scheme: "http", Host: r.Addr})
 	return s
 }
 
@@ -66,52 +60,8 @@ func (s *site) front(t *testing.T, to *url.URL) string {
 	return f.URL
 }
 
-// call is what a person does in Redmine.
-func (s *site) call(t *testing.T, method, path string, in any) map[string]any {
-	t.Helper()
-	b, err := json.Marshal(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := http.NewRequestWithContext(t.Context(), method, s.direct+path, bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("X-Redmine-API-Key", s.key)
-	r.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode > 299 {
-		t.Fatalf("%s %s: %s %s %v", method, path, answer.Status, body, err)
-	}
-	out := map[string]any{}
-	if len(bytes.TrimSpace(body)) > 0 {
-		if err := json.Unmarshal(body, &out); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return out
-}
-
-func (s *site) status(t *testing.T, id string, status int) {
-	t.Helper()
-	s.call(t, "PUT", "/issues/"+id+".json", map[string]any{"issue": map[string]any{"status_id": status}})
-}
-
-// project makes a project of its own.
-func (s *site) project(t *testing.T) string {
-	t.Helper()
-	name := fmt.Sprintf("disks-%d", s.projects.Add(1))
-	s.call(t, "POST", "/projects.json", map[string]any{"project": map[string]any{"name": name, "identifier": name}})
-	return name
-}
-
 func (s *site) options(project string) redmine.Options {
-	return redmine.Options{URL: s.url, Key: s.key, Project: project, Type: "Support", Close: "Closed", Now: time.Now, Resolutions: map[string]string{
+	return redmine.Options{URL: s.url, Key: s.Key, Project: project, Type: "Support", Close: "Closed", Now: time.Now, Resolutions: map[string]string{
 		"resolved": repairer.ResolutionDone, "closed": repairer.ResolutionDone, "rejected": repairer.ResolutionWontDo,
 		"duplicate": repairer.ResolutionDuplicate, "not reproducible": repairer.ResolutionCannotReproduce,
 	}}
@@ -126,7 +76,10 @@ func open(t *testing.T, o redmine.Options) *redmine.Tracker {
 	return tr
 }
 
-var statuses = map[string]int{repairer.ResolutionDone: 3, repairer.ResolutionWontDo: 6, repairer.ResolutionDuplicate: 50, repairer.ResolutionCannotReproduce: 51}
+var statuses = map[string]int{
+	repairer.ResolutionDone: testbed.RedmineResolved, repairer.ResolutionWontDo: testbed.RedmineRejected,
+	repairer.ResolutionDuplicate: testbed.RedmineDuplicate, repairer.ResolutionCannotReproduce: testbed.RedmineNotReproducible,
+}
 
 // One Redmine serves all tests of a real one, because it takes seconds to start.
 func TestTracker_Real(t *testing.T) {
@@ -135,20 +88,13 @@ func TestTracker_Real(t *testing.T) {
 	t.Run("keeps the contract", func(t *testing.T) {
 		t.Parallel()
 		tickettest.Run(t, func(t *testing.T) tickettest.Bed {
-			own := &site{direct: s.direct, key: s.key}
-			to, err := url.Parse(s.direct)
-			if err != nil {
-				t.Fatal(err)
-			}
-			own.url = own.front(t, to)
-			o := own.options(s.project(t))
+			own := before(t, s.RedmineServer)
+			o := own.options(s.Project(t))
 			return tickettest.Bed{
-				Tracker: prefixed{open(t, o), o.Project},
-				Restart: func(t *testing.T) repairer.Tracker { return prefixed{open(t, o), o.Project} },
-				Answer:  func(t *testing.T, id, resolution string) { own.status(t, id, statuses[resolution]) },
-				Count: func(t *testing.T) int {
-					return int(own.call(t, "GET", "/issues.json?status_id=*&project_id="+o.Project, nil)["total_count"].(float64)) //nolint:forcetypeassert // Redmine's own
-				},
+				Tracker:  prefixed{open(t, o), o.Project},
+				Restart:  func(t *testing.T) repairer.Tracker { return prefixed{open(t, o), o.Project} },
+				Answer:   func(t *testing.T, id, resolution string) { own.SetStatus(t, id, statuses[resolution]) },
+				Count:    func(t *testing.T) int { return own.Count(t, o.Project) },
 				Attached: func(t *testing.T, id string) []string { return own.attached(t, id) },
 				Lose: func(_ *testing.T, method string) {
 					own.mu.Lock()
@@ -187,14 +133,14 @@ func (p prefixed) File(ctx context.Context, key string, tk repairer.Ticket) (str
 // attached are the contents of the files of an issue, oldest first.
 func (s *site) attached(t *testing.T, id string) (out []string) {
 	t.Helper()
-	issue := s.call(t, "GET", "/issues/"+id+".json?include=attachments", nil)["issue"].(map[string]any) //nolint:forcetypeassert // Redmine's own
+	issue := s.Call(t, "GET", "/issues/"+id+".json?include=attachments", nil)["issue"].(map[string]any) //nolint:forcetypeassert // Redmine's own
 	for _, a := range issue["attachments"].([]any) {                                                    //nolint:forcetypeassert // Redmine's own
 		at := a.(map[string]any) //nolint:forcetypeassert // Redmine's own
-		r, err := http.NewRequestWithContext(t.Context(), "GET", fmt.Sprintf("%s/attachments/download/%v/%s", s.direct, at["id"], at["filename"]), nil)
+		r, err := http.NewRequestWithContext(t.Context(), "GET", fmt.Sprintf("http://%s/attachments/download/%v/%s", s.Addr, at["id"], at["filename"]), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Header.Set("X-Redmine-API-Key", s.key)
+		r.Header.Set("X-Redmine-API-Key", s.Key)
 		answer, err := http.DefaultClient.Do(r)
 		if err != nil {
 			t.Fatal(err)
@@ -218,7 +164,7 @@ func file(t *testing.T, tr *redmine.Tracker, key string) string {
 }
 
 func findsMisfits(t *testing.T, s *site) {
-	project := s.project(t)
+	project := s.Project(t)
 	for want, change := range map[string]func(*redmine.Options){
 		"": func(*redmine.Options) {},
 		"there is no project nowhere, or the user of the key may not see it": func(o *redmine.Options) { o.Project = "nowhere" },
@@ -240,10 +186,10 @@ func findsMisfits(t *testing.T, s *site) {
 }
 
 func readsMany(t *testing.T, s *site) {
-	tr := open(t, s.options(s.project(t)))
+	tr := open(t, s.options(s.Project(t)))
 	one, two, three := file(t, tr, "many/1"), file(t, tr, "many/2"), file(t, tr, "many/3")
-	s.status(t, two, 6)
-	s.status(t, three, 52)
+	s.SetStatus(t, two, testbed.RedmineRejected)
+	s.SetStatus(t, three, testbed.RedmineLocked)
 	list, err := tr.Statuses(t.Context(), []string{one, two, three, "999999", "t1"})
 	if err != nil || len(list) != 3 {
 		t.Fatalf("%+v, %v", list, err)
@@ -257,9 +203,9 @@ func readsMany(t *testing.T, s *site) {
 }
 
 func tellsWorkflow(t *testing.T, s *site) {
-	tr := open(t, s.options(s.project(t)))
+	tr := open(t, s.options(s.Project(t)))
 	id := file(t, tr, "workflow/c1/ticket")
-	s.status(t, id, 52)
+	s.SetStatus(t, id, testbed.RedmineLocked)
 	err := tr.Reopen(t.Context(), "k/1", id, "the place is empty")
 	if err == nil || !strings.Contains(err.Error(), `the workflow does not let glia change status "Locked" to "New"`) {
 		t.Error(err)
@@ -272,7 +218,7 @@ func tellsWorkflow(t *testing.T, s *site) {
 // Redmine may still work on a creation whose answer was lost: it is not repeated before that is over.
 func waits(t *testing.T, s *site) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	o := s.options(s.project(t))
+	o := s.options(s.Project(t))
 	o.Settle, o.Now = 30*time.Second, func() time.Time { return now }
 	away := &gate{to: http.DefaultTransport}
 	o.Transport = away
@@ -327,33 +273,33 @@ func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func moved(t *testing.T, s *site) {
-	first, second := s.project(t), s.project(t)
+	first, second := s.Project(t), s.Project(t)
 	tr := open(t, s.options(first))
 	id := file(t, tr, "k/"+first+"/ticket")
 	tk, err := tr.Ticket(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := s.call(t, "GET", "/projects/"+second+".json", nil)["project"].(map[string]any)["id"]                                             //nolint:forcetypeassert // Redmine's own
-	text := s.call(t, "GET", "/issues/"+id+".json", nil)["issue"].(map[string]any)["description"]                                             //nolint:forcetypeassert // Redmine's own
-	s.call(t, "POST", "/issues.json", map[string]any{"issue": map[string]any{"project_id": first, "subject": tk.Title, "description": text}}) // a copy
-	s.call(t, "PUT", "/issues/"+id+".json", map[string]any{"issue": map[string]any{"project_id": other}})
+	other := s.Call(t, "GET", "/projects/"+second+".json", nil)["project"].(map[string]any)["id"]                                             //nolint:forcetypeassert // Redmine's own
+	text := s.Call(t, "GET", "/issues/"+id+".json", nil)["issue"].(map[string]any)["description"]                                             //nolint:forcetypeassert // Redmine's own
+	s.Call(t, "POST", "/issues.json", map[string]any{"issue": map[string]any{"project_id": first, "subject": tk.Title, "description": text}}) // a copy
+	s.Call(t, "PUT", "/issues/"+id+".json", map[string]any{"issue": map[string]any{"project_id": other}})
 	if again := file(t, tr, "k/"+first+"/ticket"); again != id {
 		t.Errorf("found %s, want %s", again, id)
 	}
 }
 
 func wants(t *testing.T, s *site) {
-	o := s.options(s.project(t))
-	s.call(t, "POST", "/projects/"+o.Project+"/memberships.json", map[string]any{"membership": map[string]any{"user_id": 1, "role_ids": []int{3}}})
+	o := s.options(s.Project(t))
+	s.Call(t, "POST", "/projects/"+o.Project+"/memberships.json", map[string]any{"membership": map[string]any{"user_id": 1, "role_ids": []int{3}}})
 	o.Priority, o.Assignee, o.Reopen = "urgent", "Redmine Admin", "In Progress"
 	tr := open(t, o)
 	id := file(t, tr, "wants/c1/ticket")
-	s.status(t, id, 3)
+	s.SetStatus(t, id, testbed.RedmineResolved)
 	if err := tr.Reopen(t.Context(), "k/1", id, "the place is empty"); err != nil {
 		t.Fatal(err)
 	}
-	issue := s.call(t, "GET", "/issues/"+id+".json", nil)["issue"].(map[string]any) //nolint:forcetypeassert // Redmine's own
+	issue := s.Call(t, "GET", "/issues/"+id+".json", nil)["issue"].(map[string]any) //nolint:forcetypeassert // Redmine's own
 	var got []string
 	for _, k := range []string{"tracker", "priority", "assigned_to", "status"} {
 		part, _ := issue[k].(map[string]any)

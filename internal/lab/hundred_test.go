@@ -1,0 +1,71 @@
+//go:build lab
+
+package lab_test
+
+import (
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"glia"
+	"glia/internal/figures"
+	"glia/internal/lab"
+)
+
+// BenchmarkNerve_HundredDisks tells what a nerve uses that probes the 100 SCSI disks of a machine with all that is
+// switched on by default, each once a minute. CPU time is told in instructions: a core is one that executes a thousand
+// million of them in a second.
+func BenchmarkNerve_HundredDisks(b *testing.B) {
+	var disks []lab.Disk
+	for i := range 100 {
+		d := lab.Disk{Bus: lab.SCSI, Port: i, Serial: "DISK" + strconv.Itoa(i), Model: "LABDISK", Image: filepath.Join(b.TempDir(), "image")}
+		if err := lab.Blank(d.Image, 8); err != nil {
+			b.Fatal(err)
+		}
+		disks = append(disks, d)
+	}
+	h := boot(b, lab.Spec{Disks: disks, Counted: true})
+	h.nerve(b, "state_dir = \"/var/lib/glia/nerve\"\n[probe]\ninterval = \"60s\"\n")
+	h.seen(b, "DISK99", "healthy", func(d glia.DiskStatus) bool { return d.Verdict.State == glia.StateHealthy })
+	probed := func(at float64) bool { return at >= 60 }
+	began, used, _ := h.usage(b, probed)
+	var ended, usedThen, kib float64
+	for b.Loop() {
+		ended, usedThen, kib = h.usage(b, func(at float64) bool { return at >= began+120 })
+	}
+	b.ReportMetric(0, "ns/op") // of no meaning
+	b.ReportMetric(100*(usedThen-used)/(ended-began), "%-of-a-core")
+	b.ReportMetric(0.5, "%-of-a-core"+figures.AtMost)
+	b.ReportMetric(kib/1000*1.024, "MB-resident")
+	b.ReportMetric(25, "MB-resident"+figures.AtMost)
+}
+
+// usage waits until the machine is up for so many seconds, and tells how many it was, how many seconds of CPU time its
+// nerve has used, and its memory in KiB.
+func (h *host) usage(b *testing.B, until func(up float64) bool) (up, used, kib float64) {
+	b.Helper()
+	limit := time.After(lifetime)
+	for {
+		f := strings.Fields(h.sh(b, "set -- $(pidof nerve); cut -d' ' -f1 /proc/uptime; cut -d' ' -f14,15 /proc/$1/stat; sed -n 's/VmRSS:\\(.*\\)kB/\\1/p' /proc/$1/status"))
+		if len(f) != 4 {
+			b.Fatalf("the machine says %q", f)
+		}
+		var v [4]float64
+		for i := range v {
+			var err error
+			if v[i], err = strconv.ParseFloat(f[i], 64); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if until(v[0]) {
+			return v[0], (v[1] + v[2]) / 100, v[3] // ticks of 10 ms
+		}
+		select {
+		case <-limit:
+			b.Fatalf("the machine is up for %g s only", v[0])
+		case <-time.After(time.Second):
+		}
+	}
+}
