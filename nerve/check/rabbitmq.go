@@ -1,0 +1,72 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// RabbitMQ passes when a message can be put into the queue "nerve" and taken out again. The message vanishes after two seconds.
+type RabbitMQ struct {
+	Address
+	Login // empty user: guest; the database is the virtual host
+}
+
+// nerveQueue is the queue of nerve 0.9.7, so that old and new ones share it.
+const nerveQueue = "nerve"
+
+// Probe is part of Check.
+func (c RabbitMQ) Probe(ctx context.Context) error {
+	user, password := c.User, c.Password
+	if user == "" {
+		user, password = "guest", "guest"
+	}
+	config := amqp.Config{Vhost: "/", SASL: []amqp.Authentication{&amqp.PlainAuth{Username: user, Password: password}}, Heartbeat: 10 * time.Second}
+	if c.Database != "" {
+		config.Vhost = c.Database
+	}
+	config.Dial = func(network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		if err == nil {
+			context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+		}
+		return conn, err
+	}
+	conn, err := amqp.DialConfig("amqp://"+c.Address.String(), config)
+	if err != nil {
+		return plain(ctx, err)
+	}
+	defer func() { _ = conn.CloseDeadline(time.Now().Add(time.Second)) }()
+	return plain(ctx, roundTrip(ctx, conn))
+}
+
+func roundTrip(ctx context.Context, conn *amqp.Connection) error {
+	ch, err := conn.Channel()
+	if err != nil {
+		return fmt.Errorf("open a channel: %w", err)
+	}
+	if _, err := ch.QueueDeclare(nerveQueue, false, false, false, false, nil); err != nil {
+		return fmt.Errorf("declare the queue %s: %w", nerveQueue, err)
+	}
+	if err := ch.PublishWithContext(ctx, "", nerveQueue, true, false, amqp.Publishing{Body: []byte("nerve test message"), Expiration: "2000"}); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	for {
+		m, ok, err := ch.Get(nerveQueue, false)
+		switch {
+		case err != nil:
+			return fmt.Errorf("get: %w", err)
+		case ok:
+			return m.Ack(false)
+		}
+		select { // it is on its way
+		case <-ctx.Done():
+			return errors.New("the message does not come back")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
