@@ -24,6 +24,9 @@ func LoadNerve(path string) (Nerve, error) {
 	if err := load(path, &n); err != nil {
 		return Nerve{}, err
 	}
+	if err := n.loadServices(); err != nil {
+		return Nerve{}, err
+	}
 	return n, nil
 }
 

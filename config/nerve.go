@@ -13,6 +13,9 @@ type Nerve struct {
 
 	Registries []Registry `toml:"registries"` // that it is announced to
 
+	ServicesDir   string `toml:"services_dir"`   // one service a file; absolute, empty for none
+	HeartbeatFile string `toml:"heartbeat_file"` // touched while services are followed; absolute, empty for none
+
 	Log       Log       `toml:"log"`
 	API       API       `toml:"api"`
 	TLS       TLS       `toml:"tls"`
@@ -27,7 +30,7 @@ type Nerve struct {
 	Hand      Hand      `toml:"hand"`
 
 	Smartctl []Smartctl         `toml:"smartctl"`
-	Services []AnnouncedService `toml:"service"`
+	Services []AnnouncedService `toml:"service"` // LoadNerve adds those of ServicesDir
 }
 
 // Probe is the section [probe].
@@ -158,6 +161,11 @@ func (n *Nerve) validate(c *check) {
 func (n *Nerve) checkFiles(c *check) {
 	n.TLS.checkFiles(c)
 	n.backends().checkFiles(c)
+	for i, s := range n.Services {
+		s.checkFiles(func(key, format string, args ...any) {
+			c.bad([]string{element("service", i) + "." + key}, format, args...)
+		})
+	}
 }
 
 func (n *Nerve) backends() backends { return backends{n.Registries, n.Serf, n.ZooKeeper, n.Consul} }

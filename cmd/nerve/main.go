@@ -18,10 +18,15 @@ func main() {
 		Load: program.LoadNerve,
 		Log:  func(c config.Nerve) config.Log { return c.Log },
 		Run: func(ctx context.Context, p *daemon.Process[config.Nerve]) error {
-			p.OnReload(func(config.Nerve) {
-				p.Log.Warn("of the new configuration only [log] is in force; the rest needs a restart")
+			reloaded := make(chan config.Nerve)
+			p.OnReload(func(c config.Nerve) {
+				p.Log.Warn("of the new configuration only [log] and the services are in force; the rest needs a restart")
+				select {
+				case reloaded <- c:
+				case <-ctx.Done():
+				}
 			})
-			return program.Nerve(ctx, p.Config, program.NerveParts{Started: p.Ready}, p.Log)
+			return program.Nerve(ctx, p.Config, program.NerveParts{Started: p.Ready, Reloaded: reloaded}, p.Log)
 		},
 	}))
 }

@@ -2,6 +2,7 @@ package program_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -24,11 +25,15 @@ func TestNerve_AnnouncesServicesAsSmartstackDoes(t *testing.T) {
 	n := config.DefaultNerve()
 	n.Host, n.StateDir, n.Hand.Enabled, n.API.Listen = "i-1", t.TempDir(), false, testbed.Addr(t)
 	n.Serf.Bind, n.Serf.RPC, n.ZooKeeper.Servers = testbed.Addr(t), "", []string{s.Addr}
-	web := config.AnnouncedService{Name: "web", Host: "10.0.0.1", Port: 3000, Weight: -1, Labels: []string{"az=us-east-1a"}, Path: "/nerve/services/web/services", Numbered: true}
+	web := config.ServicePlace{Registry: config.RegistryZooKeeper, Path: "/nerve/services/web/services", Numbered: true}
 	encoded, plain := web, web
-	encoded.Name, encoded.Path, encoded.PathEncoding = "encoded", "/nerve/services/encoded/services", true
-	plain.Name, plain.Path, plain.Numbered = "plain", "/nerve/services/plain/services", false
-	n.Services = []config.AnnouncedService{web, encoded, plain}
+	encoded.Path, encoded.PathEncoding = "/nerve/services/encoded/services", true
+	plain.Path, plain.Numbered = "/nerve/services/plain/services", false
+	for i, p := range []config.ServicePlace{web, encoded, plain} {
+		s := config.AnnouncedService{Name: fmt.Sprint("web-", i), Host: "10.0.0.1", Port: 3000, Weight: -1, Labels: []string{"az=us-east-1a"}, Interval: config.Duration(time.Second)}
+		s.Places = []config.ServicePlace{p}
+		n.Services = append(n.Services, s)
+	}
 	n.Resolve("")
 	stop := run(t, func(ctx context.Context, started func()) error {
 		return program.Nerve(ctx, n, program.NerveParts{Inventory: noDisks{}, Prober: noDisks{}, Started: started}, slog.New(slog.DiscardHandler))

@@ -32,6 +32,8 @@ type NerveParts struct {
 	Hand      nerve.Hand
 	Events    nerve.Events
 	Started   func() // called once the nerve serves
+
+	Reloaded <-chan config.Nerve // later configurations, of which only the services are used; nil: there are none
 }
 
 // Nerve runs a nerve until the context ends.
@@ -40,11 +42,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		return fmt.Errorf("state directory: %w", err)
 	}
 	where := registriesConfig{c.Registries, config.WatchUnion, c.Serf, c.ZooKeeper, c.Consul, filepath.Join(c.StateDir, "serf.snapshot"), "nerve"}
-	checks := where.names("inventory")
-	if len(c.Services) > 0 {
-		checks = append(checks, "services")
-	}
-	s, err := newShell(c.API, c.TLS, c.Debug, log, checks...)
+	s, err := newShell(c.API, c.TLS, c.Debug, log, where.names("inventory", "services")...)
 	if err != nil {
 		return err
 	}
@@ -95,14 +93,13 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		return err
 	}
 	defer reg.leave()
-	if len(c.Services) > 0 {
-		a, err := openAnnounced(c, log)
-		if err != nil {
-			return err
-		}
-		defer a.close()
-		run = append(run, a.run, s.watch("services", a.ready))
+	services, err := openAnnounced(c, log)
+	if err != nil {
+		return err
 	}
+	defer services.close()
+	s.reg.MustRegister(services)
+	run = append(run, func(ctx context.Context) error { return services.run(ctx, parts.Reloaded) }, s.watch("services", services.Problem))
 
 	rules, err := judgeRules(c.Judge)
 	if err != nil {

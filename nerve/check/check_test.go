@@ -139,6 +139,7 @@ func TestHTTP(t *testing.T) {
 	for uri, want := range map[string]string{"/200": "", "/204": "", "/301": "", "/399": "", "/400": "400 Bad Request", "/503": "503"} {
 		probe(t, uri, check.HTTP{Address: at, URI: uri}, want)
 	}
+	probe(t, "a redirect that is followed", check.HTTP{Address: at, URI: "/301", Follow: true}, "503")
 	probe(t, "text", check.HTTP{Address: at, URI: "/200", Expect: "is fine"}, "")
 	probe(t, "no such text", check.HTTP{Address: at, URI: "/200", Expect: "PONG"}, `does not have "PONG"`)
 	probe(t, "headers", check.HTTP{Address: at, URI: "/host", Headers: http.Header{"Host": {"web.example.com"}, "X-Key": {"v"}}}, "")

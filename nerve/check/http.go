@@ -13,14 +13,18 @@ import (
 // mostBody is how much of an answer is searched for a text.
 const mostBody = 4 << 20
 
-// HTTP passes when a GET is answered with a status of 200 to 399, as nerve has it, and with the text if one is expected. Redirects are
-// not followed. Each probe is a connection of its own, and ends as a whole with its context.
+// mostRedirects is how many redirects are followed.
+const mostRedirects = 10
+
+// HTTP passes when a GET is answered with a status of 200 to 399, as nerve has it, and with the text if one is expected. Each probe is a
+// connection of its own, and ends as a whole with its context.
 type HTTP struct {
 	Address
 	URI     string      // path and query
 	Headers http.Header // Host is the name that is asked for
 	Expect  string      // in the body; empty for none
 	TLS     *tls.Config // nil: not encrypted
+	Follow  bool        // redirects, and judge the last answer; nerve does not
 }
 
 // Probe is part of Check.
@@ -39,7 +43,12 @@ func (c HTTP) Probe(ctx context.Context) error {
 	r.Host = r.Header.Get("Host")
 	t := &http.Transport{DisableKeepAlives: true, DisableCompression: true, TLSClientConfig: c.TLS}
 	defer t.CloseIdleConnections()
-	client := http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := http.Client{Transport: t, CheckRedirect: func(_ *http.Request, via []*http.Request) error {
+		if c.Follow && len(via) < mostRedirects {
+			return nil
+		}
+		return http.ErrUseLastResponse
+	}}
 	answer, err := client.Do(r)
 	if err != nil {
 		return plain(ctx, err)

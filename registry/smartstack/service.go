@@ -29,6 +29,10 @@ type Service struct {
 
 	// Down says that it is announced as not available: go-nerve does so on request.
 	Down bool
+
+	// Draining says that it takes no new clients and serves those that it has. Its weight is 0, which synapse with weights heeds; the
+	// key that says so is of our own, and others ignore it.
+	Draining bool
 }
 
 // Encode writes a service as nerve does. Down can not be written: nerve removes the node of a service that is down.
@@ -42,6 +46,9 @@ func Encode(s Service) ([]byte, error) {
 		return nil, fmt.Errorf("service on %s: port %d is not 1 to 65535", s.Host, s.Port)
 	case s.Weight != nil && *s.Weight < 0:
 		return nil, fmt.Errorf("service on %s: weight %d is negative", s.Host, *s.Weight)
+	}
+	if s.Draining {
+		s.Weight = new(int)
 	}
 	var b bytes.Buffer
 	b.WriteString(`{"host":` + quote(s.Host) + `,"port":` + strconv.Itoa(s.Port) + `,"name":` + quote(s.Name))
@@ -58,6 +65,9 @@ func Encode(s Service) ([]byte, error) {
 			sep = ","
 		}
 		b.WriteString("}")
+	}
+	if s.Draining {
+		b.WriteString(`,"draining":true`)
 	}
 	b.WriteString("}")
 	return b.Bytes(), nil
@@ -100,6 +110,7 @@ type wire struct {
 	Options   json.RawMessage            `json:"haproxy_server_options"`
 	Labels    json.RawMessage            `json:"labels"`
 	Available json.RawMessage            `json:"available"` // go-nerve
+	Draining  json.RawMessage            `json:"draining"`  // ours
 	Endpoint  *wire                      `json:"serviceEndpoint"`
 	Others    map[string]json.RawMessage `json:"additionalEndpoints"`
 	Status    json.RawMessage            `json:"status"`
@@ -142,7 +153,10 @@ func (w *wire) service() (s Service, err error) {
 			s.Labels[k] = t
 		}
 	}
-	s.Down = string(w.Available) == "false"
+	s.Down, s.Draining = string(w.Available) == "false", string(w.Draining) == "true"
+	if s.Draining {
+		s.Weight = new(int)
+	}
 	return s, nil
 }
 

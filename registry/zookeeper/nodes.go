@@ -90,6 +90,16 @@ func (n *Nodes) Ready() error {
 	return errors.Join(all...)
 }
 
+// Problem says why the node of a key is not as it should be: there is no session, or something is wrong with the node; else nil.
+func (n *Nodes) Problem(key string) error {
+	if err := n.ready(); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ill[key]
+}
+
 // Put keeps a node from now on, in the place of the one that the key had before. After an error it is tried again until
 // it succeeds, or until Remove.
 func (n *Nodes) Put(ctx context.Context, key string, node Node) error {

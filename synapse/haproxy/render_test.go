@@ -58,6 +58,7 @@ func TestRenderer_ServerLines(t *testing.T) {
 		{"id of the registry", haproxy.Config{}, haproxy.Service{ServerOptions: check}, with(somehost, func(s *haproxy.Server) { s.ServerID = 7 }), "server somehost:5555 somehost:5555 id 7 cookie somehost:5555 " + check},
 		{"gone", haproxy.Config{}, haproxy.Service{ServerOptions: check, Listen: []string{"mode tcp"}}, with(somehost, func(s *haproxy.Server) { s.Gone = true; s.ServerID = 10 }), "server somehost:5555 somehost:5555 id 10 " + check + " disabled"},
 		{"weight", haproxy.Config{UseWeights: true}, haproxy.Service{ServerOptions: "check weight 3  inter 2s"}, with(somehost, func(s *haproxy.Server) { s.Weight = ptr(9); s.Options = "weight 4 backup" }), "server somehost:5555 somehost:5555 id 1 cookie somehost:5555 check inter 2s backup weight 9"},
+		{"draining", haproxy.Config{}, haproxy.Service{ServerOptions: "check weight 3"}, with(somehost, func(s *haproxy.Server) { s.Draining = true }), "server somehost:5555 somehost:5555 id 1 cookie somehost:5555 check weight 0"},
 		{"weight not used", haproxy.Config{}, haproxy.Service{ServerOptions: "weight 3"}, with(somehost, func(s *haproxy.Server) { s.Weight = ptr(9) }), "server somehost:5555 somehost:5555 id 1 cookie somehost:5555 weight 3"},
 		{"IPv6", haproxy.Config{}, haproxy.Service{ServerOptions: "%{host}%%%{name}"}, at("::1", 80, "n"), "server n_::1:80 ::1:80 id 1 cookie n_::1:80 ::1%n"},
 	} {

@@ -128,16 +128,23 @@ func (c Config) specOf(svc *Service, s Server, cookies bool) spec {
 		}
 		out.cookie = " cookie " + value
 	}
+	weight := -1
+	switch {
+	case s.Draining: // HAProxy sends no new clients to a weight of 0, and lets sessions stay
+		weight = 0
+	case c.UseWeights && s.Weight != nil:
+		weight = *s.Weight
+	}
 	common, own := expand(svc.ServerOptions, s), s.Options
-	if c.UseWeights && s.Weight != nil {
+	if weight >= 0 {
 		common, own = withoutWeight(common), withoutWeight(own)
 	}
 	out.options = " " + common
 	if s.Options != "" {
 		out.options += " " + own
 	}
-	if c.UseWeights && s.Weight != nil {
-		out.options = squeeze(out.options + " weight " + strconv.Itoa(*s.Weight))
+	if weight >= 0 {
+		out.options = squeeze(out.options + " weight " + strconv.Itoa(weight))
 	}
 	if w := weightOption.FindAllString(out.options, -1); len(w) > 0 {
 		out.weight, _ = strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(w[len(w)-1], "weight")))

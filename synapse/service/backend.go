@@ -24,12 +24,14 @@ type Backend struct {
 	Options string  // haproxy_server_options
 	Labels  map[string]string
 
+	Draining bool // it takes no new clients
+
 	ServerID int // id for HAProxy that the registry sets; 0 when it sets none
 }
 
 // FromAnnouncement is the backend that an announcement names.
 func FromAnnouncement(s smartstack.Service, id *uint64) Backend {
-	return Backend{Name: s.Name, Host: s.Host, Port: s.Port, ID: id, Weight: s.Weight, Options: s.Options, Labels: s.Labels}
+	return Backend{Name: s.Name, Host: s.Host, Port: s.Port, ID: id, Weight: s.Weight, Options: s.Options, Labels: s.Labels, Draining: s.Draining}
 }
 
 // key is what tells backends apart.
@@ -43,7 +45,7 @@ func (b Backend) key() key { return key{b.Host, b.Port, b.Name} }
 
 // Equal says whether two backends are the same in everything.
 func (b Backend) Equal(o Backend) bool {
-	return b.key() == o.key() && same(b.ID, o.ID) && same(b.Weight, o.Weight) && b.Options == o.Options && b.ServerID == o.ServerID && maps.Equal(b.Labels, o.Labels)
+	return b.key() == o.key() && same(b.ID, o.ID) && same(b.Weight, o.Weight) && b.Options == o.Options && b.ServerID == o.ServerID && b.Draining == o.Draining && maps.Equal(b.Labels, o.Labels)
 }
 
 func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
@@ -70,6 +72,7 @@ type wire struct {
 	Options  *string           `json:"haproxy_server_options"`
 	Labels   map[string]string `json:"labels"`
 	ServerID int               `json:"haproxy_server_id,omitempty"`
+	Draining bool              `json:"draining,omitempty"` // ours
 }
 
 // MarshalJSON writes a backend as synapse's file output does.
@@ -77,7 +80,7 @@ func (b Backend) MarshalJSON() ([]byte, error) {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
-	err := e.Encode(wire{orNull(b.Name), b.Host, b.Port, b.ID, b.Weight, orNull(b.Options), b.Labels, b.ServerID})
+	err := e.Encode(wire{orNull(b.Name), b.Host, b.Port, b.ID, b.Weight, orNull(b.Options), b.Labels, b.ServerID, b.Draining})
 	return out.Bytes(), err
 }
 
@@ -87,7 +90,7 @@ func (b *Backend) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &w); err != nil {
 		return err
 	}
-	*b = Backend{Name: orEmpty(w.Name), Host: w.Host, Port: w.Port, ID: w.ID, Weight: w.Weight, Options: orEmpty(w.Options), Labels: w.Labels, ServerID: w.ServerID}
+	*b = Backend{Name: orEmpty(w.Name), Host: w.Host, Port: w.Port, ID: w.ID, Weight: w.Weight, Options: orEmpty(w.Options), Labels: w.Labels, ServerID: w.ServerID, Draining: w.Draining}
 	return nil
 }
 

@@ -86,7 +86,7 @@ func TestRules_Next(t *testing.T) {
 
 func TestBackend_JSON(t *testing.T) {
 	t.Parallel()
-	in := service.Backend{Name: "n", Host: "h", Port: 1, ID: ptr(uint64(3)), Weight: ptr(0), Options: "o", Labels: map[string]string{"a": "b"}, ServerID: 4}
+	in := service.Backend{Name: "n", Host: "h", Port: 1, ID: ptr(uint64(3)), Weight: ptr(0), Options: "o", Labels: map[string]string{"a": "b"}, ServerID: 4, Draining: true}
 	b, err := json.Marshal(in)
 	var out service.Backend
 	if err == nil {

@@ -68,6 +68,7 @@ func fromConsul(found []*api.ServiceEntry) (o Observation) {
 			o.Skipped = append(o.Skipped, fmt.Sprintf("instance %s: host %q and port %d can not be connected to", b.Name, b.Host, b.Port))
 			continue
 		}
+		b.Draining = b.Labels["draining"] == "true" // what nerve says of one that takes no new clients
 		id := e.Service.CreateIndex
 		b.ID = &id
 		if w := e.Service.Weights.Passing; w > 1 { // 1 is what Consul says where nobody set a weight

@@ -1,0 +1,102 @@
+package program_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"glia/config"
+	"glia/internal/program"
+	"glia/internal/testbed"
+)
+
+// TestNerve_ServicesReachHAProxy starts a whole nerve and a whole synapse: a web server that fails its check leaves HAProxy, and comes
+// back with it; a service that a reload brings is announced too.
+func TestNerve_ServicesReachHAProxy(t *testing.T) {
+	t.Parallel()
+	server := testbed.ZooKeeper(t, "maxSessionTimeout=60000")
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.Mkdir(at("services"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(at(name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one, two := backend(t, "one"), backend(t, "two")
+	write("nerve.toml", fmt.Sprintf(`host = "node-1"
+state_dir = %q
+services_dir = %q
+registries = ["zookeeper"]
+[api]
+listen = %q
+[zookeeper]
+servers = [%q]
+session_timeout = "30s"
+[hand]
+enabled = false
+`, at("state"), at("services"), testbed.Addr(t), server.Addr))
+	announce := func(port int, check string) string {
+		return fmt.Sprintf("host = \"127.0.0.1\"\nport = %d\ninterval = \"20ms\"\n[[check]]\ntype = \"http\"\n%s\n[[place]]\nregistry = \"zookeeper\"\npath = \"/web\"\n", port, check)
+	}
+	// The second one is healthy for as long as a file is there.
+	write("healthy", "")
+	write("services/one.toml", announce(one.Port, `expect = "one"`))
+	write("services/two.toml", announce(two.Port, "")+fmt.Sprintf("[[check]]\ntype = \"exec\"\ncommand = [\"test\", \"-e\", %q]\ntimeout = \"30s\"\n", at("healthy")))
+	load := func() config.Nerve {
+		t.Helper()
+		n, err := program.LoadNerve(at("nerve.toml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	reloaded := make(chan config.Nerve)
+	n := load()
+	stop := run(t, func(ctx context.Context, started func()) error {
+		parts := program.NerveParts{Inventory: noDisks{}, Prober: noDisks{}, Started: started, Reloaded: reloaded}
+		return program.Nerve(ctx, n, parts, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	})
+	s := newStack(t, server.Addr)
+	s.until("both serve", s.serves("one", "two"))
+	pid := s.pid()
+
+	if err := os.Remove(at("healthy")); err != nil {
+		t.Fatal(err)
+	}
+	s.until("the one that fails its check is gone", s.serves("one"))
+	write("healthy", "")
+	s.until("it is back", s.serves("one", "two"))
+	three := backend(t, "three")
+	write("services/three.toml", announce(three.Port, ""))
+	reloaded <- load()
+	s.until("what the reload brings serves too", s.serves("one", "two", "three"))
+	if err := os.Remove(at("services/one.toml")); err != nil {
+		t.Fatal(err)
+	}
+	reloaded <- load()
+	s.until("what the reload takes is gone", s.serves("two", "three"))
+	if now := s.pid(); now != pid {
+		t.Errorf("HAProxy was reloaded: %q, was %q", now, pid)
+	}
+	stop()
+	if _, err := net.Dial("tcp", n.API.Listen); err == nil {
+		t.Error("nerve still serves")
+	}
+
+	write("services/bad.toml", "port = 70000\ncheck = []\n")
+	_, err := program.LoadNerve(at("nerve.toml"))
+	for _, want := range []string{"bad.toml:1:1: port: 70000 is not possible", "place: is missing"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
