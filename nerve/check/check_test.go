@@ -206,6 +206,7 @@ func TestZooKeeper(t *testing.T) {
 	}
 	probe(t, "serves", serves, "")
 	dead := serve(t, "tcp", "127.0.0.1:0", func(c net.Conn) {
+		_, _ = io.ReadFull(c, make([]byte, len("srvr"))) // what is not read would reset the connection
 		_, _ = io.WriteString(c, "This ZooKeeper instance is not currently serving requests\n")
 	})
 	probe(t, "without quorum", check.ZooKeeper{Address: address(dead)}, "not currently serving")

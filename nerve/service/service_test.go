@@ -134,9 +134,10 @@ func TestServices_KeepZooKeeperAtWhatTheChecksSay(t *testing.T) {
 
 	switches.bad.Store(true)
 	until(t, "it is down and not announced", shows(""))
-	if st := s.Statuses(); len(st) != 1 || st[0].Announced != service.Down || fmt.Sprint(st[0].Reasons) != "[lever: switched off]" {
-		t.Errorf("%+v", st)
-	}
+	until(t, "the reason is told", func() bool {
+		st := s.Statuses()
+		return len(st) == 1 && st[0].Announced == service.Down && fmt.Sprint(st[0].Reasons) == "[lever: switched off]"
+	})
 	switches.bad.Store(false)
 	until(t, "it is up again", shows(first))
 
