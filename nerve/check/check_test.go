@@ -88,7 +88,7 @@ func TestSockets(t *testing.T) {
 
 func TestUDP(t *testing.T) {
 	t.Parallel()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	pc, err := net.ListenPacket("udp", "127.91.17.3:0") // an address at which nobody else takes the port once it is free
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestUDP(t *testing.T) {
 		}
 	}()
 	port := pc.LocalAddr().(*net.UDPAddr).Port
-	at := check.Address{Host: "127.0.0.1", Port: port}
+	at := check.Address{Host: "127.91.17.3", Port: port}
 	probe(t, "answer", check.UDP{Address: at, Send: "hello", Expect: "echo hello"}, "")
 	probe(t, "another answer", check.UDP{Address: at, Send: "hello", Expect: "bye"}, `"echo hello" does not have "bye"`)
 	probe(t, "no answer is wanted", check.UDP{Address: at, Send: "silence", Quiet: time.Millisecond}, "")
