@@ -108,7 +108,7 @@ func (a *announced) service(s config.AnnouncedService) (out service.Service, err
 	sum := sha256.New()
 	sum.Write(text)
 	out = service.Service{
-		Name: s.Name, Address: net.JoinHostPort(s.Host, strconv.Itoa(s.Port)), Interval: time.Duration(s.Interval), Places: map[string]service.Place{},
+		Name: s.Name, Instance: cmp.Or(s.Instance, a.c.Host), Address: net.JoinHostPort(s.Host, strconv.Itoa(s.Port)), Interval: time.Duration(s.Interval), Places: map[string]service.Place{},
 		Limit: service.Limit{Rate: s.RateLimit.AverageRate, Burst: s.RateLimit.MaxBurst, Shadow: s.RateLimit.Shadow},
 	}
 	for _, k := range s.Checks {

@@ -22,6 +22,7 @@ import (
 	"glia/nerve/hand"
 	"glia/nerve/history"
 	"glia/nerve/judge"
+	"glia/nerve/service"
 )
 
 // NerveParts replaces parts of a nerve, for the demo on a machine without block devices. The zero
@@ -125,6 +126,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		return err
 	}
 	s.reg.MustRegister(n)
+	s.handle(gliav1connect.NewAnnouncerServiceHandler(service.NewAPI(c.Host, services.Services)))
 	path, handler := gliav1connect.NewHostServiceHandler(nerve.NewService(n))
 	if parts.Started != nil {
 		parts.Started()

@@ -61,6 +61,15 @@ func OpenBook(path string) (*Book, error) {
 
 // Put begins a maintenance, in the place of the one that the service had.
 func (b *Book) Put(m Maintenance) error {
+	if err := m.check(); err != nil {
+		return err
+	}
+	return b.change(m.Since, func(all []Maintenance) []Maintenance {
+		return append(slices.DeleteFunc(all, func(o Maintenance) bool { return o.Service == m.Service }), m)
+	})
+}
+
+func (m Maintenance) check() error {
 	switch length := m.Until.Sub(m.Since); {
 	case strings.TrimSpace(m.Reason) == "" || strings.TrimSpace(m.Person) == "":
 		return errors.New("a maintenance needs a person and a reason")
@@ -69,9 +78,7 @@ func (b *Book) Put(m Maintenance) error {
 	case length > longestMaintenance:
 		return fmt.Errorf("a maintenance of %s is too long: want %s at most", length.Round(time.Minute), longestMaintenance)
 	}
-	return b.change(m.Since, func(all []Maintenance) []Maintenance {
-		return append(slices.DeleteFunc(all, func(o Maintenance) bool { return o.Service == m.Service }), m)
-	})
+	return nil
 }
 
 // End ends the maintenance of a service, or with an empty name that of the host. Ok is false when there is none.

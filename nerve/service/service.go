@@ -35,6 +35,7 @@ type Named struct {
 type Service struct {
 	Name     string
 	Address  string           // that is announced, for people
+	Instance string           // that is announced, for people
 	Key      string           // hash of its configuration
 	Interval time.Duration    // between the end of a round and the next
 	Limit    Limit            // of changes of what is announced
@@ -44,7 +45,7 @@ type Service struct {
 
 // Status is what is known of one service.
 type Status struct {
-	Name, Address string
+	Name, Address, Instance string
 
 	State     State     // by its checks: Unknown, Up or Down
 	Since     time.Time // of the state

@@ -37,7 +37,7 @@ type watch struct {
 func newWatch(life context.Context, s Service, old *watch, o Options) *watch {
 	w := &watch{
 		Service: s, log: o.Log, book: o.Book, now: o.Now, old: old, bucket: NewBucket(s.Limit, o.Now()), done: make(chan struct{}), settled: make(chan struct{}),
-		status: Status{Name: s.Name, Address: s.Address, State: Unknown, Announced: Unknown}, last: o.Now(),
+		status: Status{Name: s.Name, Address: s.Address, Instance: s.Instance, State: Unknown, Announced: Unknown}, last: o.Now(),
 	}
 	w.ctx, w.cancel = context.WithCancel(life)
 	for _, c := range s.Checks {
