@@ -2,9 +2,10 @@
 // folder below it is one backend.
 //
 // What is announced is state: a backend shows the newest announcement of every host, and whoever
-// reads it needs no history. A watcher reads the whole present state, is told that something has
-// changed but never what, and reads the whole state again. A lost signal therefore costs time,
-// never truth, as long as the watcher also reads again from time to time.
+// reads it needs no history. A reader takes over the whole state once, is signalled when something has
+// changed, and then asks what differs from the state that it has. What it is told are the changed
+// hosts as they are now, however often they changed meanwhile. A lost signal therefore costs time,
+// never truth, as long as the reader also asks again for the whole from time to time.
 //
 // A backend that cannot vouch for its state says so with an error. An announcement that cannot be
 // read is shown with its Problem and hides nobody else's.
@@ -35,6 +36,12 @@ type Watcher interface {
 	// registry vouched for the list during this call. All texts are valid UTF-8. A host occurs
 	// more than once only if several announcers claim its name. The list belongs to the caller.
 	Members(ctx context.Context) ([]glia.Member, error)
+
+	// Since tells how the state differs from the one that the mark of an earlier Delta names. The zero
+	// Mark, and one that is too old, gives the whole. What is told is as fresh and as well vouched
+	// for as that of Members, and belongs to the caller. After an error the reader's state and its
+	// mark are as good as before.
+	Since(ctx context.Context, m Mark) (Delta, error)
 
 	// Changes returns a channel that receives at least one signal after each change of what Members
 	// would tell, and one at the start. Signals that nobody took yet are merged into one. Each call

@@ -39,6 +39,8 @@ type Registry struct {
 	changes  registry.Signal
 	problems problems
 	watching sync.Once
+	looking  chan struct{} // holds one token: one look at a time, and whoever has it may use the two below
+	shown    shown
 	dead     dead
 
 	ctx     context.Context
@@ -67,7 +69,7 @@ func Open(o Options) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open consul registry: %w", err)
 	}
-	r := &Registry{client: c, announcing: make(chan struct{}, 1), want: map[string]glia.Announcement{}}
+	r := &Registry{client: c, looking: make(chan struct{}, 1), announcing: make(chan struct{}, 1), want: map[string]glia.Announcement{}}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	return r, nil
 }

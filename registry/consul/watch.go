@@ -1,9 +1,9 @@
 package consul
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -59,37 +59,83 @@ func (r *Registry) watch() {
 
 // Members tells every host with a key.
 func (r *Registry) Members(ctx context.Context) ([]glia.Member, error) {
+	if err := r.look(ctx); err != nil {
+		return nil, fmt.Errorf("read consul members: %w", err)
+	}
+	return r.shown.journal.Members(), nil
+}
+
+// Since tells what differs from the state that the mark names.
+func (r *Registry) Since(ctx context.Context, m registry.Mark) (registry.Delta, error) {
+	if err := r.look(ctx); err != nil {
+		return registry.Delta{}, fmt.Errorf("read consul members: %w", err)
+	}
+	return r.shown.journal.Since(m), nil
+}
+
+// look reads the keys of all hosts.
+func (r *Registry) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	select {
+	case r.looking <- struct{}{}:
+		defer func() { <-r.looking }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	r.mu.Lock()
 	closed := r.closed
 	r.mu.Unlock()
 	if closed {
-		return nil, fmt.Errorf("read consul members: %w", registry.ErrClosed)
+		return registry.ErrClosed
 	}
 	keys, _, err := r.api.KV().List(r.key(hostsFolder, ""), r.read(ctx))
 	if err != nil {
-		return nil, fmt.Errorf("read consul members: %w", r.explain(err))
+		return r.explain(err)
 	}
-	out := make([]glia.Member, 0, len(keys))
-	for _, kv := range keys {
-		m := registry.DecodeDocument(strings.TrimPrefix(kv.Key, r.key(hostsFolder, "")), kv.Value)
-		switch {
-		case kv.Session != "":
-			m.Status = glia.MemberAlive
-		case m.Status == "":
-			m.Status = glia.MemberGone
-		}
-		out = append(out, m)
-	}
-	slices.SortFunc(out, func(x, y glia.Member) int { return strings.Compare(x.Announcement.Host, y.Announcement.Host) })
+	r.shown.take(keys, r.key(hostsFolder, ""))
 	for _, kv := range r.dead.due(keys, time.Now(), r.o.Forget) {
 		deleted, _, err := r.api.KV().DeleteCAS(kv, r.write(ctx)) // not permitted: left to others
 		if err == nil && deleted {
 			r.o.Log.Info("forgot a host that is dead for long", "key", kv.Key, "after", r.o.Forget)
 		}
 	}
-	return out, nil
+	return nil
+}
+
+// shown is what the keys of the hosts say. All are read each time, and a document that is the same as before is not
+// decoded again. It is used by one call at a time.
+type shown struct {
+	known   map[string]decoded // by key
+	journal registry.Journal
+}
+
+// decoded is what a key says.
+type decoded struct {
+	document []byte
+	locked   bool
+	member   glia.Member
+}
+
+// take takes over the keys below a prefix.
+func (s *shown) take(keys api.KVPairs, prefix string) {
+	known, members := make(map[string]decoded, len(keys)), make([]glia.Member, 0, len(keys))
+	for _, kv := range keys {
+		d, ok := s.known[kv.Key]
+		if locked := kv.Session != ""; !ok || d.locked != locked || !bytes.Equal(d.document, kv.Value) {
+			d = decoded{kv.Value, locked, registry.DecodeDocument(strings.TrimPrefix(kv.Key, prefix), kv.Value)}
+			switch {
+			case locked:
+				d.member.Status = glia.MemberAlive
+			case d.member.Status == "":
+				d.member.Status = glia.MemberGone
+			}
+		}
+		known[kv.Key] = d
+		members = append(members, d.member)
+	}
+	s.known = known
+	s.journal.Replace(members)
 }
 
 // dead remembers since when hosts were not alive.

@@ -17,9 +17,11 @@ import (
 // Registry holds what was announced. The zero Registry is empty and ready.
 type Registry struct {
 	changes registry.Signal
+	journal registry.Journal // what is shown of each host
 
 	mu      sync.Mutex
 	members map[string]glia.Member // by the name of the announcer, which is the host's for Announce
+	claims  map[string][]string    // names of the announcers by the host that they announce
 	err     error                  // what Members and Announce return instead of working
 	writes  int
 }
@@ -49,19 +51,44 @@ func (r *Registry) Announce(ctx context.Context, a glia.Announcement) error {
 func (r *Registry) Put(name string, m glia.Member) {
 	m.Announcement.Bad = slices.Clone(m.Announcement.Bad)
 	r.mu.Lock()
-	old, ok := r.members[name]
-	changed := !ok || old.Status != m.Status || old.Problem != m.Problem ||
-		old.Announcement.Generation != m.Announcement.Generation || !old.Announcement.SameDigest(m.Announcement)
+	old, known := r.members[name]
+	was, is := old.Announcement.Host, m.Announcement.Host
+	if r.members == nil {
+		r.members, r.claims = map[string]glia.Member{}, map[string][]string{}
+	}
+	r.members[name] = m
+	moved := !known || was != is
+	if moved {
+		r.claims[is] = append(r.claims[is], name)
+	}
+	changed := false
+	if known && moved {
+		r.unclaim(was, name)
+		changed = r.show(was)
+	}
+	changed = r.show(is) || changed
 	if changed {
-		if r.members == nil {
-			r.members = map[string]glia.Member{}
-		}
-		r.members[name] = m
 		r.writes++
 	}
 	r.mu.Unlock()
 	if changed {
 		r.changes.Send()
+	}
+}
+
+// show brings the journal in line with what is claimed of a host.
+func (r *Registry) show(host string) bool {
+	var all []glia.Member
+	for _, name := range r.claims[host] {
+		all = append(all, r.members[name])
+	}
+	return r.journal.Set(host, all...)
+}
+
+func (r *Registry) unclaim(host, name string) {
+	r.claims[host] = slices.DeleteFunc(r.claims[host], func(n string) bool { return n == name })
+	if len(r.claims[host]) == 0 {
+		delete(r.claims, host)
 	}
 }
 
@@ -79,8 +106,12 @@ func (r *Registry) SetStatus(name string, s glia.MemberStatus) {
 // Forget removes an announcer, as a backend does some time after it left or went away.
 func (r *Registry) Forget(name string) {
 	r.mu.Lock()
-	delete(r.members, name)
-	r.writes++
+	if m, known := r.members[name]; known {
+		delete(r.members, name)
+		r.unclaim(m.Announcement.Host, name)
+		r.show(m.Announcement.Host)
+		r.writes++
+	}
 	r.mu.Unlock()
 	r.changes.Send()
 }
@@ -102,23 +133,27 @@ func (r *Registry) Writes() int {
 
 // Members tells every announcer, sorted by host.
 func (r *Registry) Members(ctx context.Context) ([]glia.Member, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("read members: %w", err)
+	if err := r.vouch(ctx); err != nil {
+		return nil, err
 	}
+	return r.journal.Members(), nil
+}
+
+// Since tells what differs from the state that the mark names.
+func (r *Registry) Since(ctx context.Context, m registry.Mark) (registry.Delta, error) {
+	if err := r.vouch(ctx); err != nil {
+		return registry.Delta{}, err
+	}
+	return r.journal.Since(m), nil
+}
+
+func (r *Registry) vouch(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.err != nil {
-		return nil, fmt.Errorf("read members: %w", r.err)
+	if err := cmp.Or(ctx.Err(), r.err); err != nil {
+		return fmt.Errorf("read members: %w", err)
 	}
-	out := make([]glia.Member, 0, len(r.members))
-	for _, m := range r.members {
-		m.Announcement.Bad = slices.Clone(m.Announcement.Bad)
-		out = append(out, m)
-	}
-	slices.SortFunc(out, func(a, b glia.Member) int {
-		return cmp.Or(cmp.Compare(a.Announcement.Host, b.Announcement.Host), cmp.Compare(a.Announcement.API, b.Announcement.API))
-	})
-	return out, nil
+	return nil
 }
 
 // Changes signals after every change.

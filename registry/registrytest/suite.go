@@ -42,6 +42,7 @@ func Run(t *testing.T, newCluster func(t *testing.T) Cluster) {
 		"every watcher is told":          testWatchers,
 		"a host leaves":                  testLeave,
 		"a host crashes and comes back":  testCrash,
+		"changes add up to the whole":    testChanges,
 		"results belong to the caller":   testOwned,
 		"a context that is done":         testContext,
 	} {

@@ -75,6 +75,7 @@ type Agent struct {
 	rpcAddr net.Addr
 
 	changes registry.Signal
+	shown   shown
 	// announced is what the health query is answered with; nil before the first announcement.
 	announced atomic.Pointer[glia.Announcement]
 	names     *nameGuard

@@ -1,7 +1,6 @@
 package serf
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -12,6 +11,7 @@ import (
 	hserf "github.com/hashicorp/serf/serf"
 
 	"glia"
+	"glia/registry"
 )
 
 // Announce sets the tags of this member to the digest of a, whose host must be this member's node.
@@ -53,26 +53,40 @@ func (a *Agent) Announce(ctx context.Context, ann glia.Announcement) error {
 
 // Members tells every member of the cluster that announces a host.
 func (a *Agent) Members(ctx context.Context) ([]glia.Member, error) {
+	if err := a.look(ctx); err != nil {
+		return nil, err
+	}
+	return a.shown.journal.Members(), nil
+}
+
+// Since tells what differs from the state that the mark names.
+func (a *Agent) Since(ctx context.Context, m registry.Mark) (registry.Delta, error) {
+	if err := a.look(ctx); err != nil {
+		return registry.Delta{}, err
+	}
+	return a.shown.journal.Since(m), nil
+}
+
+// look takes over the member list of Serf.
+func (a *Agent) look(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("read serf members: %w", context.Cause(ctx))
+		return fmt.Errorf("read serf members: %w", context.Cause(ctx))
 	}
 	if err := a.alive(); err != nil {
-		return nil, fmt.Errorf("read serf members: %w", err)
+		return fmt.Errorf("read serf members: %w", err)
 	}
 	if !a.seeds.everReached() {
-		return nil, fmt.Errorf("read serf members: %w", a.seeds.problem())
+		return fmt.Errorf("read serf members: %w", a.seeds.problem())
 	}
-	out := []glia.Member{}
-	for _, m := range a.agent.Serf().Members() {
-		if g, ok := DecodeDigest(m.Name, m.Tags); ok {
-			g.Status = status(m.Status)
-			out = append(out, g)
-		}
+	a.shown.reading.Lock()
+	defer a.shown.reading.Unlock()
+	all := a.agent.Serf().Members()
+	list := make([]listed, len(all))
+	for i, m := range all {
+		list[i] = listed{m.Name, m.Tags, status(m.Status)}
 	}
-	slices.SortFunc(out, func(x, y glia.Member) int {
-		return cmp.Compare(x.Announcement.Host, y.Announcement.Host)
-	})
-	return out, nil
+	a.shown.take(list)
+	return nil
 }
 
 // Changes signals after every event of a member.

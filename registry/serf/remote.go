@@ -38,6 +38,7 @@ type Remote struct {
 	workers sync.WaitGroup
 
 	changes registry.Signal
+	shown   shown // used by whoever talks
 	closing sync.Once
 	closed  atomic.Bool
 
@@ -253,23 +254,38 @@ func (r *Remote) Announce(ctx context.Context, a glia.Announcement) error {
 
 // Members tells every member of the agent's cluster that announces a host.
 func (r *Remote) Members(ctx context.Context) ([]glia.Member, error) {
-	var all []rpcMember
-	err := r.talk(ctx, func(c *rpcConn) (err error) {
-		all, err = c.members(ctx)
-		return err
+	if err := r.readMembers(ctx); err != nil {
+		return nil, err
+	}
+	return r.shown.journal.Members(), nil
+}
+
+// Since tells what differs from the state that the mark names.
+func (r *Remote) Since(ctx context.Context, m registry.Mark) (registry.Delta, error) {
+	if err := r.readMembers(ctx); err != nil {
+		return registry.Delta{}, err
+	}
+	return r.shown.journal.Since(m), nil
+}
+
+// readMembers takes over the agent's member list.
+func (r *Remote) readMembers(ctx context.Context) error {
+	err := r.talk(ctx, func(c *rpcConn) error {
+		all, err := c.members(ctx)
+		if err != nil {
+			return err
+		}
+		list := make([]listed, len(all))
+		for i, m := range all {
+			list[i] = listed{m.Name, m.Tags, statusOf(m.Status)}
+		}
+		r.shown.take(list)
+		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read serf members: %w", err)
+		return fmt.Errorf("read serf members: %w", err)
 	}
-	out := []glia.Member{}
-	for _, m := range all {
-		if g, ok := DecodeDigest(m.Name, m.Tags); ok {
-			g.Status = statusOf(m.Status)
-			out = append(out, g)
-		}
-	}
-	slices.SortFunc(out, func(x, y glia.Member) int { return cmp.Compare(x.Announcement.Host, y.Announcement.Host) })
-	return out, nil
+	return nil
 }
 
 // statusOf translates the word that RPC has for a status. A member that is leaving still answers.

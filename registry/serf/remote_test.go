@@ -69,13 +69,24 @@ func (f *foreign) Watcher(t *testing.T) registry.Watcher {
 	return attach(t, serf.RemoteOptions{Addr: agent.Addr})
 }
 
-func (h foreignHost) Crash(t *testing.T) { h.agent.Kill(t) }
+func (h foreignHost) Crash(t *testing.T) {
+	h.agent.Kill(t)
+	h.end(t)
+}
 
 // Leave has the agent leave; a Remote that is closed takes only its tags back.
 func (h foreignHost) Leave(t *testing.T) {
 	c := rpc(t, h.agent)
 	if err := c.Leave(); err != nil {
 		t.Error(err)
+	}
+	h.end(t)
+}
+
+// end makes sure that this Remote does not announce through the agent when it comes back.
+func (h foreignHost) end(t *testing.T) {
+	if err := h.Close(t.Context()); err == nil {
+		t.Error("the tags were taken back of an agent that is away")
 	}
 }
 

@@ -45,12 +45,25 @@ const (
 type Registry struct {
 	mode     Mode
 	backends []Named
+
+	reading chan struct{} // holds one token: whoever has it reads, and may use the rest
+	told    []told        // by each backend
+	from    int           // the backend that was preferred last
+	journal registry.Journal
+}
+
+// told is what a backend has told.
+type told struct {
+	mark  registry.Mark
+	hosts map[string][]glia.Member
 }
 
 var _ Backend = (*Registry)(nil)
 
 // New returns a registry made of these, in order of preference.
-func New(mode Mode, backends ...Named) *Registry { return &Registry{mode, backends} }
+func New(mode Mode, backends ...Named) *Registry {
+	return &Registry{mode: mode, backends: backends, reading: make(chan struct{}, 1), told: make([]told, len(backends))}
+}
 
 // Announce announces to all at once. The error tells of those to which it did not get.
 func (r *Registry) Announce(ctx context.Context, a glia.Announcement) error {
@@ -65,33 +78,106 @@ func (r *Registry) Announce(ctx context.Context, a glia.Announcement) error {
 
 // Members tells what the mode says.
 func (r *Registry) Members(ctx context.Context) ([]glia.Member, error) {
-	if r.mode == Prefer {
-		return r.first(ctx)
+	if err := r.read(ctx, false); err != nil {
+		return nil, err
 	}
-	lists := make([][]glia.Member, len(r.backends))
+	return r.journal.Members(), nil
+}
+
+// Since tells what differs from the state that the mark names.
+func (r *Registry) Since(ctx context.Context, m registry.Mark) (registry.Delta, error) {
+	if err := r.read(ctx, m == registry.Mark{}); err != nil {
+		return registry.Delta{}, err
+	}
+	return r.journal.Since(m), nil
+}
+
+// read brings the journal up to date, with all that the backends tell or with what is new of it.
+func (r *Registry) read(ctx context.Context, whole bool) error {
+	select {
+	case r.reading <- struct{}{}:
+		defer func() { <-r.reading }()
+	case <-ctx.Done():
+		return fmt.Errorf("read %d registries: %w", len(r.backends), context.Cause(ctx))
+	}
+	if whole {
+		for i := range r.told {
+			r.told[i].mark = registry.Mark{}
+		}
+	}
+	if r.mode == Prefer {
+		return r.readFirst(ctx)
+	}
+	deltas := make([]registry.Delta, len(r.backends))
 	g, ctx := errgroup.WithContext(ctx)
 	for i, b := range r.backends {
 		g.Go(func() (err error) {
-			lists[i], err = b.Members(ctx)
+			deltas[i], err = b.Since(ctx, r.told[i].mark)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, fmt.Errorf("one of %d registries: %w", len(r.backends), err)
+		return fmt.Errorf("one of %d registries: %w", len(r.backends), err)
 	}
-	return Merge(lists...), nil
+	changed := map[string]bool{}
+	for i, d := range deltas {
+		r.told[i].take(d, changed)
+	}
+	for host := range changed {
+		lists := make([][]glia.Member, len(r.told))
+		for i := range r.told {
+			lists[i] = r.told[i].hosts[host]
+		}
+		r.journal.Set(host, Merge(lists...)...)
+	}
+	return nil
 }
 
-func (r *Registry) first(ctx context.Context) ([]glia.Member, error) {
-	var errs []error
-	for _, b := range r.backends {
-		m, err := b.Members(ctx)
-		if err == nil {
-			return m, nil
+// take notes what a backend tells now, and which hosts it tells of.
+func (t *told) take(d registry.Delta, changed map[string]bool) {
+	if d.Whole {
+		for host := range t.hosts {
+			changed[host] = true
 		}
-		errs = append(errs, err)
+		t.hosts = make(map[string][]glia.Member, len(d.Hosts))
 	}
-	return nil, errors.Join(errs...)
+	for _, h := range d.Hosts {
+		changed[h.Name] = true
+		if t.hosts[h.Name] = h.Members; len(h.Members) == 0 {
+			delete(t.hosts, h.Name)
+		}
+	}
+	t.mark = d.Mark
+}
+
+// readFirst takes over what the first backend tells that answers.
+func (r *Registry) readFirst(ctx context.Context) error {
+	var errs []error
+	for i, b := range r.backends {
+		t := &r.told[i]
+		if i != r.from {
+			t.mark = registry.Mark{}
+		}
+		d, err := b.Since(ctx, t.mark)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		t.mark, r.from = d.Mark, i
+		if d.Whole {
+			var all []glia.Member
+			for _, h := range d.Hosts {
+				all = append(all, h.Members...)
+			}
+			r.journal.Replace(all)
+			return nil
+		}
+		for _, h := range d.Hosts {
+			r.journal.Set(h.Name, h.Members...)
+		}
+		return nil
+	}
+	return errors.Join(errs...)
 }
 
 // Changes signals after the changes of any of them.

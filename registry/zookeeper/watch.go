@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,6 +34,9 @@ type cache struct {
 	docs       map[string]entry
 	alive      map[string]bool
 	dead       map[string]time.Time // since when we know
+	touched    map[string]bool      // what may differ from the journal
+
+	journal registry.Journal
 }
 
 type entry struct {
@@ -46,6 +48,7 @@ func (c *cache) init(root string, forget time.Duration) {
 	c.hosts, c.alivePath, c.forget = path.Join(root, hostsFolder), path.Join(root, aliveFolder), forget
 	c.reading = make(chan struct{}, 1)
 	c.stale, c.docs, c.alive, c.dead = map[string]bool{}, map[string]entry{}, map[string]bool{}, map[string]time.Time{}
+	c.touched = map[string]bool{}
 	c.staleHosts, c.staleAlive = true, true
 }
 
@@ -71,31 +74,52 @@ func (c *cache) note(e event) {
 
 // Members tells every host with a document.
 func (r *Registry) Members(ctx context.Context) ([]glia.Member, error) {
-	out, err := within(ctx, func() ([]glia.Member, error) {
+	if err := r.look(ctx); err != nil {
+		return nil, err
+	}
+	return r.cache.journal.Members(), nil
+}
+
+// Since tells what differs from the state that the mark names.
+func (r *Registry) Since(ctx context.Context, m registry.Mark) (registry.Delta, error) {
+	if err := r.look(ctx); err != nil {
+		return registry.Delta{}, err
+	}
+	return r.cache.journal.Since(m), nil
+}
+
+// look brings the journal up to date.
+func (r *Registry) look(ctx context.Context) error {
+	_, err := within(ctx, func() (struct{}, error) {
 		select {
 		case r.cache.reading <- struct{}{}:
 			defer func() { <-r.cache.reading }()
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return struct{}{}, context.Cause(ctx)
 		}
-		if err := r.await(ctx); err != nil {
-			return nil, err
-		}
-		if _, err := r.conn.Sync(r.root); err != nil {
-			return nil, err
-		}
-		for more := true; more; {
-			var err error
-			if more, err = r.refresh(); err != nil {
-				return nil, err
-			}
-		}
-		return r.cache.members(), r.forgetDead(time.Now())
+		return struct{}{}, r.catchUp(ctx)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read zookeeper members: %w", r.explain(err))
+		return fmt.Errorf("read zookeeper members: %w", r.explain(err))
 	}
-	return out, nil
+	return nil
+}
+
+func (r *Registry) catchUp(ctx context.Context) error {
+	if err := r.await(ctx); err != nil {
+		return err
+	}
+	if _, err := r.conn.Sync(r.root); err != nil {
+		return err
+	}
+	for more := true; more; {
+		var err error
+		if more, err = r.refresh(); err != nil {
+			return err
+		}
+	}
+	r.cache.show()
+	return r.forgetDead(time.Now())
 }
 
 // refresh reads what is stale, and says whether it should be called again.
@@ -152,6 +176,7 @@ func (c *cache) list(names []string, stale map[string]bool) {
 	for h := range c.docs {
 		if !there[h] {
 			delete(c.docs, h)
+			c.touched[h] = true
 		}
 	}
 }
@@ -159,10 +184,19 @@ func (c *cache) list(names []string, stale map[string]bool) {
 func (c *cache) setAlive(names []string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	clear(c.alive)
+	before := c.alive
+	c.alive = make(map[string]bool, len(names))
 	for _, n := range names {
 		c.alive[n] = true
 		delete(c.dead, n)
+		if !before[n] {
+			c.touched[n] = true
+		}
+	}
+	for n := range before {
+		if !c.alive[n] {
+			c.touched[n] = true
+		}
 	}
 	for h := range c.docs {
 		if _, known := c.dead[h]; !known && !c.alive[h] {
@@ -175,6 +209,7 @@ func (r *Registry) readHost(host string) error {
 	data, stat, err := r.get(path.Join(r.cache.hosts, host))
 	r.cache.mu.Lock()
 	defer r.cache.mu.Unlock()
+	r.cache.touched[host] = true
 	switch {
 	case errors.Is(err, zk.ErrNoNode):
 		delete(r.cache.docs, host)
@@ -194,24 +229,26 @@ func (r *Registry) readHost(host string) error {
 	return nil
 }
 
-// members builds the list that belongs to the caller.
-func (c *cache) members() []glia.Member {
+// show brings the journal in line with what was read.
+func (c *cache) show() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := make([]glia.Member, 0, len(c.docs))
-	for host, e := range c.docs {
+	for host := range c.touched {
+		e, ok := c.docs[host]
+		if !ok {
+			c.journal.Set(strings.ToValidUTF8(host, "\uFFFD"))
+			continue
+		}
 		m := e.member
-		m.Announcement.Bad = slices.Clone(m.Announcement.Bad)
 		switch {
 		case c.alive[host]:
 			m.Status = glia.MemberAlive
 		case m.Status == "":
 			m.Status = glia.MemberGone
 		}
-		out = append(out, m)
+		c.journal.Set(m.Announcement.Host, m)
 	}
-	slices.SortFunc(out, func(x, y glia.Member) int { return strings.Compare(x.Announcement.Host, y.Announcement.Host) })
-	return out
+	clear(c.touched)
 }
 
 // forgetDead removes the documents of hosts that are dead for long, unless they have changed meanwhile. A watcher
