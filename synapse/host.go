@@ -10,6 +10,7 @@ import (
 
 // host is what the loop knows of one host.
 type host struct {
+	name    string
 	member  glia.Member
 	claimed bool // that several announcers claim its name, so that none can be asked
 
@@ -23,6 +24,10 @@ type host struct {
 	failures int  // questions in a row that failed
 	retryAt  time.Time
 	retry    *backoff.ExponentialBackOff
+
+	queue *queue // that it waits in; nil for none
+	place int    // in that queue
+	at    time.Time
 }
 
 // key is the part of an announcement whose change makes the detail outdated. The state is part of it
@@ -129,3 +134,8 @@ func (h *host) forgive() {
 }
 
 func (h *host) drop() { h.disks, h.fetchedAt, h.learned, h.tried = nil, time.Time{}, 0, key{} }
+
+// view is what is published of the host.
+func (h *host) view() *glia.HostView {
+	return &glia.HostView{Member: h.member, Disks: h.disks, FetchedAt: h.fetchedAt, Problem: h.problem}
+}

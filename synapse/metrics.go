@@ -30,46 +30,46 @@ func newMetrics(r prometheus.Registerer, age func() float64) *metrics {
 			Name: "glia_fetch_failures_total", Help: "Questions to nerves that got no usable answer.",
 		}),
 	}
-	m.show(glia.FleetView{}) // every series from the start
+	for _, s := range []glia.MemberStatus{glia.MemberAlive, glia.MemberLeft, glia.MemberGone} { // every series from the start
+		m.hosts.WithLabelValues(string(s))
+	}
+	for s := glia.StateUnknown; s <= glia.StateFailed; s++ {
+		if s.Bad() {
+			m.bad.WithLabelValues(s.String())
+		}
+	}
 	return m
 }
 
-// show sets the gauges to a view.
-func (m *metrics) show(v glia.FleetView) {
-	hosts := map[glia.MemberStatus]int{glia.MemberAlive: 0, glia.MemberLeft: 0, glia.MemberGone: 0}
-	bad := map[glia.State]int{}
-	for s := glia.StateUnknown; s <= glia.StateFailed; s++ {
-		if s.Bad() {
-			bad[s] = 0
-		}
+// replace counts what a host is instead of what it was. Nil is no host.
+func (m *metrics) replace(was, is *glia.HostView) {
+	m.add(was, -1)
+	m.add(is, 1)
+}
+
+func (m *metrics) add(h *glia.HostView, n float64) {
+	if h == nil {
+		return
 	}
-	for _, h := range v.Hosts {
-		hosts[h.Member.Status]++
-		if h.Member.Status == glia.MemberAlive {
-			countBad(bad, h)
-		}
-	}
-	for s, n := range hosts {
-		m.hosts.WithLabelValues(string(s)).Set(float64(n))
-	}
-	for s, n := range bad {
-		m.bad.WithLabelValues(s.String()).Set(float64(n))
+	m.hosts.WithLabelValues(string(h.Member.Status)).Add(n)
+	if h.Member.Status == glia.MemberAlive {
+		m.addBad(h, n)
 	}
 }
 
-// countBad counts by the detail where it is held and was read without a problem: a digest may be cut.
-func countBad(bad map[glia.State]int, h glia.HostView) {
+// addBad counts by the detail where it is held and was read without a problem: a digest may be cut.
+func (m *metrics) addBad(h *glia.HostView, n float64) {
 	if h.FetchedAt.IsZero() || h.Problem != "" {
 		for _, b := range h.Member.Announcement.Bad {
 			if b.State.Bad() {
-				bad[b.State]++
+				m.bad.WithLabelValues(b.State.String()).Add(n)
 			}
 		}
 		return
 	}
 	for _, d := range h.Disks {
 		if s := d.Verdict.State; s.Bad() {
-			bad[s]++
+			m.bad.WithLabelValues(s.String()).Add(n)
 		}
 	}
 }

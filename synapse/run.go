@@ -1,15 +1,14 @@
 package synapse
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
 	"glia"
+	"glia/registry"
 )
 
 // result is what came of asking one host.
@@ -24,24 +23,40 @@ type result struct {
 type loop struct {
 	*Fleet
 	hosts   map[string]*host
+	due     queue // hosts to ask
+	later   queue // hosts to decide on again, at their time
 	results chan result
 	busy    int // hosts that are being asked
 	workers sync.WaitGroup
 
-	confirmed time.Time // when the registry last answered
-	readAt    time.Time // when it is read next
+	mark      registry.Mark // of what was read of the registry
+	wholeAt   time.Time     // when the whole of it is read next
+	readAt    time.Time     // when it is read next
 	lastRead  time.Time
+	confirmed time.Time                   // when the registry last answered
 	retry     *backoff.ExponentialBackOff // of the registry
 
-	dirty     bool // that the hosts differ from the published view
+	dirty     bool                // that the published view is not what is known now
+	changed   map[string]struct{} // hosts that differ from the published view
+	view      *hostViews
 	published time.Time
+}
+
+func newLoop(f *Fleet) *loop {
+	return &loop{
+		Fleet: f, hosts: map[string]*host{}, results: make(chan result), retry: newBackoff(f.o.Resync), changed: map[string]struct{}{}, view: newHostViews(),
+		// Hosts that answered last time are asked before those that did not, so that hanging ones wait for healthy
+		// ones and never the other way round.
+		due:   queue{before: func(a, b *host) bool { return a.failures < b.failures || a.failures == b.failures && a.name < b.name }},
+		later: queue{before: func(a, b *host) bool { return a.at.Before(b.at) }},
+	}
 }
 
 // Run keeps the view until ctx is done. It returns once every question to a nerve has ended.
 func (f *Fleet) Run(ctx context.Context) error {
 	defer close(f.stopped)
 	ctx, cancel := context.WithCancel(ctx)
-	l := &loop{Fleet: f, hosts: map[string]*host{}, results: make(chan result), retry: newBackoff(f.o.Resync)}
+	l := newLoop(f)
 	defer l.workers.Wait()
 	defer cancel()
 	changes := f.o.Watcher.Changes(ctx)
@@ -75,8 +90,8 @@ func (l *loop) turn(ctx context.Context) time.Duration {
 		if due := l.published.Add(pace); now.Before(due) {
 			wake = earlier(wake, due)
 		} else {
-			l.publish(buildView(l.confirmed, l.hosts))
-			l.dirty, l.published = false, now
+			l.show()
+			l.published = now
 		}
 	}
 	return max(earlier(wake, l.readAt).Sub(now), time.Millisecond)
@@ -90,11 +105,15 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// read takes over the whole state of the registry.
+// read takes over what has changed in the registry, and its whole state once every Resync.
 func (l *loop) read(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, l.o.FetchTimeout)
 	defer cancel()
-	members, err := l.o.Watcher.Members(ctx)
+	mark := l.mark
+	if !l.o.Now().Before(l.wholeAt) {
+		mark = registry.Mark{}
+	}
+	delta, err := l.o.Watcher.Since(ctx, mark)
 	now := l.o.Now()
 	l.lastRead = now
 	turned := l.setProblem(err)
@@ -106,38 +125,66 @@ func (l *loop) read(ctx context.Context) {
 		return
 	}
 	l.retry.Reset()
-	l.readAt = now.Add(l.o.Resync)
-	if turned {
-		l.o.Log.Info("registry answers", "members", len(members))
+	first := l.confirmed.IsZero()
+	l.take(delta, first, now)
+	l.mark, l.confirmed, l.dirty = delta.Mark, now, true
+	if delta.Whole {
+		l.wholeAt = now.Add(l.o.Resync)
 	}
-	l.take(members, l.confirmed.IsZero())
-	l.confirmed, l.dirty = now, true
+	l.readAt = l.wholeAt
+	if turned {
+		l.o.Log.Info("registry answers", "hosts", len(l.hosts))
+	}
 }
 
-// take brings the hosts in line with the members.
-func (l *loop) take(members []glia.Member, first bool) {
-	seen := map[string]bool{}
-	for _, c := range claims(members) {
-		name := c.member.Announcement.Host
-		seen[name] = true
-		h := l.hosts[name]
+// take brings the hosts in line with the registry.
+func (l *loop) take(d registry.Delta, first bool, now time.Time) {
+	there := map[string]bool{}
+	for _, r := range d.Hosts {
+		if len(r.Members) == 0 {
+			l.forget(r.Name)
+			continue
+		}
+		there[r.Name] = true
+		c := claimOf(r)
+		h := l.hosts[r.Name]
 		if h == nil {
-			h = &host{retry: newBackoff(l.o.Resync)}
-			l.hosts[name] = h
+			h = &host{name: r.Name, retry: newBackoff(l.o.Resync)}
+			l.hosts[r.Name] = h
 			if !first {
-				l.o.Log.Info("host appeared", "host", name, "status", c.member.Status, "disks", c.member.Announcement.Worst)
+				l.o.Log.Info("host appeared", "host", r.Name, "status", c.member.Status, "disks", c.member.Announcement.Worst)
 			}
 		} else {
-			l.report(name, h.member, c.member)
+			l.report(r.Name, h.member, c.member)
 		}
 		h.announce(c)
+		l.plan(h, now)
+		l.touch(r.Name)
+	}
+	if !d.Whole {
+		return
 	}
 	for name := range l.hosts {
-		if !seen[name] {
-			delete(l.hosts, name)
-			l.o.Log.Info("registry forgot host", "host", name)
+		if !there[name] {
+			l.forget(name)
 		}
 	}
+}
+
+// forget forgets a host as the registry has.
+func (l *loop) forget(name string) {
+	if h := l.hosts[name]; h != nil {
+		h.leave()
+		delete(l.hosts, name)
+		l.touch(name)
+		l.o.Log.Info("registry forgot host", "host", name)
+	}
+}
+
+// touch notes that a host differs from the published view.
+func (l *loop) touch(name string) {
+	l.changed[name] = struct{}{}
+	l.dirty = true
 }
 
 // report logs what changed of a host.
@@ -153,26 +200,32 @@ func (l *loop) report(name string, old, new glia.Member) {
 	}
 }
 
-// dispatch does what is due for each host and returns when the next of them is due. Hosts that
-// answered last time are asked before those that did not, so that hanging ones wait for healthy
-// ones and never the other way round.
-func (l *loop) dispatch(ctx context.Context, now time.Time) (wake time.Time) {
-	var due []*host
-	for _, h := range l.hosts {
-		switch d := h.decide(now, l.o.Resync); d.act {
-		case fetch:
-			due = append(due, h)
-		case drop:
-			h.drop()
-			l.dirty = true
-		case wait:
-			wake = earlier(wake, d.at)
-		}
+// plan decides what to do for a host, now or later. It is called after everything that happens to the host.
+func (l *loop) plan(h *host, now time.Time) {
+	h.leave()
+	switch d := h.decide(now, l.o.Resync); {
+	case d.act == fetch:
+		l.due.add(h)
+	case d.act == drop:
+		h.drop()
+		l.touch(h.name)
+	case !d.at.IsZero():
+		h.at = d.at
+		l.later.add(h)
 	}
-	slices.SortFunc(due, func(a, b *host) int {
-		return cmp.Or(cmp.Compare(a.failures, b.failures), cmp.Compare(a.member.Announcement.Host, b.member.Announcement.Host))
-	})
-	for _, h := range due[:min(len(due), fetchers-l.busy)] {
+}
+
+// dispatch does what is due and returns when the next host is.
+func (l *loop) dispatch(ctx context.Context, now time.Time) (wake time.Time) {
+	for h := l.later.first(); h != nil; h = l.later.first() {
+		if now.Before(h.at) {
+			wake = h.at
+			break
+		}
+		l.plan(h, now)
+	}
+	for h := l.due.first(); h != nil && l.busy < fetchers; h = l.due.first() {
+		h.leave()
 		h.asked()
 		l.busy++
 		a := h.member.Announcement
@@ -193,24 +246,39 @@ func (l *loop) dispatch(ctx context.Context, now time.Time) (wake time.Time) {
 // settle notes what a nerve answered.
 func (l *loop) settle(r result) {
 	l.busy--
-	h, name := r.host, r.host.member.Announcement.Host
-	if l.hosts[name] != h {
+	h := r.host
+	if l.hosts[h.name] != h {
 		return // the registry forgot it meanwhile
 	}
 	now := l.o.Now()
 	if r.err != nil {
 		l.metrics.failures.Inc()
 		if h.failures == 0 {
-			l.o.Log.Warn("nerve does not answer; keeping what it told before", "host", name, "error", r.err)
+			l.o.Log.Warn("nerve does not answer; keeping what it told before", "host", h.name, "error", r.err)
 		}
 		h.refused(r, now)
 	} else {
 		if h.failures > 0 {
-			l.o.Log.Info("nerve answers again", "host", name, "failures", h.failures)
+			l.o.Log.Info("nerve answers again", "host", h.name, "failures", h.failures)
 		}
 		h.answered(r, now)
 	}
-	l.dirty = true
+	l.plan(h, now)
+	l.touch(h.name)
+}
+
+// show publishes the view as it is now.
+func (l *loop) show() {
+	for name := range l.changed {
+		var is *glia.HostView
+		if h := l.hosts[name]; h != nil {
+			is = h.view()
+		}
+		l.metrics.replace(l.view.set(name, is), is)
+	}
+	clear(l.changed)
+	l.dirty = false
+	l.publish(l.confirmed, l.view.freeze())
 }
 
 func newBackoff(longest time.Duration) *backoff.ExponentialBackOff {

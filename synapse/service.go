@@ -51,7 +51,7 @@ func (s *Service) WatchFleet(ctx context.Context, _ *connect.Request[gliav1.Watc
 		case <-changes:
 		case <-heartbeat.C:
 		case <-first.C:
-			if s.fleet.View().At.IsZero() {
+			if s.fleet.newest().at.IsZero() {
 				return connect.NewError(connect.CodeUnavailable, s.fleet.Ready())
 			}
 			continue
