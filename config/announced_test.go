@@ -76,7 +76,7 @@ func TestLoadNerve_ReadsOneServiceAFile(t *testing.T) {
 	write("services/bad.toml", "name = \"a\"\nport = 70000\n[[check]]\ntype = \"mysql\"\npassword_file = \""+dir+"/secret\"\n", 0o600)
 	write("services/worse.toml", "port = \n", 0o600)
 	_, err = config.LoadNerve(filepath.Join(dir, "nerve.toml"))
-	for _, want := range []string{"bad.toml:2:1: port: 70000 is not possible", "there is another service a", "place: is missing", "bad.toml:5:1: check.password_file: everybody on this host", "worse.toml:1"} {
+	for _, want := range []string{"bad.toml:2:1: port: 70000 is not possible", "there is another service a", "place: is missing", "bad.toml:5:1: check.password: everybody on this host", "worse.toml:1"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v\nwant %q", err, want)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"glia"
 	"glia/config"
+	"glia/config/secret"
 )
 
 // lines parses one of the programs' configurations and gives its errors, a line each.
@@ -85,6 +86,8 @@ func schemaKeys(t reflect.Type, above []string) (keys [][]string) {
 		f := t.Field(i)
 		key := append(above[:len(above):len(above)], f.Tag.Get("toml"))
 		switch {
+		case f.Type == reflect.TypeFor[secret.Ref]():
+			keys = append(keys, key)
 		case f.Type.Kind() == reflect.Struct:
 			keys = append(keys, schemaKeys(f.Type, key)...)
 		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
@@ -182,12 +185,12 @@ func TestParse_RefusesEachBadValue(t *testing.T) {
 		{"nerve", "serf.rpc = \"\"", ""},
 		{"nerve", "serf.agent = \"127.0.0.1:7373\"\nserf.agent_key_file = \"/k\"\nserf.drop_in = \"/etc/serf/zzz_nerve_glia.json\"", ""},
 		{"nerve", "serf.keyring_file = \"keys\"", "f.toml:1:6: serf.keyring_file: \"keys\" is not an absolute path"},
-		{"nerve", "serf.keyring_file = \"/k\"\nserf.encrypt_key_file = \"/e\"", "serf.encrypt_key_file is set, too: name one of the two"},
+		{"nerve", "serf.keyring_file = \"/k\"\nserf.encrypt_key_file = \"/e\"", "serf.encrypt_key is set, too: name one of the two"},
 		{"nerve", "serf.agent = \"10.0.0.1:7373\"", "f.toml:1:6: serf.agent: 10.0.0.1:7373 is another host, and Serf's RPC has no TLS: use the agent of this host"},
 		{"synapse", "serf.agent = \"7373\"", "f.toml:1:6: serf.agent: \"7373\" is not host:port"},
 		{"nerve", "serf.drop_in = \"/etc/serf/glia.json\"", "f.toml:1:6: serf.drop_in: is of no use without serf.agent"},
 		{"nerve", "serf.agent = \"localhost:7373\"\nserf.drop_in = \"/etc/serf/glia\"", "f.toml:2:6: serf.drop_in: \"/etc/serf/glia\" is no file that serf reads: its name must end with .json"},
-		{"nerve", "serf.agent = \"localhost:7373\"\nserf.agent_key_file = \"key\"", "f.toml:2:6: serf.agent_key_file: \"key\" is not an absolute path"},
+		{"nerve", "serf.agent = \"localhost:7373\"\nserf.agent_key_file = \"key\"", "f.toml:2:6: serf.agent_key: is no reference to a secret"},
 		{"nerve", "serf.bind = \":7946\"", "serf.bind"},
 		{"nerve", "serf.node = \"a b\"", "f.toml:1:6: serf.node: \"a b\" can not be a name"},
 		{"nerve", "serf.join = [\"a\",\n \"b c\"]", "f.toml:2:2: serf.join: \"b c\" is not the host or host:port"},

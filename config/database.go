@@ -46,13 +46,10 @@ func (r *Repairer) validateDatabase(c *check) {
 			return
 		}
 		c.absolute("database", r.Database)
-		if r.DatabasePasswordFile != "" {
-			c.bad([]string{"database_password_file", "database"}, "a SQLite file has no password")
+		if !r.DatabasePassword.IsZero() {
+			c.bad([]string{"database_password", "database"}, "a SQLite file has no password")
 		}
 		return
-	}
-	if r.DatabasePasswordFile != "" {
-		c.absolute("database_password_file", r.DatabasePasswordFile)
 	}
 	u, err := url.Parse(r.Database)
 	if err != nil { // the error quotes the text, which may hold a password
@@ -61,7 +58,7 @@ func (r *Repairer) validateDatabase(c *check) {
 	}
 	q := u.Query()
 	if _, set := u.User.Password(); set || q.Has("password") {
-		c.bad([]string{"database"}, "has a password in it, which would get into logs: put it into a file of mode 0600 and name that in database_password_file")
+		c.bad([]string{"database"}, "has a password in it, which would get into logs: put it into a file of mode 0600 and name that in database_password")
 		return
 	}
 	if mode := q.Get("sslmode"); mode == "verify-full" || mode == "verify-ca" {
@@ -93,10 +90,5 @@ func stays(host string) bool {
 }
 
 func (r *Repairer) checkDatabasePassword(c *check) {
-	if r.DatabasePasswordFile == "" {
-		return
-	}
-	if data, ok := c.read("database_password_file", r.DatabasePasswordFile, true); ok && strings.TrimSpace(string(data)) == "" {
-		c.bad([]string{"database_password_file"}, "%s is empty", r.DatabasePasswordFile)
-	}
+	checkSecret(c, "database_password", r.DatabasePassword)
 }

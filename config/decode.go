@@ -76,8 +76,26 @@ func (d *decoder) table(into reflect.Value, path string, doc map[string]any) {
 			d.value(into.FieldByIndex(field.Index), key, value)
 			continue
 		}
+		if field, ok := renamed(into.Type(), name); ok {
+			d.old(into, field, path, name, doc)
+			continue
+		}
 		d.broke(key, "unknown key%s", d.meant(into.Type(), name))
 	}
+}
+
+// old reads a key by the name that it had once, which is still understood. From then on it is called by its name.
+func (d *decoder) old(into reflect.Value, field reflect.StructField, path, name string, doc map[string]any) {
+	now := field.Tag.Get("toml")
+	if _, both := doc[now]; both {
+		d.broke(join(path, name), "is the old name of %s, which is set, too: remove this one", now)
+		return
+	}
+	key := join(path, now)
+	if at, ok := d.spots[join(path, name)]; ok {
+		d.spots[key] = at
+	}
+	d.value(into.FieldByIndex(field.Index), key, doc[name])
 }
 
 func (d *decoder) value(into reflect.Value, key string, value any) {
@@ -208,6 +226,16 @@ func (d *decoder) meant(table reflect.Type, name string) string {
 func fieldOf(t reflect.Type, name string) (reflect.StructField, bool) {
 	for i := range t.NumField() {
 		if f := t.Field(i); f.Tag.Get("toml") == name {
+			return f, true
+		}
+	}
+	return reflect.StructField{}, false
+}
+
+// renamed is the field that had that name once.
+func renamed(t reflect.Type, name string) (reflect.StructField, bool) {
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Tag.Get("old") == name {
 			return f, true
 		}
 	}

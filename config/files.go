@@ -5,24 +5,21 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"os"
 	"slices"
 	"strings"
+
+	"glia/config/secret"
 )
 
 func (t TLS) checkFiles(c *check) {
 	if !t.Enabled() {
 		return
 	}
-	read := map[string][]byte{}
-	for _, f := range t.files() {
-		if data, ok := c.read(f.key, f.path, f.key == "tls.key"); ok {
-			read[f.key] = data
-		}
-	}
-	cert, key, ca := read["tls.cert"], read["tls.key"], read["tls.ca"]
-	if cert != nil && key != nil {
-		if _, err := tls.X509KeyPair(cert, key); err != nil {
+	cert, _ := c.read("tls.cert", t.Cert, false)
+	key, _ := c.secret("tls.key", t.Key)
+	ca, _ := c.read("tls.ca", t.CA, false)
+	if cert != nil && !key.IsZero() {
+		if _, err := tls.X509KeyPair(cert, []byte(key.Reveal())); err != nil {
 			c.bad([]string{"tls.cert", "tls.key"}, "%s and %s are no pair: %s", t.Cert, t.Key, err)
 		}
 	}
@@ -32,17 +29,10 @@ func (t TLS) checkFiles(c *check) {
 }
 
 func (s Serf) checkFiles(c *check) {
-	checkSecret(c, "serf.agent_key_file", s.AgentKeyFile)
+	checkSecret(c, "serf.agent_key", s.AgentKey)
 	s.checkKeyring(c)
-	if s.EncryptKeyFile == "" {
-		return
-	}
-	data, ok := c.read("serf.encrypt_key_file", s.EncryptKeyFile, true)
-	if !ok {
-		return
-	}
-	if !gossipKey(string(data)) {
-		c.bad([]string{"serf.encrypt_key_file"}, `%s is not base64 of 16, 24 or 32 bytes: make one with "serf keygen"`, s.EncryptKeyFile)
+	if key, ok := c.secret("serf.encrypt_key", s.EncryptKey); ok && !gossipKey(key.Reveal()) {
+		c.bad([]string{"serf.encrypt_key"}, `%s is not base64 of 16, 24 or 32 bytes: make one with "serf keygen"`, s.EncryptKey)
 	}
 }
 
@@ -66,19 +56,16 @@ func gossipKey(text string) bool {
 
 // read reads a small file that a key names. A secret must not be open to everybody on the host. What
 // was refused as a value already is not looked at.
-func (c *check) read(key, path string, secret bool) ([]byte, bool) {
-	for _, p := range c.problems {
-		if p.Key == key {
-			return nil, false
+func (c *check) read(key, path string, isSecret bool) ([]byte, bool) {
+	if path == "" || c.refused(key) {
+		return nil, false
+	}
+	if isSecret {
+		data, err := secret.ReadFile(path)
+		if err != nil {
+			c.bad([]string{key}, "%s", err)
 		}
-	}
-	if path == "" {
-		return nil, false
-	}
-	info, err := os.Stat(path)
-	if err == nil && secret && info.Mode().Perm()&0o007 != 0 {
-		c.bad([]string{key}, "everybody on this host may access %s, which holds a secret (mode %04o): run chmod 0600 %s", path, info.Mode().Perm(), path)
-		return nil, false
+		return data, err == nil
 	}
 	data, err := readFile(path)
 	if err != nil {
@@ -86,4 +73,27 @@ func (c *check) read(key, path string, secret bool) ([]byte, bool) {
 		return nil, false
 	}
 	return data, true
+}
+
+// secret reads a secret that is in a file of this host. Variables, credentials and Vault are those of the daemon, and whoever
+// checks a configuration may have none of them: the daemon reads them when it starts.
+func (c *check) secret(key string, r secret.Ref) (secret.Value, bool) {
+	if _, _, elsewhere := r.Vault(); elsewhere || r.IsZero() || c.refused(key) {
+		return secret.Value{}, false
+	}
+	if _, ok := r.Path(); !ok {
+		return secret.Value{}, false
+	}
+	v, err := r.Read()
+	if err != nil {
+		c.bad([]string{key}, "%s", err)
+	}
+	return v, err == nil
+}
+
+func checkSecret(c *check, key string, r secret.Ref) { c.secret(key, r) }
+
+// refused says whether a value was refused already.
+func (c *check) refused(key string) bool {
+	return slices.ContainsFunc(c.problems, func(p Problem) bool { return p.Key == plainKey(key) })
 }

@@ -39,8 +39,8 @@ func TestLoad_ChecksTheFilesItNames(t *testing.T) {
 		{"key for all", "open-cert", "open-key", "cert", "serf-good", ":3:1: tls.key: everybody on this host may access " + at("open-key") + ", which holds a secret (mode 0644): run chmod 0600 "},
 		{"another key", "cert", "other-key", "cert", "serf-good", ":2:1: tls.cert: " + at("cert") + " and " + at("other-key") + " are no pair: "},
 		{"empty authority", "cert", "key", "empty", "serf-good", ":4:1: tls.ca: " + at("empty") + " has no PEM certificate in it"},
-		{"serf key for all", "cert", "key", "cert", "serf-open", ":6:1: serf.encrypt_key_file: everybody on this host may access"},
-		{"no serf key", "cert", "key", "cert", "serf-bad", ":6:1: serf.encrypt_key_file: " + at("serf-bad") + ` is not base64 of 16, 24 or 32 bytes: make one with "serf keygen"`},
+		{"serf key for all", "cert", "key", "cert", "serf-open", ":6:1: serf.encrypt_key: everybody on this host may access"},
+		{"no serf key", "cert", "key", "cert", "serf-bad", ":6:1: serf.encrypt_key: " + at("serf-bad") + ` is not base64 of 16, 24 or 32 bytes: make one with "serf keygen"`},
 	} {
 		path := at(tt.name + ".toml")
 		write(t, path, "[tls]\ncert = \""+at(tt.cert)+"\"\nkey = \""+at(tt.key)+"\"\nca = \""+at(tt.ca)+"\"\n[serf]\nencrypt_key_file = \""+at(tt.serf)+"\"\n")

@@ -1,13 +1,17 @@
 package config
 
-import "strings"
+import (
+	"strings"
+
+	"glia/config/secret"
+)
 
 // Redmine is the section [redmine].
 type Redmine struct {
-	URL     string `toml:"url"`      // https://, or http:// on loopback
-	KeyFile string `toml:"key_file"` // of the API
-	Proxy   string `toml:"proxy"`    // URL without credentials
-	CA      string `toml:"ca"`       // PEM; empty: the authorities of the system
+	URL   string     `toml:"url"`                // https://, or http:// on loopback
+	Key   secret.Ref `toml:"key" old:"key_file"` // of the API
+	Proxy string     `toml:"proxy"`              // URL without credentials
+	CA    string     `toml:"ca"`                 // PEM; empty: the authorities of the system
 
 	Project  string `toml:"project"` // identifier
 	Type     string `toml:"type"`    // which Redmine calls a tracker
@@ -36,13 +40,11 @@ func defaultRedmine() Redmine {
 func (m Redmine) validate(c *check) {
 	c.remote("redmine.url", m.URL, "https://redmine.example.org")
 	c.proxy("redmine.proxy", m.Proxy)
-	if m.KeyFile == "" {
-		c.bad([]string{"redmine.key_file"}, "is missing: name the file that holds the API key of glia's user")
+	if m.Key.IsZero() {
+		c.bad([]string{"redmine.key"}, "is missing: say where the API key of glia's user is")
 	}
-	for key, file := range map[string]string{"redmine.key_file": m.KeyFile, "redmine.ca": m.CA} {
-		if file != "" {
-			c.absolute(key, file)
-		}
+	if m.CA != "" {
+		c.absolute("redmine.ca", m.CA)
 	}
 	c.word("redmine.project", m.Project, "the identifier of a project")
 	for key, value := range map[string]string{"redmine.type": m.Type, "redmine.close": m.Close} {

@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"glia/config/secret"
 )
 
 // Registry is a kind of registry.
@@ -41,26 +43,26 @@ func (*Watch) want() string                      { return wantOneOf(watches) }
 
 // ZooKeeper is the section [zookeeper].
 type ZooKeeper struct {
-	Servers        []string `toml:"servers"` // host or host:port
-	Path           string   `toml:"path"`    // absolute, not the root
-	SessionTimeout Duration `toml:"session_timeout"`
-	User           string   `toml:"user"` // of the digest scheme; empty for none
-	PasswordFile   string   `toml:"password_file"`
-	CA             string   `toml:"ca"` // PEM; empty for plain TCP
-	Cert           string   `toml:"cert"`
-	Key            string   `toml:"key"`
+	Servers        []string   `toml:"servers"` // host or host:port
+	Path           string     `toml:"path"`    // absolute, not the root
+	SessionTimeout Duration   `toml:"session_timeout"`
+	User           string     `toml:"user"` // of the digest scheme; empty for none
+	Password       secret.Ref `toml:"password" old:"password_file"`
+	CA             string     `toml:"ca"` // PEM; empty for plain TCP
+	Cert           string     `toml:"cert"`
+	Key            secret.Ref `toml:"key"`
 }
 
 // Consul is the section [consul].
 type Consul struct {
-	Address    string   `toml:"address"` // host:port, or unix:// and a path
-	Datacenter string   `toml:"datacenter"`
-	TokenFile  string   `toml:"token_file"`
-	Path       string   `toml:"path"` // prefix of all keys, without slashes around it
-	TTL        Duration `toml:"ttl"`
-	CA         string   `toml:"ca"` // PEM; empty for plain HTTP
-	Cert       string   `toml:"cert"`
-	Key        string   `toml:"key"`
+	Address    string     `toml:"address"` // host:port, or unix:// and a path
+	Datacenter string     `toml:"datacenter"`
+	Token      secret.Ref `toml:"token" old:"token_file"`
+	Path       string     `toml:"path"` // prefix of all keys, without slashes around it
+	TTL        Duration   `toml:"ttl"`
+	CA         string     `toml:"ca"` // PEM; empty for plain HTTP
+	Cert       string     `toml:"cert"`
+	Key        secret.Ref `toml:"key"`
 }
 
 func defaultZooKeeper() ZooKeeper { return ZooKeeper{Path: "/glia", SessionTimeout: seconds(15)} }
@@ -125,15 +127,12 @@ func (z ZooKeeper) validate(c *check) {
 func (z ZooKeeper) validateSession(c *check) {
 	c.positive("zookeeper.session_timeout", z.SessionTimeout)
 	switch {
-	case z.User == "" && z.PasswordFile != "":
-		c.bad([]string{"zookeeper.password_file"}, "is of no use without zookeeper.user")
-	case z.User != "" && z.PasswordFile == "":
-		c.bad([]string{"zookeeper.user"}, "has no password: name the file that holds it in zookeeper.password_file")
+	case z.User == "" && !z.Password.IsZero():
+		c.bad([]string{"zookeeper.password"}, "is of no use without zookeeper.user")
+	case z.User != "" && z.Password.IsZero():
+		c.bad([]string{"zookeeper.user"}, "has no password: say in zookeeper.password where it is")
 	case strings.Contains(z.User, ":"):
 		c.bad([]string{"zookeeper.user"}, "%q can not be a user: it has a colon", z.User)
-	}
-	if z.PasswordFile != "" {
-		c.absolute("zookeeper.password_file", z.PasswordFile)
 	}
 	validatePEM(c, "zookeeper", z.CA, z.Cert, z.Key)
 }
@@ -148,20 +147,17 @@ func (k Consul) validate(c *check) {
 		c.bad([]string{"consul.path"}, `%q is not a prefix of keys without slashes around it, such as "glia"`, k.Path)
 	}
 	c.positive("consul.ttl", k.TTL)
-	if k.TokenFile != "" {
-		c.absolute("consul.token_file", k.TokenFile)
-	}
 	validatePEM(c, "consul", k.CA, k.Cert, k.Key)
 }
 
 // validatePEM judges the names of the files of a client: an authority alone, or with a certificate of ours.
-func validatePEM(c *check, section, ca, cert, key string) {
-	for name, file := range map[string]string{".ca": ca, ".cert": cert, ".key": key} {
+func validatePEM(c *check, section, ca, cert string, key secret.Ref) {
+	for name, file := range map[string]string{".ca": ca, ".cert": cert} {
 		if file != "" {
 			c.absolute(section+name, file)
 		}
 	}
-	if (cert == "") != (key == "") {
+	if (cert == "") != key.IsZero() {
 		c.bad([]string{section + ".cert", section + ".key"}, "a certificate and its key go together: set %s.cert and %s.key, or none of them", section, section)
 	}
 	if ca == "" && cert != "" {
@@ -170,34 +166,25 @@ func validatePEM(c *check, section, ca, cert, key string) {
 }
 
 func (z ZooKeeper) checkFiles(c *check) {
-	checkSecret(c, "zookeeper.password_file", z.PasswordFile)
+	checkSecret(c, "zookeeper.password", z.Password)
 	checkPEM(c, "zookeeper", z.CA, z.Cert, z.Key)
 }
 
 func (k Consul) checkFiles(c *check) {
-	checkSecret(c, "consul.token_file", k.TokenFile)
+	checkSecret(c, "consul.token", k.Token)
 	checkPEM(c, "consul", k.CA, k.Cert, k.Key)
 }
 
-func checkSecret(c *check, key, file string) {
-	if file == "" {
-		return
-	}
-	if data, ok := c.read(key, file, true); ok && strings.TrimSpace(string(data)) == "" {
-		c.bad([]string{key}, "%s is empty", file)
-	}
-}
-
-func checkPEM(c *check, section, ca, cert, key string) {
+func checkPEM(c *check, section, ca, cert string, key secret.Ref) {
 	if data, ok := c.read(section+".ca", ca, false); ok && !x509.NewCertPool().AppendCertsFromPEM(data) {
 		c.bad([]string{section + ".ca"}, "%s has no PEM certificate in it", ca)
 	}
 	certData, ok := c.read(section+".cert", cert, false)
-	keyData, okKey := c.read(section+".key", key, true)
+	keyData, okKey := c.secret(section+".key", key)
 	if !ok || !okKey {
 		return
 	}
-	if _, err := tls.X509KeyPair(certData, keyData); err != nil {
+	if _, err := tls.X509KeyPair(certData, []byte(keyData.Reveal())); err != nil {
 		c.bad([]string{section + ".cert", section + ".key"}, "%s and %s are no pair: %s", cert, key, err)
 	}
 }

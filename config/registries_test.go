@@ -20,12 +20,12 @@ func TestRegistries_Errors(t *testing.T) {
 		"registries = [\"zookeeper\"]\n[zookeeper]\nservers = [\"a b\"]":                            `zookeeper.servers: "a b" is not the host`,
 		"registries = [\"zookeeper\"]\n[zookeeper]\nservers = [\"a\"]\npath = \"/\"":                `zookeeper.path: "/" is not the absolute path`,
 		"registries = [\"zookeeper\"]\n[zookeeper]\nservers = [\"a\"]\nuser = \"u\"":                `zookeeper.user: has no password`,
-		"registries = [\"zookeeper\"]\n[zookeeper]\nservers = [\"a\"]\npassword_file = \"/p\"":      `zookeeper.password_file: is of no use without zookeeper.user`,
+		"registries = [\"zookeeper\"]\n[zookeeper]\nservers = [\"a\"]\npassword_file = \"/p\"":      `zookeeper.password: is of no use without zookeeper.user`,
 		"registries = [\"zookeeper\"]\n[zookeeper]\nservers = [\"a\"]\nca = \"/ca\"\ncert = \"/c\"": `set zookeeper.cert and zookeeper.key, or none`,
 		"registries = [\"zookeeper\"]\n[zookeeper]\nservers = [\"a\"]\nsession_timeout = \"0s\"":    `zookeeper.session_timeout`,
 		"registries = [\"consul\"]\n[consul]\naddress = \"a\"":                                      `consul.address: "a" is not host:port`,
 		"registries = [\"consul\"]\n[consul]\npath = \"/glia\"":                                     `consul.path: "/glia" is not a prefix`,
-		"registries = [\"consul\"]\n[consul]\ntoken_file = \"token\"":                               `consul.token_file: "token" is not an absolute path`,
+		"registries = [\"consul\"]\n[consul]\ntoken_file = \"token\"":                               `consul.token: is no reference to a secret`,
 		"registries = [\"consul\"]\n[consul]\ncert = \"/c\"\nkey = \"/k\"":                          `consul.cert: is of no use without consul.ca`,
 	} {
 		for _, program := range []string{"nerve", "synapse"} {

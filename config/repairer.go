@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"glia"
+	"glia/config/secret"
 )
 
 // Repairer is the configuration of repairer; repairer.toml has the words for operators.
@@ -18,7 +19,7 @@ type Repairer struct {
 	Approvals        int `toml:"approvals"`         // persons, 1 to 9; of hosts in no pool, and of pools that set none
 	DestroyApprovals int `toml:"destroy_approvals"` // 0 to 9; the same
 
-	DatabasePasswordFile string `toml:"database_password_file"` // of a PostgreSQL that wants one; not readable by everyone
+	DatabasePassword secret.Ref `toml:"database_password" old:"database_password_file"` // of a PostgreSQL that wants one
 
 	Lease Lease `toml:"lease"`
 

@@ -3,6 +3,8 @@ package config
 import (
 	"net"
 	"path"
+
+	"glia/config/secret"
 )
 
 // Log is the section [log].
@@ -21,12 +23,12 @@ type API struct {
 	Advertise string `toml:"advertise"`
 }
 
-// TLS is the section [tls]: PEM files, by absolute path. All three are set or none. With them a
+// TLS is the section [tls]: PEM files, by absolute path; the key may also be elsewhere. All three are set or none. With them a
 // program serves only clients, and calls only servers, that present a certificate of the authority.
 type TLS struct {
-	Cert string `toml:"cert"`
-	Key  string `toml:"key"`
-	CA   string `toml:"ca"`
+	Cert string     `toml:"cert"`
+	Key  secret.Ref `toml:"key"`
+	CA   string     `toml:"ca"`
 }
 
 // Enabled says whether TLS is used.
@@ -45,14 +47,14 @@ type Serf struct {
 	RPC       string   `toml:"rpc"`       // for the command serf, always loopback; empty for none
 	Join      []string `toml:"join"`      // host or host:port; others that know the cluster
 
-	EncryptKeyFile string  `toml:"encrypt_key_file"` // base64 of 16, 24 or 32 bytes, as "serf keygen" prints
-	KeyringFile    string  `toml:"keyring_file"`     // instead: JSON list of such keys, that "serf keys" rotates
-	Profile        Profile `toml:"profile"`
+	EncryptKey  secret.Ref `toml:"encrypt_key" old:"encrypt_key_file"` // base64 of 16, 24 or 32 bytes, as "serf keygen" prints
+	KeyringFile string     `toml:"keyring_file"`                       // instead: JSON list of such keys, that "serf keys" rotates
+	Profile     Profile    `toml:"profile"`
 
 	// With Agent, glia works through an agent that runs already, and the keys above are of no use.
-	Agent        string `toml:"agent"`          // host:port of its RPC, on loopback; empty: glia is an agent itself
-	AgentKeyFile string `toml:"agent_key_file"` // what its RPC wants; not readable by everyone
-	DropIn       string `toml:"drop_in"`        // absolute, .json; keeps the tags over a reload of the agent
+	Agent    string     `toml:"agent"`                          // host:port of its RPC, on loopback; empty: glia is an agent itself
+	AgentKey secret.Ref `toml:"agent_key" old:"agent_key_file"` // what its RPC wants
+	DropIn   string     `toml:"drop_in"`                        // absolute, .json; keeps the tags over a reload of the agent
 }
 
 func defaultLog() Log { return Log{Level: LevelInfo, Format: FormatText} }
@@ -92,19 +94,14 @@ func (t TLS) validate(c *check) {
 	if !t.Enabled() {
 		return
 	}
-	for _, f := range t.files() {
-		if f.path == "" {
-			c.bad([]string{f.key}, "is missing: set all of tls.cert, tls.key and tls.ca, or none")
-			continue
+	for key, path := range map[string]string{"tls.cert": t.Cert, "tls.key": t.Key.String(), "tls.ca": t.CA} {
+		switch {
+		case path == "":
+			c.bad([]string{key}, "is missing: set all of tls.cert, tls.key and tls.ca, or none")
+		case key != "tls.key":
+			c.absolute(key, path)
 		}
-		c.absolute(f.key, f.path)
 	}
-}
-
-type namedFile struct{ key, path string }
-
-func (t TLS) files() []namedFile {
-	return []namedFile{{"tls.cert", t.Cert}, {"tls.key", t.Key}, {"tls.ca", t.CA}}
 }
 
 func (d Debug) validate(c *check) {
@@ -138,20 +135,17 @@ func (s Serf) validate(c *check) {
 	for i, j := range s.Join {
 		c.word(element("serf.join", i), j, "the host or host:port of another member")
 	}
-	if s.EncryptKeyFile != "" {
-		c.absolute("serf.encrypt_key_file", s.EncryptKeyFile)
-	}
 	if s.KeyringFile != "" {
 		c.absolute("serf.keyring_file", s.KeyringFile)
-		if s.EncryptKeyFile != "" {
-			c.bad([]string{"serf.keyring_file", "serf.encrypt_key_file"}, "serf.encrypt_key_file is set, too: name one of the two")
+		if !s.EncryptKey.IsZero() {
+			c.bad([]string{"serf.keyring_file", "serf.encrypt_key"}, "serf.encrypt_key is set, too: name one of the two")
 		}
 	}
 }
 
 func (s Serf) validateAgent(c *check) {
 	if s.Agent == "" {
-		for key, value := range map[string]string{"serf.agent_key_file": s.AgentKeyFile, "serf.drop_in": s.DropIn} {
+		for key, value := range map[string]string{"serf.agent_key": s.AgentKey.String(), "serf.drop_in": s.DropIn} {
 			if value != "" {
 				c.bad([]string{key}, "is of no use without serf.agent")
 			}
@@ -160,9 +154,6 @@ func (s Serf) validateAgent(c *check) {
 	}
 	if host, ok := c.address("serf.agent", s.Agent); ok && !loopback(host) {
 		c.bad([]string{"serf.agent"}, "%s is another host, and Serf's RPC has no TLS: use the agent of this host", s.Agent)
-	}
-	if s.AgentKeyFile != "" {
-		c.absolute("serf.agent_key_file", s.AgentKeyFile)
 	}
 	if s.DropIn != "" {
 		c.absolute("serf.drop_in", s.DropIn)

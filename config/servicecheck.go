@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"glia/config/secret"
 )
 
 // ServiceCheck is one [[service.check]] of nerve.
@@ -26,10 +28,10 @@ type ServiceCheck struct {
 	CA         string   `toml:"ca"`          // absolute; empty: those of the host
 	ServerName string   `toml:"server_name"` // empty: the host
 
-	User         string   `toml:"user"`
-	PasswordFile string   `toml:"password_file"` // absolute
-	Database     string   `toml:"database"`
-	MaxLag       Duration `toml:"max_lag"` // mysql-replication; 0 is any
+	User     string     `toml:"user"`
+	Password secret.Ref `toml:"password" old:"password_file"`
+	Database string     `toml:"database"`
+	MaxLag   Duration   `toml:"max_lag"` // mysql-replication; 0 is any
 
 	Send    string   `toml:"send"`    // udp
 	Path    string   `toml:"path"`    // unix and ceph: of the socket
@@ -79,10 +81,8 @@ func (k ServiceCheck) validate(bad func(key, format string, args ...any)) {
 	if i := slices.IndexFunc(k.Headers, func(h string) bool { name, _, ok := strings.Cut(h, ":"); return !ok || strings.TrimSpace(name) == "" }); i >= 0 {
 		bad(element("headers", i), `%q is no header, such as "Host: web.example.com"`, k.Headers[i])
 	}
-	for key, name := range map[string]string{"ca": k.CA, "password_file": k.PasswordFile} {
-		if name != "" {
-			absolute(key, name)
-		}
+	if k.CA != "" {
+		absolute("ca", k.CA)
 	}
 	if k.MaxLag < 0 {
 		bad("max_lag", "%s is not possible: want 0 for any, or more", k.MaxLag)
@@ -98,15 +98,10 @@ func (s AnnouncedService) checkFiles(bad func(key, format string, args ...any)) 
 				bad(at+".ca", "%s: %s", k.CA, cause(err))
 			}
 		}
-		if k.PasswordFile == "" {
-			continue
-		}
-		info, err := os.Stat(k.PasswordFile)
-		switch {
-		case err != nil:
-			bad(at+".password_file", "%s: %s", k.PasswordFile, cause(err))
-		case info.Mode().Perm()&0o007 != 0:
-			bad(at+".password_file", "everybody on this host may access %s, which holds a secret (mode %04o): run chmod 0600 %s", k.PasswordFile, info.Mode().Perm(), k.PasswordFile)
+		if path, ok := k.Password.Path(); ok {
+			if _, err := secret.ReadFile(path); err != nil {
+				bad(at+".password", "%s", err)
+			}
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
+
+	"glia/config/secret"
 )
 
 // Tracker is the section [tracker]: where tickets are filed.
@@ -16,7 +18,7 @@ type Tracker struct {
 	Template string `toml:"template"` // file; empty: glia's own text
 	Link     string `toml:"link"`     // to a case, with {case} for its id; empty: none
 
-	ChangedSecretFile string `toml:"changed_secret_file"` // of those who post to /tracker/changed; empty: it is not served
+	ChangedSecret secret.Ref `toml:"changed_secret" old:"changed_secret_file"` // of those who post to /tracker/changed; empty: it is not served
 }
 
 // TrackerKind is a ticket system.
@@ -54,12 +56,12 @@ func (*Filing) want() string                      { return wantOneOf(filings) }
 
 // Jira is the section [jira].
 type Jira struct {
-	URL          string `toml:"url"`           // https://, or http:// on loopback
-	User         string `toml:"user"`          // with PasswordFile; empty: TokenFile has a personal token
-	PasswordFile string `toml:"password_file"` // in Cloud an API token
-	TokenFile    string `toml:"token_file"`
-	Proxy        string `toml:"proxy"` // URL without credentials
-	CA           string `toml:"ca"`    // PEM; empty: the authorities of the system
+	URL      string     `toml:"url"`                          // https://, or http:// on loopback
+	User     string     `toml:"user"`                         // with Password; empty: Token is a personal token
+	Password secret.Ref `toml:"password" old:"password_file"` // in Cloud an API token
+	Token    secret.Ref `toml:"token" old:"token_file"`
+	Proxy    string     `toml:"proxy"` // URL without credentials
+	CA       string     `toml:"ca"`    // PEM; empty: the authorities of the system
 
 	Project    string      `toml:"project"` // key
 	Type       string      `toml:"type"`
@@ -94,10 +96,10 @@ type Script struct {
 
 // Webhook is the section [webhook].
 type Webhook struct {
-	URL        string `toml:"url"`         // https://, or http:// on loopback
-	SecretFile string `toml:"secret_file"` // requests are signed with it
-	Proxy      string `toml:"proxy"`       // URL without credentials
-	CA         string `toml:"ca"`          // PEM; empty: the authorities of the system
+	URL    string     `toml:"url"`                      // https://, or http:// on loopback
+	Secret secret.Ref `toml:"secret" old:"secret_file"` // requests are signed with it
+	Proxy  string     `toml:"proxy"`                    // URL without credentials
+	CA     string     `toml:"ca"`                       // PEM; empty: the authorities of the system
 }
 
 func defaultTracker() Tracker {
@@ -125,11 +127,8 @@ func (r *Repairer) validateTracker(c *check) {
 	if r.Tracker.Link != "" && !strings.Contains(r.Tracker.Link, "{case}") {
 		c.bad([]string{"tracker.link"}, "has no {case} in it, so it would be the same for all cases")
 	}
-	if f := r.Tracker.ChangedSecretFile; f != "" {
-		c.absolute("tracker.changed_secret_file", f)
-		if r.Tracker.Kind == TrackerBuiltin {
-			c.bad([]string{"tracker.changed_secret_file"}, "is of no use with the built-in tracker")
-		}
+	if !r.Tracker.ChangedSecret.IsZero() && r.Tracker.Kind == TrackerBuiltin {
+		c.bad([]string{"tracker.changed_secret"}, "is of no use with the built-in tracker")
 	}
 	switch r.Tracker.Kind {
 	case TrackerJira:
@@ -155,13 +154,11 @@ func (s Script) validate(c *check) {
 func (w Webhook) validate(c *check) {
 	c.remote("webhook.url", w.URL, "https://tickets.example.org/glia")
 	c.proxy("webhook.proxy", w.Proxy)
-	if w.SecretFile == "" {
-		c.bad([]string{"webhook.secret_file"}, "is missing: name the file with the secret that requests are signed with")
+	if w.Secret.IsZero() {
+		c.bad([]string{"webhook.secret"}, "is missing: say where the secret is that requests are signed with")
 	}
-	for key, file := range map[string]string{"webhook.secret_file": w.SecretFile, "webhook.ca": w.CA} {
-		if file != "" {
-			c.absolute(key, file)
-		}
+	if w.CA != "" {
+		c.absolute("webhook.ca", w.CA)
 	}
 }
 
@@ -179,19 +176,17 @@ func (j Jira) validate(c *check) {
 	c.remote("jira.url", j.URL, "https://jira.example.org")
 	c.proxy("jira.proxy", j.Proxy)
 	switch {
-	case j.User == "" && j.PasswordFile != "":
-		c.bad([]string{"jira.password_file"}, "is of no use without jira.user")
-	case j.User == "" && j.TokenFile == "":
-		c.bad([]string{"jira.token_file"}, "is missing: name the file that holds a personal token, or set jira.user and jira.password_file")
-	case j.User != "" && j.TokenFile != "":
-		c.bad([]string{"jira.token_file", "jira.user"}, "a personal token needs no user: set either jira.token_file, or jira.user and jira.password_file")
-	case j.User != "" && j.PasswordFile == "":
-		c.bad([]string{"jira.user"}, "has no password: name the file that holds it in jira.password_file")
+	case j.User == "" && !j.Password.IsZero():
+		c.bad([]string{"jira.password"}, "is of no use without jira.user")
+	case j.User == "" && j.Token.IsZero():
+		c.bad([]string{"jira.token"}, "is missing: say where a personal token is, or set jira.user and jira.password")
+	case j.User != "" && !j.Token.IsZero():
+		c.bad([]string{"jira.token", "jira.user"}, "a personal token needs no user: set either jira.token, or jira.user and jira.password")
+	case j.User != "" && j.Password.IsZero():
+		c.bad([]string{"jira.user"}, "has no password: say in jira.password where it is")
 	}
-	for key, file := range map[string]string{"jira.password_file": j.PasswordFile, "jira.token_file": j.TokenFile, "jira.ca": j.CA} {
-		if file != "" {
-			c.absolute(key, file)
-		}
+	if j.CA != "" {
+		c.absolute("jira.ca", j.CA)
 	}
 	c.word("jira.project", j.Project, "the key of a project")
 	if j.Type == "" {
@@ -264,21 +259,21 @@ func (r *Repairer) goodTemplate(judge func(text string) error) func(*check) {
 }
 
 func (r *Repairer) checkTrackerFiles(c *check) {
-	checkSecret(c, "tracker.changed_secret_file", r.Tracker.ChangedSecretFile)
+	checkSecret(c, "tracker.changed_secret", r.Tracker.ChangedSecret)
 	switch r.Tracker.Kind {
 	case TrackerJira:
-		checkSecret(c, "jira.password_file", r.Jira.PasswordFile)
-		checkSecret(c, "jira.token_file", r.Jira.TokenFile)
-		checkPEM(c, "jira", r.Jira.CA, "", "")
+		checkSecret(c, "jira.password", r.Jira.Password)
+		checkSecret(c, "jira.token", r.Jira.Token)
+		checkPEM(c, "jira", r.Jira.CA, "", secret.Ref{})
 	case TrackerRedmine:
-		checkSecret(c, "redmine.key_file", r.Redmine.KeyFile)
-		checkPEM(c, "redmine", r.Redmine.CA, "", "")
+		checkSecret(c, "redmine.key", r.Redmine.Key)
+		checkPEM(c, "redmine", r.Redmine.CA, "", secret.Ref{})
 	case TrackerScript:
 		if info, err := os.Stat(r.Script.Command[0]); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
 			c.bad([]string{"script.command"}, "%s is no program on this host", r.Script.Command[0])
 		}
 	case TrackerWebhook:
-		checkSecret(c, "webhook.secret_file", r.Webhook.SecretFile)
-		checkPEM(c, "webhook", r.Webhook.CA, "", "")
+		checkSecret(c, "webhook.secret", r.Webhook.Secret)
+		checkPEM(c, "webhook", r.Webhook.CA, "", secret.Ref{})
 	}
 }

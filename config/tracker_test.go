@@ -22,8 +22,8 @@ func TestTracker_Errors(t *testing.T) {
 		jira + `url = "https://glia:hunter2@jira"`: `jira.url: is no address without credentials`,
 		jira + `url = "http://jira"`:               `jira.url: jira would be told our secret without TLS`,
 		at + `user = "glia"`:                       `a personal token needs no user`,
-		at + `password_file = "/p"`:                `jira.password_file: is of no use without jira.user`,
-		"[tracker]\nkind = \"jira\"\n[jira]\nurl = \"https://jira\"\nproject = \"OPS\"":               `jira.token_file: is missing`,
+		at + `password_file = "/p"`:                `jira.password: is of no use without jira.user`,
+		"[tracker]\nkind = \"jira\"\n[jira]\nurl = \"https://jira\"\nproject = \"OPS\"":               `jira.token: is missing`,
 		"[tracker]\nkind = \"jira\"\n[jira]\nurl = \"https://jira\"\nproject = \"OPS\"\nuser = \"g\"": `jira.user: has no password`,
 		at + "[[jira.field]]\nname = \"Rack\"":                                                        `jira.field.values: is empty`,
 		at + "[[jira.field]]\nvalues = [\"x\"]":                                                       `jira.field.name: is missing`,
@@ -33,7 +33,7 @@ func TestTracker_Errors(t *testing.T) {
 		at + `labels = ["two words"]`:                                                                 `jira.labels: "two words" is not a label`,
 
 		"[tracker]\nkind = \"redmine\"\n[redmine]\nproject = \"ops\"\nkey_file = \"/k\"":                                             `redmine.url: is missing`,
-		"[tracker]\nkind = \"redmine\"\n[redmine]\nproject = \"ops\"\nurl = \"https://r\"":                                           `redmine.key_file: is missing`,
+		"[tracker]\nkind = \"redmine\"\n[redmine]\nproject = \"ops\"\nurl = \"https://r\"":                                           `redmine.key: is missing`,
 		"[tracker]\nkind = \"redmine\"\n[redmine]\nurl = \"https://r\"\nkey_file = \"/k\"":                                           `redmine.project`,
 		"[tracker]\nkind = \"redmine\"\n[redmine]\nproject = \"ops\"\nurl = \"https://r\"\nkey_file = \"/k\"\ndone = [\"rejected\"]": `redmine.wont_do: "Rejected" is in redmine.done as well`,
 		"[tracker]\nfile = \"start\"":                                                        `tracker.file: "start" is not one of "released" or "started"`,
@@ -42,7 +42,7 @@ func TestTracker_Errors(t *testing.T) {
 		"[tracker]\nkind = \"script\"":                                                       `script.command: is missing`,
 		"[tracker]\nkind = \"script\"\n[script]\ncommand = [\"tickets\"]":                    `script.command: "tickets" is not an absolute path`,
 		"[tracker]\nkind = \"webhook\"\n[webhook]\nsecret_file = \"/s\"":                     `webhook.url: is missing`,
-		"[tracker]\nkind = \"webhook\"\n[webhook]\nurl = \"https://t\"":                      `webhook.secret_file: is missing`,
+		"[tracker]\nkind = \"webhook\"\n[webhook]\nurl = \"https://t\"":                      `webhook.secret: is missing`,
 		"[tracker]\nkind = \"webhook\"\n[webhook]\nurl = \"http://t\"\nsecret_file = \"/s\"": `webhook.url: t would be told our secret without TLS`,
 		"[tracker]\nchanged_secret_file = \"/s\"":                                            `is of no use with the built-in tracker`,
 	} {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"glia/config/secret"
 	"glia/internal/sim"
 	"glia/repairer"
 	"glia/repairer/ticket/jira"
@@ -17,7 +18,7 @@ import (
 func inJira(t *testing.T, s *jiratest.Server) func(*repairer.Options) {
 	return func(o *repairer.Options) {
 		tr, err := jira.New(jira.Options{
-			URL: s.URL, Secret: "secret", Project: jiratest.Project, Type: "Task", CloseAs: "Done", Now: o.Now,
+			URL: s.URL, Secret: secret.Of("secret"), Project: jiratest.Project, Type: "Task", CloseAs: "Done", Now: o.Now,
 			Resolutions: map[string]string{"done": repairer.ResolutionDone, "won't do": repairer.ResolutionWontDo, "duplicate": repairer.ResolutionDuplicate, "cannot reproduce": repairer.ResolutionCannotReproduce},
 		})
 		if err != nil {

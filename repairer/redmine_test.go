@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"glia/config/secret"
 	"glia/internal/testbed"
 	"glia/repairer"
 	"glia/repairer/ticket/redmine"
@@ -61,7 +62,7 @@ func wholeInRedmine(t *testing.T, c *crashing) string {
 	project := c.redmine.Project(t)
 	id, text := whole(t, func(o *repairer.Options) {
 		tr, err := redmine.New(redmine.Options{
-			URL: front.URL, Key: c.redmine.Key, Project: project, Type: "Support", Close: "Closed", Now: o.Now,
+			URL: front.URL, Key: secret.Of(c.redmine.Key), Project: project, Type: "Support", Close: "Closed", Now: o.Now,
 			Resolutions: map[string]string{"resolved": repairer.ResolutionDone, "closed": repairer.ResolutionDone, "rejected": repairer.ResolutionWontDo},
 		})
 		if err != nil {

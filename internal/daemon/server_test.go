@@ -15,6 +15,7 @@ import (
 
 	gliav1 "glia/api/glia/v1"
 	"glia/api/glia/v1/gliav1connect"
+	"glia/config/secret"
 	"glia/internal/daemon"
 )
 
@@ -67,7 +68,7 @@ func TestServer_SpeaksEveryProtocolWithAndWithoutTLS(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	ca.issue(ca.dir+"/cert", ca.dir+"/key")
-	creds, err := daemon.LoadTLS(ca.dir+"/cert", ca.dir+"/key", ca.file, quiet)
+	creds, err := daemon.LoadTLS(ca.dir+"/cert", secret.MustParse(ca.dir+"/key"), ca.file, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +120,7 @@ func TestHTTPClient_DoesOnlyWhatItIsFor(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	ca.issue(ca.dir+"/cert", ca.dir+"/key")
-	creds, err := daemon.LoadTLS(ca.dir+"/cert", ca.dir+"/key", ca.file, quiet)
+	creds, err := daemon.LoadTLS(ca.dir+"/cert", secret.MustParse(ca.dir+"/key"), ca.file, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"os"
 	"sync/atomic"
+
+	"glia/config/secret"
 )
 
 // TLS is the certificate, the key and the trusted authorities of one program. Both sides of every
@@ -17,10 +19,11 @@ import (
 // files are taken up at the next handshake; while they can not be used, the last good ones are, and
 // that is logged once. It is safe for concurrent use.
 type TLS struct {
-	cert, key, ca string
-	log           *slog.Logger
-	current       atomic.Pointer[material]
-	refused       atomic.Pointer[stamps] // of the files that could not be used last; nil when all is well
+	cert, ca string
+	key      secret.Ref
+	log      *slog.Logger
+	current  atomic.Pointer[material]
+	refused  atomic.Pointer[stamps] // of the files that could not be used last; nil when all is well
 }
 
 // material is what the files held at one time.
@@ -30,11 +33,14 @@ type material struct {
 	roots  *x509.CertPool
 }
 
-// stamps tell one state of the three files from another.
-type stamps [3]os.FileInfo
+// stamps tell one state of the three files from another. Of a key that is in no file, what it is tells that.
+type stamps struct {
+	files [3]os.FileInfo // none of such a key
+	key   [sha256.Size]byte
+}
 
-// LoadTLS reads the three PEM files. The key must not be open to everybody.
-func LoadTLS(cert, key, ca string, log *slog.Logger) (*TLS, error) {
+// LoadTLS reads the PEM files and the key. Its file must not be open to everybody.
+func LoadTLS(cert string, key secret.Ref, ca string, log *slog.Logger) (*TLS, error) {
 	t := &TLS{cert: cert, key: key, ca: ca, log: log}
 	st, err := t.stat()
 	if err != nil {
@@ -114,22 +120,37 @@ func (t *TLS) material() *material {
 }
 
 func (t *TLS) stat() (st stamps, err error) {
-	for i, name := range []string{t.cert, t.key, t.ca} {
+	names := []string{t.cert, "", t.ca}
+	if path, ok := t.key.Path(); ok {
+		names[1] = path
+	} else {
+		key, kerr := t.key.Read()
+		err, st.key = kerr, sha256.Sum256([]byte(key.Reveal()))
+	}
+	for i, name := range names {
+		if name == "" {
+			continue
+		}
 		info, serr := os.Stat(name)
 		if serr != nil {
 			err = errors.Join(err, serr)
 			continue
 		}
-		st[i] = info
+		st.files[i] = info
 	}
 	return st, err
 }
 
 func (t *TLS) read(st stamps) (*material, error) {
-	if mode := st[1].Mode().Perm(); mode&0o007 != 0 {
-		return nil, fmt.Errorf("everybody on this host may access the key %s (mode %04o): run chmod 0600 on it", t.key, mode)
+	key, err := t.key.Read()
+	if err != nil {
+		return nil, fmt.Errorf("key: %w", err)
 	}
-	cert, err := tls.LoadX509KeyPair(t.cert, t.key)
+	certPEM, err := os.ReadFile(t.cert)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := tls.X509KeyPair(certPEM, []byte(key.Reveal()))
 	if err != nil {
 		return nil, fmt.Errorf("certificate %s with key %s: %w", t.cert, t.key, err)
 	}
@@ -145,8 +166,11 @@ func (t *TLS) read(st stamps) (*material, error) {
 }
 
 func (s *stamps) same(o *stamps) bool {
-	for i, a := range s {
-		b := o[i]
+	if s.key != o.key {
+		return false
+	}
+	for i, a := range s.files {
+		b := o.files[i]
 		if (a == nil) != (b == nil) {
 			return false
 		}

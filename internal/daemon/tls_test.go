@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"glia/config"
+	"glia/config/secret"
 	"glia/internal/daemon"
 )
 
@@ -40,7 +41,7 @@ func TestTLS_BothSidesMustBeKnown(t *testing.T) {
 	ours, theirs := newAuthority(t), newAuthority(t)
 	load := func(a *authority, ca string) *daemon.TLS {
 		a.issue(a.dir+"/cert", a.dir+"/key")
-		c, err := daemon.LoadTLS(a.dir+"/cert", a.dir+"/key", ca, quiet)
+		c, err := daemon.LoadTLS(a.dir+"/cert", secret.MustParse(a.dir+"/key"), ca, quiet)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +52,7 @@ func TestTLS_BothSidesMustBeKnown(t *testing.T) {
 	addr, _, _ := serve(t, daemon.Server{Handler: hello, TLS: server.Server(), Log: quiet})
 
 	ours.issue(ours.dir+"/cert2", ours.dir+"/key2")
-	mistrust, err := daemon.LoadTLS(ours.dir+"/cert2", ours.dir+"/key2", theirs.file, quiet)
+	mistrust, err := daemon.LoadTLS(ours.dir+"/cert2", secret.MustParse(ours.dir+"/key2"), theirs.file, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func TestTLS_TakesUpChangedFilesAndKeepsTheLastGoodOnes(t *testing.T) {
 	certFile, keyFile := filepath.Join(ca.dir, "cert"), filepath.Join(ca.dir, "key")
 	first := ca.issue(certFile, keyFile)
 	var log buffer
-	creds, err := daemon.LoadTLS(certFile, keyFile, ca.file, daemon.NewLogger(&log, config.LevelInfo, config.FormatText))
+	creds, err := daemon.LoadTLS(certFile, secret.MustParse(keyFile), ca.file, daemon.NewLogger(&log, config.LevelInfo, config.FormatText))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,9 +184,9 @@ func TestLoadTLS_SaysWhatIsWrong(t *testing.T) {
 		{"none", "key", "ca.pem", "none: no such file"},
 		{"cert", "key", "key", "no PEM certificate in it"},
 		{"cert2", "key", "ca.pem", "private key does not match public key"},
-		{"cert2", "key2", "ca.pem", "everybody on this host may access the key"},
+		{"cert2", "key2", "ca.pem", "everybody on this host may access"},
 	} {
-		_, err := daemon.LoadTLS(at(tt.cert), at(tt.key), at(tt.ca), quiet)
+		_, err := daemon.LoadTLS(at(tt.cert), secret.MustParse(at(tt.key)), at(tt.ca), quiet)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: got %v", tt, err)
 		}

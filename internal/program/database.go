@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -94,12 +92,8 @@ var errLeading = errors.New("this repairer leads")
 // standBy waits until this repairer leads. Meanwhile it serves health and metrics, and an API that says so.
 func standBy(ctx context.Context, c config.Repairer, ready func(), log *slog.Logger) (st *store.Postgres, err error) {
 	o := store.Options{TTL: time.Duration(c.Lease.TTL), Renew: time.Duration(c.Lease.Renew), Log: log}
-	if c.DatabasePasswordFile != "" {
-		b, err := os.ReadFile(c.DatabasePasswordFile)
-		if err != nil {
-			return nil, fmt.Errorf("read the password of the database: %w", err)
-		}
-		o.Password = strings.TrimSpace(string(b))
+	if o.Password, err = c.DatabasePassword.Read(); err != nil {
+		return nil, fmt.Errorf("read the password of the database: %w", err)
 	}
 	s, err := newShell(c.API, c.TLS, c.Debug, log, "leader")
 	if err != nil {

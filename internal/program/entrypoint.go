@@ -124,7 +124,7 @@ func (e entrypoint) database(ctx context.Context) (store.Leader, error) {
 	if !e.c.Postgres() {
 		return store.SQLiteLeader(ctx, e.c.Database)
 	}
-	password, err := secret(e.c.DatabasePasswordFile)
+	password, err := e.c.DatabasePassword.Read()
 	if err != nil {
 		return store.Leader{}, fmt.Errorf("read the password of the database: %w", err)
 	}

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -110,17 +109,17 @@ func (s *shell) advertise(api config.API) string {
 // startSerf starts the embedded agent.
 func startSerf(c config.Serf, snapshot string, tags map[string]string, log *slog.Logger) (*serf.Agent, error) {
 	var key []byte
-	if c.EncryptKeyFile != "" {
-		b, err := os.ReadFile(c.EncryptKeyFile)
+	if !c.EncryptKey.IsZero() {
+		text, err := c.EncryptKey.Read()
 		if err != nil {
 			return nil, fmt.Errorf("read the gossip key: %w", err)
 		}
-		if key, err = base64.StdEncoding.DecodeString(strings.TrimSpace(string(b))); err != nil {
-			return nil, fmt.Errorf("gossip key in %s is not base64", c.EncryptKeyFile) // its text must not get into a log
+		if key, err = base64.StdEncoding.DecodeString(text.Reveal()); err != nil {
+			return nil, fmt.Errorf("gossip key in %s is not base64", c.EncryptKey) // its text must not get into a log
 		}
 	}
 	if key == nil && c.KeyringFile == "" && !loopback(c.Bind) {
-		log.Warn("gossip is not encrypted: whoever reaches the port can join and announce; set serf.encrypt_key_file or serf.keyring_file", "bind", c.Bind)
+		log.Warn("gossip is not encrypted: whoever reaches the port can join and announce; set serf.encrypt_key or serf.keyring_file", "bind", c.Bind)
 	}
 	return serf.Start(serf.Options{
 		Node: c.Node, Bind: c.Bind, Advertise: c.Advertise, RPC: c.RPC, Join: c.Join, EncryptKey: key, KeyringFile: c.KeyringFile, Profile: serf.Profile(c.Profile),

@@ -13,7 +13,7 @@ import (
 
 // openRedmine makes the tracker in Redmine. An error is one that waiting does not mend.
 func openRedmine(ctx context.Context, c config.Redmine, log *slog.Logger) (*redmine.Tracker, error) {
-	key, err := secret(c.KeyFile)
+	key, err := c.Key.Read()
 	if err != nil {
 		return nil, fmt.Errorf("read the key for Redmine: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"glia/config"
+	"glia/config/secret"
 	"glia/registry/consul"
 	"glia/registry/serf"
 	"glia/registry/several"
@@ -65,11 +66,11 @@ func openRegistries(c registriesConfig, log *slog.Logger) (_ *registries, err er
 		switch u {
 		case config.RegistrySerf:
 			if c.serf.Agent != "" {
-				key, err := secret(c.serf.AgentKeyFile)
+				key, err := c.serf.AgentKey.Read()
 				if err != nil {
 					return nil, fmt.Errorf("serf: read the key of the agent's RPC: %w", err)
 				}
-				a, err := serf.Attach(serf.RemoteOptions{Addr: c.serf.Agent, AuthKey: key, DropIn: c.serf.DropIn, Log: log})
+				a, err := serf.Attach(serf.RemoteOptions{Addr: c.serf.Agent, AuthKey: key.Reveal(), DropIn: c.serf.DropIn, Log: log})
 				if err != nil {
 					return nil, err
 				}
@@ -140,8 +141,8 @@ func (r *registries) leave() {
 
 func zookeeperOptions(c config.ZooKeeper, log *slog.Logger) (zookeeper.Options, error) {
 	o := zookeeper.Options{Servers: c.Servers, Path: c.Path, SessionTimeout: time.Duration(c.SessionTimeout), User: c.User, Log: log}
-	var err error
-	if o.Password, err = secret(c.PasswordFile); err == nil {
+	password, err := c.Password.Read()
+	if o.Password = password.Reveal(); err == nil {
 		o.TLS, err = clientTLS(c.CA, c.Cert, c.Key)
 	}
 	if err == nil && o.TLS == nil && o.User != "" {
@@ -155,8 +156,8 @@ func zookeeperOptions(c config.ZooKeeper, log *slog.Logger) (zookeeper.Options, 
 
 func consulOptions(c config.Consul, log *slog.Logger) (consul.Options, error) {
 	o := consul.Options{Address: c.Address, Datacenter: c.Datacenter, Path: c.Path, TTL: time.Duration(c.TTL), Log: log}
-	var err error
-	if o.Token, err = secret(c.TokenFile); err == nil {
+	token, err := c.Token.Read()
+	if o.Token = token.Reveal(); err == nil {
 		o.TLS, err = clientTLS(c.CA, c.Cert, c.Key)
 	}
 	if err == nil && o.TLS == nil && o.Token != "" && !strings.HasPrefix(c.Address, "unix://") && !loopback(c.Address) {
@@ -168,17 +169,8 @@ func consulOptions(c config.Consul, log *slog.Logger) (consul.Options, error) {
 	return o, nil
 }
 
-// secret is what the file says, without the end of its line; nothing without a file.
-func secret(file string) (string, error) {
-	if file == "" {
-		return "", nil
-	}
-	b, err := os.ReadFile(file)
-	return strings.TrimSpace(string(b)), err
-}
-
 // clientTLS is nil without an authority. Our certificate is read for each connection, so that a renewed one is used.
-func clientTLS(ca, cert, key string) (*tls.Config, error) {
+func clientTLS(ca, cert string, key secret.Ref) (*tls.Config, error) {
 	if ca == "" {
 		return nil, nil
 	}
@@ -192,9 +184,21 @@ func clientTLS(ca, cert, key string) (*tls.Config, error) {
 	}
 	if cert != "" {
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(cert, key)
+			pair, err := keyPair(cert, key)
 			return &pair, err
 		}
 	}
 	return c, nil
+}
+
+func keyPair(cert string, key secret.Ref) (tls.Certificate, error) {
+	b, err := os.ReadFile(cert)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	k, err := key.Read()
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(b, []byte(k.Reveal()))
 }

@@ -21,9 +21,11 @@ import (
 func serviceCheck(s config.AnnouncedService, k config.ServiceCheck, sum io.Writer) (out service.Named, err error) {
 	at := check.Address{Host: cmp.Or(k.Host, s.Host), Port: cmp.Or(k.Port, s.Port)}
 	login := check.Login{User: k.User, Database: k.Database}
-	if login.Password, err = secret(k.PasswordFile); err != nil {
+	password, err := k.Password.Read()
+	if err != nil {
 		return out, err
 	}
+	login.Password = password.Reveal()
 	_, _ = io.WriteString(sum, login.Password+"\x00")
 	var encrypted *tls.Config
 	if k.Type == "https" || k.Type == "grpc" && k.TLS {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -149,14 +150,18 @@ func originOf(s config.ServiceSource) string {
 }
 
 func consulClient(c config.Consul) (*api.Client, error) {
-	token, err := secret(c.TokenFile)
+	token, err := c.Token.Read()
 	if err != nil {
 		return nil, err
 	}
-	o := &api.Config{Address: c.Address, Datacenter: c.Datacenter, Token: token, Scheme: "http"}
-	if c.CA != "" {
-		o.Scheme = "https"
-		o.TLSConfig = api.TLSConfig{CAFile: c.CA, CertFile: c.Cert, KeyFile: c.Key}
+	o := &api.Config{Address: c.Address, Datacenter: c.Datacenter, Token: token.Reveal(), Scheme: "http"}
+	ours, err := clientTLS(c.CA, c.Cert, c.Key)
+	if err != nil {
+		return nil, err
+	}
+	if ours != nil {
+		o.Scheme, o.Transport = "https", http.DefaultTransport.(*http.Transport).Clone()
+		o.Transport.TLSClientConfig = ours
 	}
 	return api.NewClient(o)
 }

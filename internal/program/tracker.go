@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"glia/config"
+	"glia/config/secret"
 	"glia/repairer"
 	"glia/repairer/ticket"
 	"glia/repairer/ticket/jira"
@@ -51,8 +52,8 @@ func openTracker(ctx context.Context, c config.Repairer, db *sql.DB, wake func()
 	}
 	w := poll.New(t, poll.Options{Every: time.Duration(c.Tracker.Poll), Rate: c.Tracker.Requests, Log: log, Seen: wake})
 	out := tracking{tracker: w.Tracker(), answers: w, words: words, run: w.Run}
-	if f := c.Tracker.ChangedSecretFile; f != "" {
-		s, err := secret(f)
+	if !c.Tracker.ChangedSecret.IsZero() {
+		s, err := c.Tracker.ChangedSecret.Read()
 		if err != nil {
 			return tracking{}, fmt.Errorf("read the secret of those who tell of changes: %w", err)
 		}
@@ -87,7 +88,7 @@ func elsewhere(ctx context.Context, c config.Repairer, log *slog.Logger) (repair
 	case config.TrackerScript:
 		return script.New(script.Command(c.Script.Command)), nil
 	case config.TrackerWebhook:
-		s, err := secret(c.Webhook.SecretFile)
+		s, err := c.Webhook.Secret.Read()
 		if err != nil {
 			return nil, fmt.Errorf("read the secret of the webhook: %w", err)
 		}
@@ -130,11 +131,11 @@ func jiraOptions(c config.Jira) (o jira.Options, err error) {
 	for _, f := range c.Fields {
 		o.Fields = append(o.Fields, jira.Field{Name: f.Name, Values: f.Values})
 	}
-	file := c.TokenFile
+	from := c.Token
 	if c.User != "" {
-		file = c.PasswordFile
+		from = c.Password
 	}
-	if o.Secret, err = secret(file); err != nil {
+	if o.Secret, err = from.Read(); err != nil {
 		return o, fmt.Errorf("read the secret for Jira: %w", err)
 	}
 	o.Transport, err = outward(c.Proxy, c.CA)
@@ -168,7 +169,7 @@ func outward(proxy, ca string) (http.RoundTripper, error) {
 		}
 		t.Proxy = http.ProxyURL(u)
 	}
-	trusted, err := clientTLS(ca, "", "")
+	trusted, err := clientTLS(ca, "", secret.Ref{})
 	if err != nil {
 		return nil, fmt.Errorf("read the authority: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	gliav1 "glia/api/glia/v1"
 	"glia/config"
+	"glia/config/secret"
 	"glia/internal/program"
 	"glia/repairer/ticket/jira/jiratest"
 )
@@ -25,7 +26,7 @@ func inJira(t *testing.T, s *jiratest.Server) func(*config.Repairer) {
 		t.Fatal(err)
 	}
 	return func(c *config.Repairer) {
-		c.Tracker.Kind, c.Jira.URL, c.Jira.TokenFile, c.Jira.Project = config.TrackerJira, s.URL, token, jiratest.Project
+		c.Tracker.Kind, c.Jira.URL, c.Jira.Token, c.Jira.Project = config.TrackerJira, s.URL, secret.MustParse(token), jiratest.Project
 	}
 }
 
@@ -50,7 +51,7 @@ func TestRepairer_DoesNotStartWithoutItsProjectInRedmine(t *testing.T) {
 	}
 	c := config.DefaultRepairer()
 	c.Database, c.API.Listen = filepath.Join(t.TempDir(), "db"), "127.0.0.1:0"
-	c.Tracker.Kind, c.Redmine.URL, c.Redmine.KeyFile, c.Redmine.Project = config.TrackerRedmine, s.URL, key, "disks"
+	c.Tracker.Kind, c.Redmine.URL, c.Redmine.Key, c.Redmine.Project = config.TrackerRedmine, s.URL, secret.MustParse(key), "disks"
 	err := program.Repairer(t.Context(), c, nil, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "there is no project disks") {
 		t.Errorf("started: %v", err)
@@ -67,7 +68,7 @@ func TestRepairer_StartsWithoutJira(t *testing.T) {
 	if err := os.WriteFile(told, []byte("shared"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o := start(t, filepath.Join(t.TempDir(), "db"), inJira(t, s), func(c *config.Repairer) { conf, c.Tracker.ChangedSecretFile = c, told })
+	o := start(t, filepath.Join(t.TempDir(), "db"), inJira(t, s), func(c *config.Repairer) { conf, c.Tracker.ChangedSecret = c, secret.MustParse(told) })
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if _, err := o.api.ListTickets(ctx, connect.NewRequest(&gliav1.ListTicketsRequest{})); connect.CodeOf(err) != connect.CodeUnimplemented {

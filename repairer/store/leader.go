@@ -14,6 +14,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sys/unix"
+
+	"glia/config/secret"
 )
 
 // Leader is what a database tells of those who lead on it.
@@ -26,12 +28,12 @@ type Leader struct {
 
 // PostgresLeader asks the database of the URL who leads; password is that of Options. It takes no part in the
 // election, and changes nothing. A server that takes no writes is an error, because repairers can not work with it.
-func PostgresLeader(ctx context.Context, url, password string) (l Leader, err error) {
+func PostgresLeader(ctx context.Context, url string, password secret.Value) (l Leader, err error) {
 	c, err := pgx.ParseConfig(url)
 	if err != nil {
 		return l, fmt.Errorf("database: %w", err)
 	}
-	c.Password = cmp.Or(password, c.Password)
+	c.Password = cmp.Or(password.Reveal(), c.Password)
 	c.RuntimeParams["application_name"] = "glia entrypoint"
 	defer func() {
 		if err != nil {

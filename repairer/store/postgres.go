@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"glia"
+	"glia/config/secret"
 	"glia/repairer"
 )
 
@@ -33,7 +34,7 @@ type Options struct {
 	TTL      time.Duration // of the lease; 0 is DefaultTTL; the same for all repairers
 	Renew    time.Duration // how often it is renewed; less than a third of TTL; 0 is a fifth
 	Holder   string        // who we are, for people; empty is host and process
-	Password string        // empty when the URL, PGPASSFILE or the server's trust makes it needless
+	Password secret.Value  // none when the URL, PGPASSFILE or the server's trust makes it needless
 	Log      *slog.Logger  // nil is none
 
 	// Elector says when this repairer leads; nil is the lease in this database. TTL then only bounds how
@@ -85,7 +86,7 @@ func OpenPostgres(ctx context.Context, url string, o Options) (_ *Postgres, err 
 		}
 	}()
 	o = o.filled()
-	c.Password = cmp.Or(o.Password, c.Password)
+	c.Password = cmp.Or(o.Password.Reveal(), c.Password)
 	c.RuntimeParams["application_name"] = "glia repairer: " + o.Holder
 	t := times{ttl: o.TTL, renew: o.Renew}
 	under := connect(c, t, 0)

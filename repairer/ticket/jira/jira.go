@@ -21,6 +21,7 @@ import (
 
 	jira "github.com/andygrunwald/go-jira"
 
+	"glia/config/secret"
 	"glia/repairer"
 )
 
@@ -28,7 +29,7 @@ import (
 type Options struct {
 	URL       string
 	User      string // of basic authentication; empty: Secret is a personal token
-	Secret    string // never shown
+	Secret    secret.Value
 	Transport http.RoundTripper
 
 	Project    string // key

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"glia"
+	"glia/config/secret"
 	"glia/repairer"
 	"glia/repairer/ticket/jira"
 	"glia/repairer/ticket/jira/jiratest"
@@ -21,7 +22,7 @@ import (
 
 func options(s *jiratest.Server) jira.Options {
 	return jira.Options{
-		URL: s.URL, User: "glia", Secret: "secret", Project: jiratest.Project, Type: "Task", CloseAs: "Done", Now: time.Now,
+		URL: s.URL, User: "glia", Secret: secret.Of("secret"), Project: jiratest.Project, Type: "Task", CloseAs: "Done", Now: time.Now,
 		Resolutions: map[string]string{"done": repairer.ResolutionDone, "won't do": repairer.ResolutionWontDo, "duplicate": repairer.ResolutionDuplicate, "cannot reproduce": repairer.ResolutionCannotReproduce},
 	}
 }
@@ -225,7 +226,7 @@ func TestTracker_ChecksTheScreenAtStart(t *testing.T) {
 		}
 	}
 	o := options(s)
-	o.Secret = "wrong"
+	o.Secret = secret.Of("wrong")
 	var m *jira.Mismatch
 	if err := open(t, o).Check(t.Context()); err == nil || errors.As(err, &m) || strings.Contains(err.Error(), "wrong ") {
 		t.Errorf("a wrong password: %v", err)

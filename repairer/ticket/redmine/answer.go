@@ -17,21 +17,21 @@ type Error = courier.Error
 const longestSaid = 400
 
 func (o Options) courier() *courier.Courier {
-	return &courier.Courier{Base: o.Transport, Name: "Redmine", Read: meaning, Now: o.Now,
-		Sign: func(r *http.Request) { r.Header.Set("X-Redmine-API-Key", o.Key) }}
+	return &courier.Courier{Base: o.Transport, Name: "Redmine", Read: o.meaning, Now: o.Now,
+		Sign: func(r *http.Request) { r.Header.Set("X-Redmine-API-Key", o.Key.Reveal()) }}
 }
 
 // meaning tells a key that is refused, and an issue that is not there.
-func meaning(a courier.Answer) (m courier.Meaning) {
+func (o Options) meaning(a courier.Answer) (m courier.Meaning) {
 	switch {
 	case a.Status == http.StatusUnauthorized:
-		m.Reason, m.Refused = "Redmine does not take this key; see key_file, and whether its REST API is switched on", true
+		m.Reason, m.Refused = "Redmine does not take this key; see redmine.key, and whether its REST API is switched on", true
 	case a.Status == http.StatusForbidden:
 		m.Reason = "the user of the key may not do that; see the permissions of its role in the project"
 	case a.Status == http.StatusNotFound:
 		m.Missing = strings.Contains(a.Path, "/issues/") && (a.JSON || len(bytes.TrimSpace(a.Body)) == 0)
 	case a.JSON:
-		m.Reason = reasons(a.Body)
+		m.Reason = o.Key.Hide(reasons(a.Body)) // what is between us and Redmine may repeat it
 	}
 	return m
 }

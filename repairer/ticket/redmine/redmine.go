@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"glia/config/secret"
 	"glia/repairer"
 	"glia/repairer/ticket/courier"
 )
@@ -25,7 +26,7 @@ import (
 // Options say where tickets go and what they look like. Needed are URL, Key, Project, Type, Close and Now.
 type Options struct {
 	URL       string
-	Key       string // of the API; never shown
+	Key       secret.Value // of the API
 	Transport http.RoundTripper
 
 	Project  string // identifier

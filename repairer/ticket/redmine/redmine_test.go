@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"glia"
+	"glia/config/secret"
 	"glia/internal/testbed"
 	"glia/repairer"
 	"glia/repairer/ticket/redmine"
@@ -61,7 +62,7 @@ func (s *site) front(t *testing.T, to *url.URL) string {
 }
 
 func (s *site) options(project string) redmine.Options {
-	return redmine.Options{URL: s.url, Key: s.Key, Project: project, Type: "Support", Close: "Closed", Now: time.Now, Resolutions: map[string]string{
+	return redmine.Options{URL: s.url, Key: secret.Of(s.Key), Project: project, Type: "Support", Close: "Closed", Now: time.Now, Resolutions: map[string]string{
 		"resolved": repairer.ResolutionDone, "closed": repairer.ResolutionDone, "rejected": repairer.ResolutionWontDo,
 		"duplicate": repairer.ResolutionDuplicate, "not reproducible": repairer.ResolutionCannotReproduce,
 	}}
@@ -252,11 +253,11 @@ func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func wrongKey(t *testing.T, s *site) {
 	o, asked := s.options("any"), 0
-	o.Key = strings.Repeat("0", 40)
+	o.Key = secret.Of(strings.Repeat("0", 40))
 	o.Transport = counter{&asked}
 	tr := open(t, o)
 	for range 3 {
-		if err := tr.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "Redmine does not take this key") || strings.Contains(err.Error(), o.Key) {
+		if err := tr.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "Redmine does not take this key") || strings.Contains(err.Error(), o.Key.Reveal()) {
 			t.Error(err)
 		}
 	}
@@ -338,7 +339,7 @@ func TestTracker_AnswersThatAreNone(t *testing.T) {
 				_, _ = io.WriteString(w, tt.body)
 			}))
 			t.Cleanup(s.Close)
-			tr := open(t, redmine.Options{URL: s.URL, Key: "secret", Project: "p", Type: "Bug", Close: "Closed", Now: time.Now})
+			tr := open(t, redmine.Options{URL: s.URL, Key: secret.Of("secret"), Project: "p", Type: "Bug", Close: "Closed", Now: time.Now})
 			err := tr.Comment(t.Context(), "k", "7", "text")
 			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "glia-redmine") {
 				t.Errorf("%v, want %q", err, tt.want)

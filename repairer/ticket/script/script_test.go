@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"glia"
+	"glia/config/secret"
 	"glia/repairer"
 	"glia/repairer/store"
 	"glia/repairer/ticket"
@@ -94,13 +95,13 @@ type site struct {
 }
 
 const (
-	secret = "shared secret"
+	shared = "shared secret"
 	hub    = "56c973022c30494b14a7d634787d1325bbf91433e5a1293680d21ff8edb0c2d6" // of {"id":"T1"}, by openssl
 )
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
-	if r.Header.Get(script.HeaderSignature) != script.Sign(secret, r.Header.Get(script.HeaderTime), body) {
+	if r.Header.Get(script.HeaderSignature) != script.Sign(shared, r.Header.Get(script.HeaderTime), body) {
 		http.Error(w, "signature", http.StatusUnauthorized)
 		return
 	}
@@ -166,7 +167,7 @@ func TestWebhook_KeepsTheContract(t *testing.T) {
 		web := httptest.NewServer(s)
 		t.Cleanup(web.Close)
 		return tickettest.Bed{
-			Tracker: script.New(script.Webhook{URL: web.URL, Secret: secret, HTTP: web.Client(), Now: time.Now}),
+			Tracker: script.New(script.Webhook{URL: web.URL, Secret: secret.Of(shared), HTTP: web.Client(), Now: time.Now}),
 			Answer: func(t *testing.T, id, resolution string) {
 				if _, err := s.Resolve(t.Context(), id, resolution, "ann", ""); err != nil {
 					t.Fatal(err)
@@ -271,8 +272,8 @@ func TestWebhook_Errors(t *testing.T) {
 		}))
 		c := web.Client()
 		c.CheckRedirect = func(*http.Request, []*http.Request) error { return errors.New("refused") }
-		_, err := script.New(script.Webhook{URL: web.URL, Secret: secret, HTTP: c, Now: time.Now}).Ticket(t.Context(), "T1")
-		if err == nil || !strings.Contains(err.Error(), tc.want) || errors.Is(err, glia.ErrNotFound) || strings.Contains(err.Error(), secret) {
+		_, err := script.New(script.Webhook{URL: web.URL, Secret: secret.Of(shared), HTTP: c, Now: time.Now}).Ticket(t.Context(), "T1")
+		if err == nil || !strings.Contains(err.Error(), tc.want) || errors.Is(err, glia.ErrNotFound) || strings.Contains(err.Error(), shared) {
 			t.Errorf("%s: %v", name, err)
 		}
 		web.Close()
@@ -290,12 +291,12 @@ func TestChanged_TakesOnlyWhatIsSignedAndFresh(t *testing.T) {
 		body   string
 		code   int
 	}{
-		"signed":            {"POST", map[string]string{script.HeaderTime: stamp(0), script.HeaderSignature: script.Sign(secret, stamp(0), []byte(body))}, body, 204},
+		"signed":            {"POST", map[string]string{script.HeaderTime: stamp(0), script.HeaderSignature: script.Sign(shared, stamp(0), []byte(body))}, body, 204},
 		"of another secret": {"POST", map[string]string{script.HeaderTime: stamp(0), script.HeaderSignature: script.Sign("x", stamp(0), []byte(body))}, body, 401},
-		"of another body":   {"POST", map[string]string{script.HeaderTime: stamp(0), script.HeaderSignature: script.Sign(secret, stamp(0), []byte(body))}, body + " ", 401},
-		"too old":           {"POST", map[string]string{script.HeaderTime: stamp(-6 * time.Minute), script.HeaderSignature: script.Sign(secret, stamp(-6*time.Minute), []byte(body))}, body, 401},
-		"from the future":   {"POST", map[string]string{script.HeaderTime: stamp(6 * time.Minute), script.HeaderSignature: script.Sign(secret, stamp(6*time.Minute), []byte(body))}, body, 401},
-		"of no time":        {"POST", map[string]string{script.HeaderTime: "soon", script.HeaderSignature: script.Sign(secret, "soon", []byte(body))}, body, 401},
+		"of another body":   {"POST", map[string]string{script.HeaderTime: stamp(0), script.HeaderSignature: script.Sign(shared, stamp(0), []byte(body))}, body + " ", 401},
+		"too old":           {"POST", map[string]string{script.HeaderTime: stamp(-6 * time.Minute), script.HeaderSignature: script.Sign(shared, stamp(-6*time.Minute), []byte(body))}, body, 401},
+		"from the future":   {"POST", map[string]string{script.HeaderTime: stamp(6 * time.Minute), script.HeaderSignature: script.Sign(shared, stamp(6*time.Minute), []byte(body))}, body, 401},
+		"of no time":        {"POST", map[string]string{script.HeaderTime: "soon", script.HeaderSignature: script.Sign(shared, "soon", []byte(body))}, body, 401},
 		"not signed":        {"POST", nil, body, 401},
 		// printf %s '{"id":"T1"}' | openssl dgst -sha256 -hmac 'shared secret'
 		"as Jira Cloud signs":  {"POST", map[string]string{"X-Hub-Signature": "sha256=HUB"}, body, 204},
@@ -310,7 +311,7 @@ func TestChanged_TakesOnlyWhatIsSignedAndFresh(t *testing.T) {
 			r.Header.Set(k, strings.Replace(v, "HUB", hub, 1))
 		}
 		w := httptest.NewRecorder()
-		script.Changed(secret, func() time.Time { return now }, func() { looks++ }).ServeHTTP(w, r)
+		script.Changed(secret.Of(shared), func() time.Time { return now }, func() { looks++ }).ServeHTTP(w, r)
 		if w.Code != tc.code || (looks == 1) != (tc.code == 204) {
 			t.Errorf("%s: %d, %d looks; want %d", name, w.Code, looks, tc.code)
 		}

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"glia/config/secret"
 )
 
 // The headers of a signed request. The signature is "sha256=" and the hex digits of HMAC-SHA256 over the timestamp (Unix
@@ -27,7 +29,7 @@ const (
 // Webhook is the way to a web address: requests are posted there, signed, and answered with status 200.
 type Webhook struct {
 	URL    string
-	Secret string
+	Secret secret.Value
 	HTTP   *http.Client
 	Now    func() time.Time
 }
@@ -49,7 +51,7 @@ func (w Webhook) Carry(ctx context.Context, key string, request []byte) ([]byte,
 	stamp := strconv.FormatInt(w.Now().Unix(), 10)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set(HeaderTime, stamp)
-	r.Header.Set(HeaderSignature, Sign(w.Secret, stamp, request))
+	r.Header.Set(HeaderSignature, Sign(w.Secret.Reveal(), stamp, request))
 	if key != "" {
 		r.Header.Set(HeaderKey, hexOf(key))
 	}
@@ -86,7 +88,7 @@ const (
 // Changed serves the posts with which a tracker says that a ticket has changed. What is in them is not believed: it
 // only makes glia look at once. They are signed as Sign does, or with X-Hub-Signature over the body alone, as Jira
 // Cloud and GitHub do.
-func Changed(secret string, now func() time.Time, look func()) http.Handler {
+func Changed(shared secret.Value, now func() time.Time, look func()) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
@@ -98,7 +100,7 @@ func Changed(secret string, now func() time.Time, look func()) http.Handler {
 			http.Error(w, "the message is too large", http.StatusRequestEntityTooLarge)
 			return
 		}
-		if !genuine(r.Header, body, secret, now()) {
+		if !genuine(r.Header, body, shared.Reveal(), now()) {
 			http.Error(w, "the signature is wrong, missing or too old", http.StatusUnauthorized)
 			return
 		}
