@@ -19,6 +19,7 @@ type Nerve struct {
 	Log       Log       `toml:"log"`
 	API       API       `toml:"api"`
 	TLS       TLS       `toml:"tls"`
+	Access    Access    `toml:"access"`
 	Debug     Debug     `toml:"debug"`
 	Serf      Serf      `toml:"serf"`
 	ZooKeeper ZooKeeper `toml:"zookeeper"`
@@ -80,6 +81,7 @@ type Inventory struct {
 // Hand is the section [hand]: what the host does when a repairer orders it.
 type Hand struct {
 	Enabled      bool     `toml:"enabled"`
+	Repairers    []string `toml:"repairers"`   // patterns of names in certificates; empty: whoever has the role destroy
 	DrainHook    []string `toml:"drain_hook"`  // argv, run before a disk is unmounted; empty for none
 	RejoinHook   []string `toml:"rejoin_hook"` // argv, run after a new disk is mounted; empty for none
 	HookTimeout  Duration `toml:"hook_timeout"`
@@ -112,8 +114,8 @@ func DefaultNerve() Nerve {
 	serf.RPC = "127.0.0.1:7373"
 	return Nerve{
 		StateDir: "/var/lib/glia/nerve", Registries: []Registry{RegistrySerf},
-		Log:  defaultLog(),
-		API:  API{Listen: "127.0.0.1:7411"},
+		Log: defaultLog(),
+		API: API{Listen: "127.0.0.1:7411"}, Access: defaultAccess(),
 		Serf: serf, ZooKeeper: defaultZooKeeper(), Consul: defaultConsul(),
 		Probe: Probe{
 			Interval: seconds(60), Deadline: seconds(30), Expiry: minutes(10),
@@ -146,6 +148,7 @@ func (n *Nerve) validate(c *check) {
 	c.absolute("state_dir", n.StateDir)
 	n.API.validate(c, n.TLS, "order repairs")
 	n.TLS.validate(c)
+	n.Access.validate(c, n.API, n.TLS)
 	n.Debug.validate(c)
 	n.backends().validate(c)
 	n.Probe.validate(c)
@@ -154,6 +157,7 @@ func (n *Nerve) validate(c *check) {
 	c.within("history.mb", n.History.MB, 1024)
 	n.Inventory.validate(c)
 	n.Hand.validate(c)
+	n.Hand.validateRepairers(c, n.TLS)
 	n.validateSmartctl(c)
 	n.validateServices(c)
 }

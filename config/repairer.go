@@ -36,6 +36,7 @@ type Repairer struct {
 	Log    Log    `toml:"log"`
 	API    API    `toml:"api"`
 	TLS    TLS    `toml:"tls"`
+	Access Access `toml:"access"`
 	Debug  Debug  `toml:"debug"`
 	Repair Repair `toml:"repair"`
 	Limits Limits `toml:"limits"`
@@ -93,7 +94,7 @@ func DefaultRepairer() Repairer {
 		Election: Election{By: ElectDatabase, Name: "repairer"}, ZooKeeper: defaultZooKeeper(), Consul: defaultConsul(),
 		Tracker: defaultTracker(), Jira: defaultJira(), Redmine: defaultRedmine(),
 		Log: defaultLog(),
-		API: API{Listen: "127.0.0.1:7413"},
+		API: API{Listen: "127.0.0.1:7413"}, Access: defaultAccess(),
 		Repair: Repair{
 			Verdicts: []glia.State{glia.StateFailing, glia.StateFailed},
 			Tick:     seconds(1), OrderTimeout: minutes(10),
@@ -141,6 +142,7 @@ func (r *Repairer) validate(c *check) {
 	r.validateTracker(c)
 	r.API.validate(c, r.TLS, "approve and cancel repairs")
 	r.TLS.validate(c)
+	r.Access.validate(c, r.API, r.TLS)
 	r.Debug.validate(c)
 	r.Repair.validate(c)
 	r.Limits.validate(c)

@@ -21,6 +21,9 @@ type API struct {
 
 	// Advertise is the host:port that others are told to call. Resolve sets it to Listen when empty.
 	Advertise string `toml:"advertise"`
+
+	// Socket is a unix socket that serves the same to users of this host, by absolute path; empty for none.
+	Socket string `toml:"socket"`
 }
 
 // TLS is the section [tls]: PEM files, by absolute path; the key may also be elsewhere. All three are set or none. With them a
@@ -75,6 +78,9 @@ func (a API) validate(c *check, t TLS, stranger string) {
 		c.bad([]string{"api.advertise", "api.listen"},
 			"%s is no address that others can call: set api.advertise to the host:port that they should use", a.Listen)
 	}
+	if a.Socket != "" {
+		c.socket("api.socket", a.Socket)
+	}
 	if a.Advertise == "" {
 		return
 	}
@@ -108,10 +114,7 @@ func (d Debug) validate(c *check) {
 	if d.Socket == "" {
 		return
 	}
-	c.absolute("debug.socket", d.Socket)
-	if len(d.Socket) > 107 { // sizeof(sun_path) - 1, see unix(7)
-		c.bad([]string{"debug.socket"}, "the path of a unix socket has at most 107 bytes, this one has %d", len(d.Socket))
-	}
+	c.socket("debug.socket", d.Socket)
 }
 
 func (s Serf) validate(c *check) {

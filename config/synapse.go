@@ -8,9 +8,12 @@ type Synapse struct {
 	Registries []Registry `toml:"registries"` // that are watched, in order of preference
 	Watch      Watch      `toml:"watch"`      // how, when they are several
 
-	Log   Log   `toml:"log"`
-	API   API   `toml:"api"`
-	TLS   TLS   `toml:"tls"`
+	Log Log `toml:"log"`
+	API API `toml:"api"`
+	TLS TLS `toml:"tls"`
+
+	Access Access `toml:"access"`
+
 	Debug Debug `toml:"debug"`
 	Serf  Serf  `toml:"serf"`
 
@@ -38,8 +41,8 @@ func DefaultSynapse() Synapse {
 	return Synapse{
 		StateDir: "/var/lib/glia/synapse", HAProxy: defaultHAProxy(),
 		Registries: []Registry{RegistrySerf}, Watch: WatchUnion,
-		Log:  defaultLog(),
-		API:  API{Listen: "127.0.0.1:7412"},
+		Log: defaultLog(),
+		API: API{Listen: "127.0.0.1:7412"}, Access: defaultAccess(),
 		Serf: serf, ZooKeeper: defaultZooKeeper(), Consul: defaultConsul(),
 		Fleet: Fleet{Resync: seconds(30), FetchTimeout: seconds(5), MaxAge: minutes(2)},
 	}
@@ -60,6 +63,7 @@ func (s *Synapse) validate(c *check) {
 	}
 	s.API.validate(c, s.TLS, "read the state of the fleet")
 	s.TLS.validate(c)
+	s.Access.validate(c, s.API, s.TLS)
 	s.Debug.validate(c)
 	s.backends().validate(c)
 	s.Fleet.validate(c)

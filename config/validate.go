@@ -52,6 +52,14 @@ func (c *check) absolute(key, name string) {
 	}
 }
 
+// socket checks the path of a unix socket.
+func (c *check) socket(key, name string) {
+	c.absolute(key, name)
+	if len(name) > 107 { // sizeof(sun_path) - 1, see unix(7)
+		c.bad([]string{key}, "the path of a unix socket has at most 107 bytes, this one has %d", len(name))
+	}
+}
+
 // word refuses what is empty or has spaces in it.
 func (c *check) word(key, value, what string) {
 	if value == "" || strings.ContainsAny(value, " \t\r\n") {

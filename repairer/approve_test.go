@@ -4,16 +4,20 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"connectrpc.com/connect"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"glia"
 	gliav1 "glia/api/glia/v1"
 	"glia/api/glia/v1/gliav1connect"
+	"glia/config"
+	"glia/internal/access"
 	"glia/internal/sim"
 	"glia/repairer"
 )
@@ -147,9 +151,10 @@ func TestService_OneCertificateIsOnePerson(t *testing.T) {
 	w, _, c := twoPersons(t)
 	_, h := gliav1connect.NewRepairServiceHandler(repairer.NewService(w.engine, w.tickets))
 	name := ""
+	guard := access.New(access.Options{Access: config.DefaultRepairer().Access, Program: "repairer", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Subject: pkix.Name{CommonName: name}}}}
-		repairer.Identified(h).ServeHTTP(rw, r)
+		guard.Handler(h).ServeHTTP(rw, r)
 	}))
 	t.Cleanup(s.Close)
 	api := gliav1connect.NewRepairServiceClient(s.Client(), s.URL)

@@ -17,7 +17,7 @@ import (
 // the process and root may connect. A socket that a dead process left behind is replaced; one that
 // somebody answers on is not.
 func ServeDebug(ctx context.Context, socket string, log *slog.Logger) error {
-	ln, err := listenUnix(ctx, socket)
+	ln, err := ListenUnix(ctx, socket, 0o600)
 	if err != nil {
 		return fmt.Errorf("serve profiles: %w", err)
 	}
@@ -30,7 +30,9 @@ func ServeDebug(ctx context.Context, socket string, log *slog.Logger) error {
 	return Server{Handler: mux, Log: log, Grace: time.Second}.Serve(ctx, ln)
 }
 
-func listenUnix(ctx context.Context, socket string) (net.Listener, error) {
+// ListenUnix listens on a unix socket with that mode. A socket that a dead process left behind is replaced;
+// one that somebody answers on is not.
+func ListenUnix(ctx context.Context, socket string, mode os.FileMode) (net.Listener, error) {
 	conn, err := net.DialTimeout("unix", socket, time.Second)
 	switch {
 	case err == nil:
@@ -44,13 +46,21 @@ func listenUnix(ctx context.Context, socket string) (net.Listener, error) {
 		}
 	}
 	// On Linux the file gets the mode that the socket has before it is bound, so it is never open to
-	// others, not even for a moment.
+	// others, not even for a moment. What the umask takes away is given back after that.
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var chmod error
-		if err := c.Control(func(fd uintptr) { chmod = syscall.Fchmod(int(fd), 0o600) }); err != nil {
+		if err := c.Control(func(fd uintptr) { chmod = syscall.Fchmod(int(fd), uint32(mode)) }); err != nil {
 			return err
 		}
 		return chmod
 	}}
-	return lc.Listen(ctx, "unix", socket)
+	ln, err := lc.Listen(ctx, "unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(socket, mode); err != nil {
+		_ = ln.Close()
+		return nil, err
+	}
+	return ln, nil
 }

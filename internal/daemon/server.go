@@ -18,6 +18,12 @@ type Server struct {
 	TLS     *tls.Config  // nil: plain, including HTTP/2 by prior knowledge
 	Log     *slog.Logger // what net/http complains about, at level debug
 
+	// ConnContext adds what is known of a connection to the contexts of its requests; nil for nothing.
+	ConnContext func(ctx context.Context, c net.Conn) context.Context
+
+	// Refused is told of connections that never came to a request, by reason; nil for nobody.
+	Refused func(reason string)
+
 	// Grace is how long requests may go on after the end was asked for. After half of it their contexts
 	// are cancelled, after all of it their connections are cut. 0 means 6 seconds.
 	Grace time.Duration
@@ -48,6 +54,10 @@ func (s Server) Serve(ctx context.Context, ln net.Listener) error {
 		MaxHeaderBytes:    64 << 10,
 		HTTP2:             &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		ConnContext:       s.ConnContext,
+	}
+	if s.Refused != nil {
+		newDoor(s.Refused, s.Log).guard(srv)
 	}
 
 	served := make(chan error, 1)

@@ -95,7 +95,7 @@ func standBy(ctx context.Context, c config.Repairer, ready func(), log *slog.Log
 	if o.Password, err = c.DatabasePassword.Read(); err != nil {
 		return nil, fmt.Errorf("read the password of the database: %w", err)
 	}
-	s, err := newShell(c.API, c.TLS, c.Debug, log, "leader")
+	s, err := newShell(served{"repairer", c.API, c.TLS, c.Access, nil, c.Debug}, log, "leader")
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func Entrypoint(ctx context.Context, path string) (*gliav1.GetEntrypointResponse
 
 func (e entrypoint) serve(s *shell) {
 	e.client = s.client()
-	s.handle(gliav1connect.NewEntrypointServiceHandler(e))
+	s.handle(gliav1connect.NewEntrypointServiceHandler(e, s.options()...))
 }
 
 // GetEntrypoint is part of gliav1connect.EntrypointServiceHandler.

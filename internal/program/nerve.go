@@ -43,7 +43,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		return fmt.Errorf("state directory: %w", err)
 	}
 	where := registriesConfig{c.Registries, config.WatchUnion, c.Serf, c.ZooKeeper, c.Consul, filepath.Join(c.StateDir, "serf.snapshot"), "nerve"}
-	s, err := newShell(c.API, c.TLS, c.Debug, log, where.names("inventory", "services")...)
+	s, err := newShell(served{"nerve", c.API, c.TLS, c.Access, c.Hand.Repairers, c.Debug}, log, where.names("inventory", "services")...)
 	if err != nil {
 		return err
 	}
@@ -89,6 +89,9 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		defer func() { _ = h.Close(context.Background()) }()
 		parts.Hand = h
 	}
+	if s.tls != nil && parts.Hand != nil && len(c.Hand.Repairers) == 0 {
+		log.Warn("the hand takes orders from every certificate with the role destroy: name the repairers in hand.repairers")
+	}
 	reg, err := openRegistries(where, log)
 	if err != nil {
 		return err
@@ -126,8 +129,8 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		return err
 	}
 	s.reg.MustRegister(n)
-	s.handle(gliav1connect.NewAnnouncerServiceHandler(service.NewAPI(c.Host, services.Services)))
-	path, handler := gliav1connect.NewHostServiceHandler(nerve.NewService(n))
+	s.handle(gliav1connect.NewAnnouncerServiceHandler(service.NewAPI(c.Host, services.Services), s.options()...))
+	path, handler := gliav1connect.NewHostServiceHandler(nerve.NewService(n), s.options()...)
 	if parts.Started != nil {
 		parts.Started()
 	}

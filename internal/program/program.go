@@ -12,10 +12,12 @@ import (
 	"strings"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"glia/config"
+	"glia/internal/access"
 	"glia/internal/daemon"
 	"glia/registry/serf"
 )
@@ -25,22 +27,46 @@ import (
 type shell struct {
 	log    *slog.Logger
 	tls    *daemon.TLS // nil: plain, on loopback only
+	guard  *access.Guard
 	health *daemon.Health
 	reg    *prometheus.Registry
 	ln     net.Listener
+	local  net.Listener // for users of this host; nil: none
 	debug  string
 	mux    *http.ServeMux // what is served beside the API
 }
 
-func newShell(api config.API, t config.TLS, debug config.Debug, log *slog.Logger, checks ...string) (*shell, error) {
-	s := &shell{log: log, health: daemon.NewHealth(log, checks...), reg: daemon.NewRegistry(), debug: debug.Socket, mux: http.NewServeMux()}
+// served is what a program configures of its API.
+type served struct {
+	program   string
+	api       config.API
+	tls       config.TLS
+	access    config.Access
+	repairers []string // who may order the hand
+	debug     config.Debug
+}
+
+func newShell(c served, log *slog.Logger, checks ...string) (*shell, error) {
+	s := &shell{log: log, health: daemon.NewHealth(log, checks...), reg: daemon.NewRegistry(), debug: c.debug.Socket, mux: http.NewServeMux()}
+	s.guard = access.New(access.Options{Access: c.access, Repairers: c.repairers, Program: c.program, Log: log, Registry: s.reg})
 	var err error
-	if t.Enabled() {
-		if s.tls, err = daemon.LoadTLS(t.Cert, t.Key, t.CA, log); err != nil {
+	if c.tls.Enabled() {
+		if s.tls, err = daemon.LoadTLS(c.tls.Cert, c.tls.Key, c.tls.CA, log); err != nil {
 			return nil, err
 		}
+		if c.access.Others == config.RoleDestroy {
+			log.Warn("every certificate of the authority may do everything here: name who may in [access], and set access.others to a lesser role")
+		}
 	}
-	if s.ln, err = net.Listen("tcp", api.Listen); err != nil {
+	if s.ln, err = net.Listen("tcp", c.api.Listen); err != nil {
+		return nil, fmt.Errorf("serve the API: %w", err)
+	}
+	if c.api.Socket == "" {
+		return s, nil
+	}
+	// Whom the kernel does not name by [access] is refused, so that the file may be open to all.
+	if s.local, err = daemon.ListenUnix(context.Background(), c.api.Socket, 0o666); err != nil {
+		_ = s.ln.Close()
 		return nil, fmt.Errorf("serve the API: %w", err)
 	}
 	return s, nil
@@ -56,6 +82,9 @@ func (s *shell) scheme() string {
 // handle adds a service to those that serve serves.
 func (s *shell) handle(path string, h http.Handler) { s.mux.Handle(path, h) }
 
+// options are for every service that is served.
+func (s *shell) options() []connect.HandlerOption { return s.guard.HandlerOptions() }
+
 func (s *shell) client() *http.Client { return daemon.HTTPClient(s.tls) }
 
 // serve serves until the context ends, together with the parts. The first part that ends with an
@@ -63,11 +92,15 @@ func (s *shell) client() *http.Client { return daemon.HTTPClient(s.tls) }
 func (s *shell) serve(ctx context.Context, path string, api http.Handler, parts ...func(context.Context) error) error {
 	s.handle(path, api)
 	daemon.Routes(s.mux, s.health, s.reg)
-	server := daemon.Server{Handler: s.mux, Log: s.log}
+	server := daemon.Server{Handler: s.guard.Handler(s.mux), Log: s.log, ConnContext: access.Peer, Refused: s.guard.Refused}
+	g, ctx := errgroup.WithContext(ctx)
+	if s.local != nil {
+		local := server
+		g.Go(func() error { return local.Serve(ctx, s.local) })
+	}
 	if s.tls != nil {
 		server.TLS = s.tls.Server()
 	}
-	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return server.Serve(ctx, s.ln) })
 	if s.debug != "" {
 		g.Go(func() error { return daemon.ServeDebug(ctx, s.debug, s.log) })

@@ -65,7 +65,7 @@ func RepairerWith(ctx context.Context, c config.Repairer, parts RepairerParts, s
 
 // lead runs the repairer on an open database until the context ends.
 func lead(ctx context.Context, c config.Repairer, st database, parts RepairerParts, ready func(), log *slog.Logger) error {
-	s, err := newShell(c.API, c.TLS, c.Debug, log, "fleet")
+	s, err := newShell(served{"repairer", c.API, c.TLS, c.Access, nil, c.Debug}, log, "fleet")
 	if err != nil {
 		return err
 	}
@@ -89,14 +89,14 @@ func lead(ctx context.Context, c config.Repairer, st database, parts RepairerPar
 	}))
 	s.reg.MustRegister(engine)
 	log.Info("repairing", "database", c.Database, "epoch", st.Epoch(), "mode", c.Mode, "synapse", c.Synapse)
-	path, handler := gliav1connect.NewRepairServiceHandler(repairer.NewService(engine, tickets.desk))
+	path, handler := gliav1connect.NewRepairServiceHandler(repairer.NewService(engine, tickets.desk), s.options()...)
 	entrypoint{c: c, log: log}.serve(s)
-	s.handle(gliav1connect.NewQueueServiceHandler(queue.NewService(st.DB(), st)))
+	s.handle(gliav1connect.NewQueueServiceHandler(queue.NewService(st.DB(), st), s.options()...))
 	if tickets.changed != nil {
 		s.handle("/tracker/changed", tickets.changed)
 	}
 	ready()
-	return s.serve(ctx, path, repairer.Identified(handler), engine.Run, tickets.run, events(c, st, log).Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
+	return s.serve(ctx, path, handler, engine.Run, tickets.run, events(c, st, log).Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
 		s.watch("fleet", func() error { _, err := feed.View(); return err }))
 }
 

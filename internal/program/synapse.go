@@ -17,7 +17,7 @@ func Synapse(ctx context.Context, c config.Synapse, started func(), log *slog.Lo
 	if len(c.Services) > 0 {
 		names = append(names, "services")
 	}
-	s, err := newShell(c.API, c.TLS, c.Debug, log, names...)
+	s, err := newShell(served{"synapse", c.API, c.TLS, c.Access, nil, c.Debug}, log, names...)
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func Synapse(ctx context.Context, c config.Synapse, started func(), log *slog.Lo
 		}
 		run = append(append(run, parts...), s.watch("services", services.Ready))
 	}
-	path, handler := gliav1connect.NewFleetServiceHandler(synapse.NewService(fleet))
+	path, handler := gliav1connect.NewFleetServiceHandler(synapse.NewService(fleet), s.options()...)
 	if started != nil {
 		started()
 	}
