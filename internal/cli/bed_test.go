@@ -68,6 +68,8 @@ func (b *bed) start(t *tls.Config) error {
 	mux.Handle(gliav1connect.NewQueueServiceHandler(queueService{world: b.world}))
 	mux.Handle(gliav1connect.NewFleetServiceHandler(fleetService{world: b.world}))
 	mux.Handle(gliav1connect.NewHostServiceHandler(hostService{world: b.world}))
+	mux.Handle(gliav1connect.NewAnnouncerServiceHandler(announcerService{world: b.world}))
+	mux.Handle(gliav1connect.NewBackendServiceHandler(backendService{world: b.world}))
 	p := new(http.Protocols)
 	p.SetHTTP1(true)
 	p.SetHTTP2(true)

@@ -48,7 +48,8 @@ type app struct {
 
 const longHelp = `glia shows and steers the repair of failing disks.
 
-It asks the repairer (cases, plans, pauses, tickets) and the synapse (disks of the fleet).
+It asks the repairer (cases, plans, pauses, tickets), the synapse (disks of the fleet, services that this host
+uses) and the nerve (services of this host).
 Results are printed on standard output, errors and progress on standard error.
 
 Exit codes:
@@ -128,6 +129,9 @@ func build(o Options) (*cobra.Command, *app) {
 		breakerCommand(a),
 		graveyardCommand(a),
 		queueCommand(a),
+		(&servicesCommand{app: a}).command(),
+		(&portsCommand{app: a}).command(),
+		maintCommand(a),
 		(&versionCommand{app: a}).command(),
 	)
 	root.AddCommand(o.Extra...)

@@ -21,6 +21,7 @@ import (
 const (
 	defaultRepairer = "127.0.0.1:7413"
 	defaultSynapse  = "127.0.0.1:7412"
+	defaultNerve    = "127.0.0.1:7411"
 )
 
 // A server that is silent for pingAfter is pinged, and given up when it does not answer within
@@ -35,15 +36,16 @@ const (
 type connection struct {
 	repairer string
 	synapse  string
+	nerve    string
 	cert     string
 	key      string
 	ca       string
 	timeout  time.Duration // of one request; a watch has none
 }
 
-// server is one of the two programs that glia asks.
+// server is one of the programs that glia asks.
 type server struct {
-	name string // repairer or synapse
+	name string // repairer, synapse or nerve
 	flag string
 	env  string
 	url  string
@@ -54,6 +56,7 @@ func (c *connection) addFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.StringVar(&c.repairer, "repairer", "", "`URL` of the repairer; $GLIA_REPAIRER (default http://"+defaultRepairer+")")
 	f.StringVar(&c.synapse, "synapse", "", "`URL` of a synapse; $GLIA_SYNAPSE (default http://"+defaultSynapse+")")
+	f.StringVar(&c.nerve, "nerve", "", "`URL` of the nerve of this host; $GLIA_NERVE (default http://"+defaultNerve+")")
 	f.StringVar(&c.cert, "tls-cert", "", "`file` with the certificate to present; $GLIA_TLS_CERT")
 	f.StringVar(&c.key, "tls-key", "", "`file` with its key, not readable by everyone; $GLIA_TLS_KEY")
 	f.StringVar(&c.ca, "tls-ca", "", "`file` with the authorities that sign the servers; $GLIA_TLS_CA (default the system's)")

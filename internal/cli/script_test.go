@@ -61,6 +61,7 @@ func TestGlia(t *testing.T) {
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // or each glia of a race build ends a second late
 			e.Setenv("GLIA_REPAIRER", "http://"+b.addr)
 			e.Setenv("GLIA_SYNAPSE", "http://"+b.addr)
+			e.Setenv("GLIA_NERVE", "http://"+b.addr)
 			e.Setenv("ADDR", b.addr)
 			return nil
 		},

@@ -13,7 +13,7 @@ import (
 type whyCommand struct{ *app }
 
 func (c *whyCommand) command() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "why SERIAL",
 		Short: "Explain why glia does, or does not, act on a disk",
 		Long: `Explain why glia does, or does not, act on a disk: its verdict, its case, every gate that holds
@@ -41,6 +41,8 @@ the next step back, and what would change each gate's mind.`,
 			return c.print(d)
 		},
 	}
+	cmd.AddCommand((&whyServiceCommand{app: c.app}).command())
+	return cmd
 }
 
 // whyDoc is the result of glia why.

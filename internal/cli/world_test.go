@@ -30,6 +30,10 @@ type world struct {
 	watchers int
 	asked    string
 	api      string // where the nerves are
+
+	services     []*gliav1.AnnouncedService // of node-1
+	maintenances []*gliav1.Maintenance
+	web          *gliav1.FollowedService
 }
 
 func (w *world) update(f func()) {
@@ -93,7 +97,7 @@ func newWorld() *world {
 	boot.Disk.Location.Enclosure, boot.Disk.Location.ByPath = "", "pci-0000:01:00.0-nvme-1"
 	boot.Disk.Protected, boot.Disk.Swap = "it carries /", []string{"nvme0n1p3"}
 
-	w := &world{changed: make(chan struct{}), cases: map[string]*gliav1.Case{}, events: map[string][]*gliav1.Event{}}
+	w := &world{services: newServices(), web: newFollowed(), changed: make(chan struct{}), cases: map[string]*gliav1.Case{}, events: map[string][]*gliav1.Event{}}
 	w.hosts = []*gliav1.HostView{
 		view("node-2", bad, stale),
 		view("node-1", boot, status("node-1", "1", "sda", "ZL2-1", "ST16000NM001G", "hdd", 16000900661248, suspect)),
@@ -154,6 +158,18 @@ func (w *world) scene(name string) {
 		w.queue = &gliav1.ListQueueResponse{}
 	case "dead":
 		w.queue = newQueue()
+	case "unwatched":
+		w.web.Sources[0].Backends = nil
+	case "unanswered":
+		w.web.Sources[0].Problem = "no session with any of its servers"
+	case "filtered":
+		w.web.Backends, w.web.Reason = nil, "nothing was discovered"
+	case "unrendered":
+		w.web.Backends[0].Line = ""
+	case "down":
+		w.web.Processes[0].Servers[0].Status, w.web.Processes[0].Servers[0].Check = "DOWN", "L4CON Connection refused"
+	case "served":
+		w.services, w.maintenances, w.web = newServices(), nil, newFollowed()
 	case "nerves":
 		for _, h := range w.hosts {
 			h.Announcement.Api = w.api

@@ -1,6 +1,7 @@
 package program_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"glia/config"
+	"glia/internal/cli"
 	"glia/internal/program"
 	"glia/internal/testbed"
 )
@@ -75,6 +77,41 @@ enabled = false
 	s.until("the one that fails its check is gone", s.serves("one"))
 	write("healthy", "")
 	s.until("it is back", s.serves("one", "two"))
+	glia := func(args ...string) (code int, out string) {
+		t.Helper()
+		var b bytes.Buffer
+		args = append(args, "--nerve", n.API.Listen, "--synapse", s.c.API.Listen)
+		code = cli.Main(t.Context(), args, cli.Options{Out: &b, Err: &b, Env: func(string) string { return "" }})
+		return code, b.String()
+	}
+	said := ""
+	defer func() {
+		if t.Failed() {
+			t.Log(said)
+		}
+	}()
+	s.until("nothing holds it up", func() bool {
+		code, out := glia("why", "service", "web")
+		said = out
+		return code == cli.ExitDone
+	})
+	if code, out := glia("maint", "on", "two", "--for", "1h", "--reason", "new kernel", "--as", "ann"); code != cli.ExitDone || !s.serves("one")() {
+		t.Errorf("maintenance: exit code %d: %s", code, out)
+	}
+	if code, out := glia("why", "service", "web"); code != cli.ExitDegraded || !strings.Contains(out, "maintenance by ann until") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	if code, out := glia("maint", "on", "two", "--drain", "--for", "1h", "--reason", "new kernel", "--as", "ann"); code != cli.ExitDone || !s.serves("one")() {
+		t.Errorf("draining: exit code %d: %s", code, out)
+	}
+	if stat := s.runtime("show stat -1 4 -1"); !strings.Contains(stat, fmt.Sprintf("node-1_%s:%d,", two.Host, two.Port)) {
+		t.Errorf("a server that drains is gone: %s", stat)
+	}
+	if code, out := glia("maint", "off", "two", "--reason", "done", "--as", "ann"); code != cli.ExitDone {
+		t.Errorf("end: exit code %d: %s", code, out)
+	}
+	s.until("it serves again", s.serves("one", "two"))
+
 	three := backend(t, "three")
 	write("services/three.toml", announce(three.Port, ""))
 	reloaded <- load()

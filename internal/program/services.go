@@ -38,20 +38,19 @@ func LoadSynapse(path string) (config.Synapse, error) {
 }
 
 // openServices makes everything that follows services and gives them to outputs, and returns what is to be run.
-func openServices(c config.Synapse, reg prometheus.Registerer, log *slog.Logger) (*synapse.Services, []func(context.Context) error, error) {
+func openServices(c config.Synapse, reg prometheus.Registerer, log *slog.Logger) (followed synapse.BackendAPI, run []func(context.Context) error, err error) {
+	followed.Host = c.Host
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
-		return nil, nil, fmt.Errorf("state directory: %w", err)
+		return followed, nil, fmt.Errorf("state directory: %w", err)
 	}
-	var run []func(context.Context) error
 	var outputs []synapse.Output
 	if c.HAProxy.ConfigFile != "" {
 		o := haproxyOptions(c)
 		o.Log, o.Registerer = log, reg
-		h, err := haproxy.New(o)
-		if err != nil {
-			return nil, nil, err
+		if followed.HAProxy, err = haproxy.New(o); err != nil {
+			return followed, nil, err
 		}
-		outputs, run = append(outputs, h), append(run, h.Run)
+		outputs, run = append(outputs, followed.HAProxy), append(run, followed.HAProxy.Run)
 	}
 	if c.Files.Directory != "" {
 		var names []string
@@ -62,7 +61,7 @@ func openServices(c config.Synapse, reg prometheus.Registerer, log *slog.Logger)
 		}
 		f, err := file.New(c.Files.Directory, names)
 		if err != nil {
-			return nil, nil, err
+			return followed, nil, err
 		}
 		outputs, run = append(outputs, f), append(run, f.Run)
 	}
@@ -73,7 +72,7 @@ func openServices(c config.Synapse, reg prometheus.Registerer, log *slog.Logger)
 		for _, x := range s.Sources {
 			src, err := b.open(x)
 			if err != nil {
-				return nil, nil, fmt.Errorf("service %s: %w", s.Name, err)
+				return followed, nil, fmt.Errorf("service %s: %w", s.Name, err)
 			}
 			w.Sources = append(w.Sources, synapse.Origin{Name: originOf(x), Source: src})
 		}
@@ -82,13 +81,13 @@ func openServices(c config.Synapse, reg prometheus.Registerer, log *slog.Logger)
 	for _, z := range b.ensembles {
 		run = append(run, z.Run)
 	}
-	services, err := synapse.NewServices(synapse.ServicesOptions{
+	followed.Services, err = synapse.NewServices(synapse.ServicesOptions{
 		Services: watched, Outputs: outputs, CacheFile: filepath.Join(c.StateDir, "services.json"), Log: log,
 	})
 	if err != nil {
-		return nil, nil, err
+		return followed, nil, err
 	}
-	return services, append(run, services.Run), nil
+	return followed, append(run, followed.Services.Run), nil
 }
 
 // sources opens sources. Those with the same servers of ZooKeeper share a session.

@@ -31,13 +31,15 @@ func Synapse(ctx context.Context, c config.Synapse, started func(), log *slog.Lo
 		MaxAge: time.Duration(c.Fleet.MaxAge), Log: log, Registerer: s.reg,
 	})
 	run := append(reg.checks(s), fleet.Run, s.watch("fleet", fleet.Ready))
+	followed := synapse.BackendAPI{Host: c.Host}
 	if len(c.Services) > 0 {
-		services, parts, err := openServices(c, s.reg, log)
-		if err != nil {
+		var parts []func(context.Context) error
+		if followed, parts, err = openServices(c, s.reg, log); err != nil {
 			return err
 		}
-		run = append(append(run, parts...), s.watch("services", services.Ready))
+		run = append(append(run, parts...), s.watch("services", followed.Services.Ready))
 	}
+	s.handle(gliav1connect.NewBackendServiceHandler(followed, s.options()...))
 	path, handler := gliav1connect.NewFleetServiceHandler(synapse.NewService(fleet), s.options()...)
 	if started != nil {
 		started()

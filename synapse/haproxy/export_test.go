@@ -6,6 +6,7 @@ import "time"
 var (
 	ParseServers = parseServers
 	ParseInfo    = parseInfo
+	ParseStat    = parseStat
 )
 
 // Running is one server as HAProxy has it.
