@@ -132,6 +132,7 @@ func build(o Options) (*cobra.Command, *app) {
 		(&servicesCommand{app: a}).command(),
 		(&portsCommand{app: a}).command(),
 		maintCommand(a),
+		importCommand(a),
 		(&versionCommand{app: a}).command(),
 	)
 	root.AddCommand(o.Extra...)
