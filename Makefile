@@ -58,7 +58,7 @@ test-registry: deps
 
 test-services: deps
 	$(GO) test -race -count=1 -timeout 10m ./registry/smartstack ./nerve/check ./nerve/service/... ./synapse/...
-	$(GO) test -race -count=1 -timeout 10m -run 'Smartstack|Services|LoadSynapse' ./internal/program
+	GLIA_TEST_TRAFFIC=full $(GO) test -race -count=1 -timeout 10m -run 'Smartstack|Services|LoadSynapse' ./internal/program
 
 # Installs Ceph first (60 MB). Needs root.
 test-ceph:

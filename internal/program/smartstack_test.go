@@ -176,6 +176,20 @@ func (s *stack) get() (string, error) {
 	return string(b), err
 }
 
+// insist tries until it succeeds: a client of ZooKeeper may lose its connection on a busy machine.
+func insist(t *testing.T, do func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		err := do()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // backend is a web server that says its name, as an announcement of it.
 func backend(t *testing.T, name string) smartstack.Service {
 	t.Helper()
@@ -194,21 +208,9 @@ func TestSmartstack_AnnouncementsReachTwoHAProxies(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	insist := func(do func() error) {
-		t.Helper()
-		for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-			err := do()
-			if err == nil {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Fatal(err)
-			}
-		}
-	}
 	create := func(path, data string, flags int32) (p string) {
 		t.Helper()
-		insist(func() (err error) {
+		insist(t, func() (err error) {
 			p, err = conn.Create(path, []byte(data), flags, zk.WorldACL(zk.PermAll))
 			return err
 		})
@@ -243,7 +245,7 @@ func TestSmartstack_AnnouncementsReachTwoHAProxies(t *testing.T) {
 		}
 	}
 
-	insist(func() error { return conn.Delete(old, -1) })
+	insist(t, func() error { return conn.Delete(old, -1) })
 	create("/web/"+encode(three), "", zk.FlagEphemeral|zk.FlagSequence)
 	for _, s := range both {
 		s.until("the one that went is gone, the new one serves", s.serves("two", "three"))
@@ -253,7 +255,7 @@ func TestSmartstack_AnnouncementsReachTwoHAProxies(t *testing.T) {
 
 	create("/web/torn_", `{"host":`, zk.FlagEphemeral|zk.FlagSequence)
 	create("/web/nowhere_", `{"host":null,"port":70000}`, zk.FlagEphemeral|zk.FlagSequence)
-	insist(func() error { _, err := conn.Set("/other", []byte(`{"haproxy":{"port":7000}}`), -1); return err })
+	insist(t, func() error { _, err := conn.Set("/other", []byte(`{"haproxy":{"port":7000}}`), -1); return err })
 	create("/other/i_", fmt.Sprintf(`{"host":%q,"port":%d,"name":"x"}`, one.Host, one.Port), zk.FlagEphemeral|zk.FlagSequence)
 	for _, s := range both {
 		s.until("another service still follows", func() bool { return strings.Contains(s.runtime("show servers state other"), " x_") })
