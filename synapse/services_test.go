@@ -103,6 +103,12 @@ func TestServices_KeepBackendsOverARestartWithoutRegistry(t *testing.T) {
 		if err := s.Ready(); out.take() != "" || err == nil || !strings.Contains(err.Error(), "service web: away") {
 			t.Errorf("ready: %v", err)
 		}
+		time.Sleep(10 * time.Minute)
+		web <- found("b")
+		synctest.Wait()
+		if got := out.take(); got != "" || s.Ready() != nil {
+			t.Errorf("after ten minutes without registry: given %q, ready: %v", got, s.Ready())
+		}
 		stop()
 
 		// The next start knows the backends before any source answers, and waits some time for a service that is new.
