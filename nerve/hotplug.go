@@ -18,6 +18,9 @@ const (
 	// A scan reads sysfs only.
 	scanEvery = 5 * time.Second
 
+	// scanWhole bounds how long what neither an event nor a recheck tells of goes unnoticed.
+	scanWhole = time.Minute
+
 	// reseat is how long a disk may be away that the kernel has told of. The kernel says so only when it has
 	// given the device up, so this is for what is detached and attached again in one go: a driver that is
 	// bound anew, a loop device that gets another file.
@@ -26,6 +29,8 @@ const (
 
 // listen scans whenever the kernel tells of a disk. Without events the scans alone notice.
 func (n *Nerve) listen(ctx context.Context) {
+	n.listening.Store(true)
+	defer n.listening.Store(false)
 	err := n.Events.Run(ctx, func(b uevent.Batch) {
 		n.mu.Lock()
 		now := time.Now()

@@ -37,6 +37,13 @@ type Doubter interface {
 	ScanAll(ctx context.Context) (disks []glia.Disk, doubtful map[string]string, err error)
 }
 
+// Rechecker is an inventory that can tell cheaply whether it is still what it was.
+type Rechecker interface {
+	// Recheck is ScanAll, and may return what the last one has found when nothing has changed but what the kernel
+	// would have told by an event.
+	Recheck(ctx context.Context) (disks []glia.Disk, doubtful map[string]string, err error)
+}
+
 // Prober observes one disk. It may block for as long as the kernel does, and is never called for a
 // disk whose former call has not returned.
 type Prober interface {
@@ -87,7 +94,7 @@ type Options struct {
 }
 
 // saveEvery bounds what a crash loses of the counts. Verdicts that change are saved at once.
-const saveEvery = 30 * time.Second
+const saveEvery = time.Minute
 
 // Nerve is one running nerve. It is safe for concurrent use.
 type Nerve struct {
@@ -98,6 +105,7 @@ type Nerve struct {
 
 	saving        sync.Mutex
 	historyFailed atomic.Bool // the last record could not be kept
+	listening     atomic.Bool // the kernel's events are heard
 
 	mu         sync.Mutex
 	life       context.Context      // of Run, in which the workers live; nil before
@@ -106,6 +114,7 @@ type Nerve struct {
 	generation uint64
 	announced  glia.Announcement
 	scanErr    string          // of the newest scan
+	whole      time.Time       // when the last scan began that was no recheck
 	findings   []judge.Finding // of the newest announcement
 	starved    *judge.Finding  // nil while the nerve gets what it needs
 	dirty      bool
@@ -159,15 +168,18 @@ func (n *Nerve) scanLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-time.After(n.nextScan()):
+			n.lookBy(ctx, n.recheck())
 		case <-n.rescan:
+			n.look(ctx)
 		}
-		n.look(ctx)
 	}
 }
 
 // look scans and remembers whether that was possible. A change between the two is one line of the log.
-func (n *Nerve) look(ctx context.Context) {
-	err := n.scan(ctx)
+func (n *Nerve) look(ctx context.Context) { n.lookBy(ctx, n.scanner()) }
+
+func (n *Nerve) lookBy(ctx context.Context, scanner scanner) {
+	err := n.scan(ctx, scanner)
 	if ctx.Err() != nil {
 		return
 	}
@@ -193,17 +205,38 @@ func poke(c chan struct{}) {
 	}
 }
 
+// scanner is a way to read the inventory, with what is doubtful about it.
+type scanner func(context.Context) (found []glia.Disk, doubtful map[string]string, err error)
+
+// scanner reads everything.
+func (n *Nerve) scanner() scanner {
+	n.mu.Lock()
+	n.whole = time.Now()
+	n.mu.Unlock()
+	if all, ok := n.Inventory.(Doubter); ok {
+		return all.ScanAll
+	}
+	return func(ctx context.Context) ([]glia.Disk, map[string]string, error) {
+		found, err := n.Inventory.Scan(ctx)
+		return found, nil, err
+	}
+}
+
+// recheck reads as little as it may.
+func (n *Nerve) recheck() scanner {
+	n.mu.Lock()
+	whole := n.whole
+	n.mu.Unlock()
+	if r, ok := n.Inventory.(Rechecker); ok && n.listening.Load() && time.Since(whole) < scanWhole {
+		return r.Recheck
+	}
+	return n.scanner()
+}
+
 // scan reads the inventory and brings the entries up to date. When it can not be read nothing
 // changes: a disk is missing only when a good inventory does not show it.
-func (n *Nerve) scan(ctx context.Context) error {
-	var doubtful map[string]string
-	var found []glia.Disk
-	var err error
-	if all, ok := n.Inventory.(Doubter); ok {
-		found, doubtful, err = all.ScanAll(ctx)
-	} else {
-		found, err = n.Inventory.Scan(ctx)
-	}
+func (n *Nerve) scan(ctx context.Context, scanner scanner) error {
+	found, doubtful, err := scanner(ctx)
 	if err != nil {
 		return err
 	}

@@ -140,8 +140,9 @@ func TestNerve_HungDiskDelaysNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	go func() { _ = n.Run(ctx) }()
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	defer func() { cancel(); <-ended }() // it saves its state at its end
 	for {
 		var a, hung, c int
 		b.do(func() { a, hung, c = b.probes["A"], b.probes["B"], b.probes["C"] })

@@ -1,13 +1,17 @@
 package nerve
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -79,14 +83,41 @@ func (n *Nerve) save(force bool) error {
 	}
 	n.dirty = false
 	n.mu.Unlock()
-	b, err := json.Marshal(f)
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(filepath.Dir(n.StateFile), 0o700); err != nil {
 		return err
 	}
-	return renameio.WriteFile(n.StateFile, b, 0o600)
+	to, err := renameio.NewPendingFile(n.StateFile, renameio.WithStaticPermissions(0o600))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = to.Cleanup() }() // does nothing after the end
+	if err := f.write(to); err != nil {
+		return err
+	}
+	return to.CloseAtomicallyReplace()
+}
+
+// write writes the file as json.Marshal would, but disk by disk: a host may have a hundred of them, and what is needed for
+// a moment stays with the process for long.
+func (f stateFile) write(to io.Writer) error {
+	b := bufio.NewWriter(to)
+	_, _ = fmt.Fprintf(b, `{"version":%d,"generation":%d,"disks":{`, f.Version, f.Generation) // Flush tells the error
+	for i, serial := range slices.Sorted(maps.Keys(f.Disks)) {
+		name, err := json.Marshal(serial)
+		if err != nil {
+			return err
+		}
+		one, err := json.Marshal(f.Disks[serial])
+		if err != nil {
+			return fmt.Errorf("disk %s: %w", serial, err)
+		}
+		if i > 0 {
+			_ = b.WriteByte(',')
+		}
+		_, _ = b.Write(append(append(name, ':'), one...))
+	}
+	_, _ = b.WriteString("}}")
+	return b.Flush()
 }
 
 // saveLoop saves what changed soon and the counts from time to time, and once more at the end.

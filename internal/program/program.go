@@ -111,21 +111,19 @@ func (s *shell) serve(ctx context.Context, path string, api http.Handler, parts 
 	return g.Wait()
 }
 
-// watch reports a readiness check whenever it changes, looking several times a second.
+// watch reports a readiness check whenever it changes, looking several times a second until it is passed, and then once.
 func (s *shell) watch(name string, check func() error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		t := time.NewTicker(200 * time.Millisecond)
-		defer t.Stop()
 		for {
-			reason := ""
+			reason, again := "", time.Second
 			if err := check(); err != nil {
-				reason = err.Error()
+				reason, again = err.Error(), 200*time.Millisecond
 			}
 			s.health.Ready(name, reason)
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-t.C:
+			case <-time.After(again):
 			}
 		}
 	}

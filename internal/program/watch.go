@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"sync"
 
 	"glia"
 	"glia/config"
@@ -28,37 +29,89 @@ func openKernelLog(c config.Nerve, log *slog.Logger) (*probe.KernelLog, error) {
 
 // watcher learns which disks there are from each inventory that the nerve takes.
 type watcher interface {
-	Begin()                 // before the inventory is taken
-	Look(disks []glia.Disk) // what it showed
+	Begin() // before the inventory is taken
+	// Look is told what it showed, and whether that may be something else than before. No disk is written to.
+	Look(disks []glia.Disk, changed bool)
 }
 
-// watchedInventory tells watchers of what the nerve's scans show.
+// stamper is an inventory that may be used again as long as its stamp stays what it is, see disk.Source.
+type stamper interface{ Stamp() (string, error) }
+
+// watchedInventory tells watchers of what the nerve's scans show, and spares scans that would show the same.
 type watchedInventory struct {
 	nerve.Inventory
 	watchers []watcher
+
+	mu    sync.Mutex
+	stamp string // of the last scan; empty when it must not be used again
+	disks []glia.Disk
 }
 
-var _ nerve.Doubter = watchedInventory{}
+var (
+	_ nerve.Doubter   = (*watchedInventory)(nil)
+	_ nerve.Rechecker = (*watchedInventory)(nil)
+)
 
 func watched(i nerve.Inventory, watchers ...watcher) nerve.Inventory {
-	return watchedInventory{i, watchers}
+	return &watchedInventory{Inventory: i, watchers: watchers}
 }
 
-// ScanAll is part of nerve.Doubter. The nerve's scans come one after another, and so do the looks; Scan,
-// which others call at any time, is not watched.
-func (w watchedInventory) ScanAll(ctx context.Context) (disks []glia.Disk, doubtful map[string]string, err error) {
-	for _, x := range w.watchers {
-		x.Begin()
-	}
+// ScanAll is part of nerve.Doubter. Scan, which others call at any time, is not watched.
+func (w *watchedInventory) ScanAll(ctx context.Context) (disks []glia.Disk, doubtful map[string]string, err error) {
+	w.begin()
+	stamp := w.read() // before the scan: what changes meanwhile leads to another one
 	if all, ok := w.Inventory.(nerve.Doubter); ok {
 		disks, doubtful, err = all.ScanAll(ctx)
 	} else {
 		disks, err = w.Inventory.Scan(ctx)
 	}
+	if err != nil || len(doubtful) > 0 {
+		stamp = ""
+	}
+	w.mu.Lock()
+	w.stamp, w.disks = stamp, disks
+	w.mu.Unlock()
 	if err == nil {
-		for _, x := range w.watchers {
-			x.Look(disks)
-		}
+		w.look(disks, true)
 	}
 	return disks, doubtful, err
+}
+
+// Recheck is part of nerve.Rechecker.
+func (w *watchedInventory) Recheck(ctx context.Context) ([]glia.Disk, map[string]string, error) {
+	stamp := w.read()
+	w.mu.Lock()
+	same, disks := stamp != "" && stamp == w.stamp, w.disks
+	w.mu.Unlock()
+	if !same {
+		return w.ScanAll(ctx)
+	}
+	w.begin()
+	w.look(disks, false)
+	return disks, nil, nil
+}
+
+// read is the present stamp; empty when there is none.
+func (w *watchedInventory) read() string {
+	s, ok := w.Inventory.(stamper)
+	if !ok {
+		return ""
+	}
+	stamp, err := s.Stamp()
+	if err != nil {
+		return "" // the scan that follows says so
+	}
+	return stamp
+}
+
+func (w *watchedInventory) begin() {
+	for _, x := range w.watchers {
+		x.Begin()
+	}
+}
+
+func (w *watchedInventory) look(disks []glia.Disk, changed bool) {
+	for _, x := range w.watchers {
+		x.Look(disks, changed)
+	}
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"glia/nerve/disk/smart"
 )
 
 // sector is the unit of sizes and starts in sysfs, whatever the block size of the disk
@@ -29,11 +31,11 @@ func (t tree) path(elem ...string) string {
 
 // text is the content of an attribute, without the padding around it, or nothing when there is none.
 func text(elem ...string) string {
-	b, err := os.ReadFile(filepath.Join(elem...))
+	b, err := smart.ReadAttribute(filepath.Join(elem...)) // a scan reads thousands, and os.ReadFile is dear
 	if err != nil {
 		return ""
 	}
-	return trim(string(b))
+	return trim(b)
 }
 
 // trim removes the blanks and zero bytes that devices pad their strings with.
@@ -113,10 +115,11 @@ func (t tree) devices(ctx context.Context) (devices, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		dir, err := filepath.EvalSymlinks(t.path("sys/block", e.Name()))
+		to, err := os.Readlink(t.path("sys/block", e.Name()))
 		if err != nil {
 			continue // vanished
 		}
+		dir := t.path("sys/block", to) // on its way are no more links
 		for _, d := range t.readWhole(e.Name(), dir) {
 			out[d.name] = d
 		}
@@ -143,6 +146,9 @@ func (t tree) readWhole(name, dir string) []*device {
 	}
 	d.fail("partitions", err)
 	for _, e := range entries {
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), name) { // block/partitions/core.c names them so
+			continue
+		}
 		sub := filepath.Join(dir, e.Name())
 		number, err := strconv.Atoi(text(sub, "partition"))
 		if err != nil {

@@ -42,11 +42,13 @@ type KernelLog struct {
 	file string
 	log  Records
 
-	mu    sync.Mutex
-	book  kmsg.Book
-	told  map[string]uint64 // the losses that its evidence has told of, by serial
-	since uint64            // losses before this run
-	dirty bool
+	mu     sync.Mutex
+	names  kmsg.Names // of the newest look
+	mounts kmsg.Mounts
+	book   kmsg.Book
+	told   map[string]uint64 // the losses that its evidence has told of, by serial
+	since  uint64            // losses before this run
+	dirty  bool
 }
 
 // Records is an open log of the kernel. kmsg.Log is the real one.
@@ -85,11 +87,17 @@ func (k *KernelLog) Begin() {
 	k.book.Read(k.log.Boot(), k.log.Records(), kmsg.Clock())
 }
 
-// Look charges the messages to the disks that the kernel calls so.
-func (k *KernelLog) Look(disks []glia.Disk) {
-	names, mounts := k.Roots.logNames(disks), k.Roots.mountNumbers(disks)
+// Look charges the messages to the disks that the kernel calls so. By which names is read when the disks may have changed.
+func (k *KernelLog) Look(disks []glia.Disk, changed bool) {
+	k.mu.Lock()
+	names, mounts := k.names, k.mounts
+	k.mu.Unlock()
+	if changed || names == nil {
+		names, mounts = k.Roots.logNames(disks), k.Roots.mountNumbers(disks)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.names, k.mounts = names, mounts
 	k.book.Look(names, mounts, time.Now().UTC())
 	k.dirty = true
 }

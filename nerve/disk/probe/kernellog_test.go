@@ -36,7 +36,7 @@ func realLog(t *testing.T, file string) *probe.KernelLog {
 
 func look(k *probe.KernelLog, disks ...glia.Disk) {
 	k.Begin()
-	k.Look(disks)
+	k.Look(disks, true)
 }
 
 func valueOf(evidence []glia.Evidence, what string) float64 {

@@ -52,7 +52,7 @@ func (l *Latency) Name() string { return "latency" }
 func (l *Latency) Begin() {}
 
 // Look reads the counters of the disks.
-func (l *Latency) Look(disks []glia.Disk) {
+func (l *Latency) Look(disks []glia.Disk, _ bool) {
 	now := time.Now
 	if l.Now != nil {
 		now = l.Now

@@ -48,7 +48,7 @@ func (s *shelf) run(minutes int, slower uint64) {
 			s.stats[i].IOsTotalTicks += min(5000, 50*each)
 			s.stats[i].WeightedIOTicks += 50 * each
 		}
-		s.Look(s.disks)
+		s.Look(s.disks, true)
 	}
 }
 
@@ -131,12 +131,12 @@ func TestLatency_ReadsTheKernelsCounters(t *testing.T) {
 	now := time.Now()
 	l := &probe.Latency{Now: func() time.Time { return now }}
 	d.Identity.Model, d.Identity.Class = "loop", glia.ClassSSD
-	l.Look([]glia.Disk{d.Disk})
+	l.Look([]glia.Disk{d.Disk}, true)
 	if err := exec.Command("dd", "if="+d.DevicePath(), "of=/dev/null", "bs=4096", "iflag=direct").Run(); err != nil {
 		t.Fatal(err)
 	}
 	now = now.Add(time.Minute)
-	l.Look([]glia.Disk{d.Disk})
+	l.Look([]glia.Disk{d.Disk}, true)
 	if got := l.Probe(t.Context(), d.Disk); say(got) != "latency.slow?" || !strings.Contains(details(got), "0 other disks of the model loop") {
 		t.Errorf("%s %s", say(got), details(got))
 	}
