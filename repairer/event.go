@@ -85,6 +85,10 @@ type Data struct {
 	Person string `json:"person,omitempty"` // who did it; empty: the repairer itself
 	Reason string `json:"reason,omitempty"`
 
+	// Of what was asked for over the API: who did, as far as that is proven, and the name of the request. The store sets them.
+	Caller  string `json:"caller,omitempty"`
+	Request string `json:"request,omitempty"`
+
 	// Of events that belong to no case.
 	Key   string `json:"key,omitempty"` // of the value that was set; set by the store
 	Value string `json:"value,omitempty"`

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -21,10 +22,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	gliav1 "glia/api/glia/v1"
 	"glia/api/glia/v1/gliav1connect"
+	"glia/config"
+	"glia/internal/access"
 	"glia/internal/testbed"
 )
 
@@ -38,6 +42,9 @@ type bed struct {
 	release func()
 	world   *world
 	http    *http.Server
+
+	loopback  config.Role // empty: no guard
+	listeners []net.Listener
 }
 
 func newBed(dir string) (*bed, error) {
@@ -62,6 +69,11 @@ func (b *bed) start(t *tls.Config) error {
 	if t != nil {
 		l = tls.NewListener(l, t)
 	}
+	return b.serve(l)
+}
+
+// serve serves at the listeners; with loopback set, to those alone who may do what they ask for.
+func (b *bed) serve(listeners ...net.Listener) error {
 	mux := http.NewServeMux()
 	mux.Handle(gliav1connect.NewRepairServiceHandler(repairService{world: b.world}))
 	mux.Handle(gliav1connect.NewEntrypointServiceHandler(entrypointService{world: b.world}))
@@ -75,13 +87,41 @@ func (b *bed) start(t *tls.Config) error {
 	p.SetHTTP2(true)
 	p.SetUnencryptedHTTP2(true)
 	b.http = &http.Server{Handler: mux, Protocols: p, ErrorLog: log.New(io.Discard, "", 0)}
-	go b.http.Serve(l)
+	if b.loopback != "" {
+		b.http.Handler = access.New(access.Options{
+			Access:  config.Access{Read: []string{"user:*"}, Loopback: b.loopback, Requests: 1000, Streams: 1000},
+			Program: "repairer", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
+		}).Handler(mux)
+		b.http.ConnContext = access.Peer
+	}
+	b.listeners = listeners
+	for _, l := range listeners {
+		go b.http.Serve(l)
+	}
 	return nil
+}
+
+// guarded comes back with a guard, also at a unix socket.
+func (b *bed) guarded(role config.Role) error {
+	b.stop()
+	l, err := net.Listen("tcp", b.addr)
+	if err != nil {
+		return err
+	}
+	local, err := net.Listen("unix", filepath.Join(b.dir, "api.sock"))
+	if err != nil {
+		return err
+	}
+	b.loopback = role
+	return b.serve(l, local)
 }
 
 // stop breaks every connection, as kill -9 would.
 func (b *bed) stop() {
 	b.http.Close()
+	for _, l := range b.listeners { // it may not know them yet
+		l.Close()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := b.world.until(ctx, func() bool { return b.world.watchers == 0 }); err != nil {
@@ -92,6 +132,7 @@ func (b *bed) stop() {
 // command is what a script can tell the server:
 //
 //	stop, start             leave and come back at the same address, data kept
+//	guard ROLE              come back with that role for loopback, and with a socket api.sock for users of the host
 //	tls                     come back with mutual TLS; writes ca.pem, cert.pem and key.pem
 //	scene NAME              change the data, see (*world).scene
 //	event CASE KIND STEP TEXT [PHASE]   something happens in a case, and may change its phase
@@ -107,6 +148,8 @@ func (b *bed) command(ts *testscript.TestScript, neg bool, args []string) {
 		b.stop()
 	case "start":
 		ts.Check(b.start(nil))
+	case "guard":
+		ts.Check(b.guarded(config.Role(rest[0])))
 	case "tls":
 		b.stop()
 		t, err := mutualTLS(b.dir, b.addr)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -9,12 +10,14 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"glia/api/glia/v1/gliav1connect"
+	"glia/internal/access"
 )
 
 // Where the servers listen unless configured otherwise, as host:port on the same machine.
@@ -45,18 +48,20 @@ type connection struct {
 
 // server is one of the programs that glia asks.
 type server struct {
-	name string // repairer, synapse or nerve
-	flag string
-	env  string
-	url  string
-	wait time.Duration
+	name    string // repairer, synapse or nerve
+	flag    string
+	env     string
+	url     string // as it was given, completed
+	base    string // of the requests; another one than url at a unix socket
+	request string // name of the requests, see access.RequestID
+	wait    time.Duration
 }
 
 func (c *connection) addFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringVar(&c.repairer, "repairer", "", "`URL` of the repairer; $GLIA_REPAIRER (default http://"+defaultRepairer+")")
-	f.StringVar(&c.synapse, "synapse", "", "`URL` of a synapse; $GLIA_SYNAPSE (default http://"+defaultSynapse+")")
-	f.StringVar(&c.nerve, "nerve", "", "`URL` of the nerve of this host; $GLIA_NERVE (default http://"+defaultNerve+")")
+	f.StringVar(&c.repairer, "repairer", "", "`URL` of the repairer, or unix:/PATH of its socket; $GLIA_REPAIRER (default http://"+defaultRepairer+")")
+	f.StringVar(&c.synapse, "synapse", "", "`URL` of a synapse, or unix:/PATH of its socket; $GLIA_SYNAPSE (default http://"+defaultSynapse+")")
+	f.StringVar(&c.nerve, "nerve", "", "`URL` of the nerve of this host, or unix:/PATH of its socket; $GLIA_NERVE (default http://"+defaultNerve+")")
 	f.StringVar(&c.cert, "tls-cert", "", "`file` with the certificate to present; $GLIA_TLS_CERT")
 	f.StringVar(&c.key, "tls-key", "", "`file` with its key, not readable by everyone; $GLIA_TLS_KEY")
 	f.StringVar(&c.ca, "tls-ca", "", "`file` with the authorities that sign the servers; $GLIA_TLS_CA (default the system's)")
@@ -70,7 +75,7 @@ func (a *app) repairClient() (gliav1connect.RepairServiceClient, server, error) 
 	if err != nil {
 		return nil, s, err
 	}
-	return gliav1connect.NewRepairServiceClient(h, s.url), s, nil
+	return gliav1connect.NewRepairServiceClient(h, s.base), s, nil
 }
 
 // fleetClient prepares the client of the synapse; it does not connect yet.
@@ -80,12 +85,16 @@ func (a *app) fleetClient() (gliav1connect.FleetServiceClient, server, error) {
 	if err != nil {
 		return nil, s, err
 	}
-	return gliav1connect.NewFleetServiceClient(h, s.url), s, nil
+	return gliav1connect.NewFleetServiceClient(h, s.base), s, nil
 }
 
 func (a *app) httpClient(s *server, flag, fallback string) (*http.Client, error) {
 	if a.conn.timeout <= 0 {
 		return nil, usagef("--timeout %s: must be longer than zero", a.conn.timeout)
+	}
+	s.request = access.NewRequestID()
+	if path, ok := strings.CutPrefix(cmp.Or(flag, a.env(s.env)), socketPrefix); ok {
+		return socketClient(s, path)
 	}
 	tlsConfig, err := a.tlsConfig()
 	if err != nil {
@@ -94,6 +103,7 @@ func (a *app) httpClient(s *server, flag, fallback string) (*http.Client, error)
 	if s.url, err = serverURL(*s, cmp.Or(flag, a.env(s.env)), fallback, tlsConfig != nil); err != nil {
 		return nil, err
 	}
+	s.base = s.url
 	t := &http.Transport{
 		DialContext:     (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSClientConfig: tlsConfig,
@@ -106,7 +116,40 @@ func (a *app) httpClient(s *server, flag, fallback string) (*http.Client, error)
 		t.Protocols.SetHTTP2(true)
 		t.Protocols.SetHTTP1(true)
 	}
-	return &http.Client{Transport: t}, nil
+	return &http.Client{Transport: named{t, s.request}}, nil
+}
+
+// named names the requests of one command, so that those who run the servers find them in their logs.
+type named struct {
+	http.RoundTripper
+	request string
+}
+
+// RoundTrip is part of http.RoundTripper.
+func (n named) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set(access.RequestID, n.request)
+	return n.RoundTripper.RoundTrip(r)
+}
+
+// socketPrefix is what the address of a unix socket begins with.
+const socketPrefix = "unix:"
+
+// socketClient is the client of a server at its unix socket, whose kernel tells it who asks.
+func socketClient(s *server, path string) (*http.Client, error) {
+	if !filepath.IsAbs(path) {
+		return nil, usagef("%s %s%s: want unix: and an absolute path", s.flag, socketPrefix, path)
+	}
+	s.url, s.base = socketPrefix+path, "http://localhost"
+	t := &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "unix", path)
+		},
+		Protocols: new(http.Protocols),
+		HTTP2:     &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingWait},
+	}
+	t.Protocols.SetUnencryptedHTTP2(true)
+	return &http.Client{Transport: named{t, s.request}}, nil
 }
 
 // serverURL completes what the operator gave to a base URL. An address without a scheme gets https

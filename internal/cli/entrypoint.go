@@ -67,7 +67,7 @@ func (c *entrypointCommand) ask(ctx context.Context) (entrypointDoc, error) {
 	if err != nil {
 		return entrypointDoc{}, err
 	}
-	client := gliav1connect.NewEntrypointServiceClient(h, s.url)
+	client := gliav1connect.NewEntrypointServiceClient(h, s.base)
 	res, err := call(ctx, s, client.GetEntrypoint, &gliav1.GetEntrypointRequest{})
 	if err == nil {
 		return entrypointFrom(res, "the repairer at "+s.url), nil

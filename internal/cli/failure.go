@@ -45,19 +45,27 @@ func (s server) explain(err error) error {
 	case connect.CodeFailedPrecondition:
 		return refusedError{message: ce.Message(), refusals: attachedRefusals(ce)}
 	case connect.CodePermissionDenied, connect.CodeUnauthenticated:
-		return fmt.Errorf("%s at %s denies the request: %s; your certificate (--tls-cert) decides what you may do", s.name, s.url, ce.Message())
+		return refusedError{message: fmt.Sprintf("%s at %s: %s%s", s.name, s.url, ce.Message(), s.inLog())}
 	case connect.CodeUnimplemented:
 		return fmt.Errorf("%s does not know this request (%s): is a %s of the same version there? Set %s or %s", s.url, ce.Message(), s.name, s.flag, s.env)
 	case connect.CodeDeadlineExceeded:
-		return fmt.Errorf("%s at %s did not answer within %s: it may be overloaded; try a longer --timeout", s.name, s.url, s.wait)
+		return fmt.Errorf("%s at %s did not answer within %s: it may be overloaded; try a longer --timeout%s", s.name, s.url, s.wait, s.inLog())
 	}
 	if connect.IsWireError(err) {
-		return fmt.Errorf("%s at %s: %s", s.name, s.url, ce.Message())
+		return fmt.Errorf("%s at %s: %s%s", s.name, s.url, ce.Message(), s.inLog())
 	}
 	if hint := s.tlsHint(err); hint != "" {
 		return fmt.Errorf("%s at %s: %s: %s", s.name, s.url, cause(ce), hint)
 	}
 	return fmt.Errorf("%s at %s does not answer (%s): is it running? Set %s or %s", s.name, s.url, cause(ce), s.flag, s.env)
+}
+
+// inLog is how the server's log calls the request.
+func (s server) inLog() string {
+	if s.request == "" {
+		return ""
+	}
+	return " (request " + s.request + ")"
 }
 
 // attachedRefusals are the gates that the server named with its refusal, if it did.

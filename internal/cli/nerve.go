@@ -23,7 +23,7 @@ func (a *app) nerveClient(host, addr string) (gliav1connect.HostServiceClient, s
 	if err != nil {
 		return nil, s, err
 	}
-	return gliav1connect.NewHostServiceClient(h, s.url), s, nil
+	return gliav1connect.NewHostServiceClient(h, s.base), s, nil
 }
 
 // one finds the disk with a serial. A serial that two disks claim is no identity, so it is refused.

@@ -32,7 +32,7 @@ func (a *app) queueClient() (gliav1connect.QueueServiceClient, server, error) {
 	if err != nil {
 		return nil, s, err
 	}
-	return gliav1connect.NewQueueServiceClient(h, s.url), s, nil
+	return gliav1connect.NewQueueServiceClient(h, s.base), s, nil
 }
 
 type queueListCommand struct {

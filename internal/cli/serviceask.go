@@ -27,7 +27,7 @@ func (a *app) announcerClient(ctx context.Context, host string) (gliav1connect.A
 	if err != nil {
 		return nil, s, err
 	}
-	return gliav1connect.NewAnnouncerServiceClient(h, s.url), s, nil
+	return gliav1connect.NewAnnouncerServiceClient(h, s.base), s, nil
 }
 
 // announced asks a nerve for its services.
@@ -46,7 +46,7 @@ func (a *app) followed(ctx context.Context, name string, detail bool) (*gliav1.L
 	if err != nil {
 		return nil, err
 	}
-	return call(ctx, s, gliav1connect.NewBackendServiceClient(h, s.url).ListFollowed, &gliav1.ListFollowedRequest{Service: name, Detail: detail})
+	return call(ctx, s, gliav1connect.NewBackendServiceClient(h, s.base).ListFollowed, &gliav1.ListFollowedRequest{Service: name, Detail: detail})
 }
 
 // namesNerve says whether somebody said which nerve is meant; else it may well be that there is none.

@@ -16,7 +16,7 @@ import (
 // note puts an event of no case at the end of the log.
 func (s *core) note(ctx context.Context, tx *sql.Tx, h head, e repairer.Event) (head, error) {
 	e.Case = ""
-	_, h, st, err := s.link(h, sql.NullInt64{}, e)
+	_, h, st, err := s.link(ctx, h, sql.NullInt64{}, e)
 	if err != nil {
 		return h, err
 	}

@@ -90,7 +90,7 @@ func (s *core) known(doc scanner, e repairer.Event) (repairer.Case, error) {
 
 // append chains the events to the log and derives the row from what the log then holds.
 func (s *core) append(ctx context.Context, tx *sql.Tx, h head, c repairer.Case, events ...repairer.Event) (repairer.Case, error) {
-	c, changes, err := s.derive(h, c, events...)
+	c, changes, err := s.derive(ctx, h, c, events...)
 	if err != nil {
 		return c, err
 	}
@@ -103,7 +103,7 @@ func (s *core) append(ctx context.Context, tx *sql.Tx, h head, c repairer.Case, 
 }
 
 // derive makes the statements that chain the events to the log, and the case that the log then holds.
-func (s *core) derive(h head, c repairer.Case, events ...repairer.Event) (_ repairer.Case, changes []statement, err error) {
+func (s *core) derive(ctx context.Context, h head, c repairer.Case, events ...repairer.Event) (_ repairer.Case, changes []statement, err error) {
 	row, err := rowOf(events)
 	if err != nil {
 		return c, nil, err
@@ -111,7 +111,7 @@ func (s *core) derive(h head, c repairer.Case, events ...repairer.Event) (_ repa
 	before := c
 	for _, e := range events {
 		var st statement
-		if e, h, st, err = s.link(h, sql.NullInt64{Int64: row, Valid: true}, e); err != nil {
+		if e, h, st, err = s.link(ctx, h, sql.NullInt64{Int64: row, Valid: true}, e); err != nil {
 			return c, nil, err
 		}
 		changes = append(changes, st)

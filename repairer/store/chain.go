@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"glia/internal/access"
 	"glia/repairer"
 )
 
@@ -129,9 +130,12 @@ type statement struct {
 }
 
 // link makes the statement that adds one event to the log after the head, and returns the event as it will be
-// stored. A row that is not valid stands for no case.
-func (s *core) link(h head, row sql.NullInt64, e repairer.Event) (repairer.Event, head, statement, error) {
+// stored: with who asked for it, if the context is that of a call. A row that is not valid stands for no case.
+func (s *core) link(ctx context.Context, h head, row sql.NullInt64, e repairer.Event) (repairer.Event, head, statement, error) {
 	e.Seq, e.Epoch = h.seq+1, s.epoch
+	if who, request, ok := access.From(ctx); ok {
+		e.Data.Caller, e.Data.Request = who.String(), request
+	}
 	stored, err := newEntry(e)
 	if err != nil {
 		return e, h, statement{}, err

@@ -58,7 +58,7 @@ func (s *Postgres) pipeline(ctx context.Context, conn *pgx.Conn, row int64, even
 	if err := found.Close(); err != nil {
 		return c, fmt.Errorf("write to the database: %w", err)
 	}
-	c, changes, err := s.derive(h, c, events...)
+	c, changes, err := s.derive(ctx, h, c, events...)
 	if err != nil {
 		return c, err
 	}
