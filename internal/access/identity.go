@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -120,12 +121,12 @@ type peerKey struct{}
 // Peer adds to the context of a connection who is at its other end, where the kernel knows it. It is for
 // http.Server.ConnContext.
 func Peer(ctx context.Context, c net.Conn) context.Context {
-	uc, ok := c.(*net.UnixConn)
-	if !ok {
+	sc, ok := c.(syscall.Conn)
+	if !ok || c.LocalAddr().Network() != "unix" {
 		return ctx
 	}
 	id := Identity{}
-	if raw, err := uc.SyscallConn(); err == nil {
+	if raw, err := sc.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { // without an answer it is nobody
 			if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
 				id = ofUser(cred.Uid, cred.Gid)

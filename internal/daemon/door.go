@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // door counts the connections of a server that never come to a request: handshakes of TLS that fail, and
@@ -26,6 +27,37 @@ type visit struct {
 	requested atomic.Bool // a whole head of a request did
 }
 
+// knock is a connection without TLS. net/http does not tell of one that says less than the preface of HTTP/2.
+type knock struct {
+	net.Conn
+	visit visit
+}
+
+func (k *knock) Read(p []byte) (int, error) {
+	n, err := k.Conn.Read(p)
+	if n > 0 {
+		k.visit.spoke.Store(true)
+	}
+	return n, err
+}
+
+// SyscallConn lets the kernel be asked about the connection.
+func (k *knock) SyscallConn() (syscall.RawConn, error) { return k.Conn.(syscall.Conn).SyscallConn() }
+
+// CloseWrite is what net/http ends a connection with whose client still sends.
+func (k *knock) CloseWrite() error { return k.Conn.(interface{ CloseWrite() error }).CloseWrite() }
+
+// doorway wraps the connections of a listener.
+type doorway struct{ net.Listener }
+
+func (d doorway) Accept() (net.Conn, error) {
+	c, err := d.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &knock{Conn: c}, nil
+}
+
 type visitKey struct{}
 
 func newDoor(refused func(string), log *slog.Logger) *door { return &door{refused: refused, log: log} }
@@ -36,6 +68,9 @@ func (d *door) guard(srv *http.Server) {
 	srv.ErrorLog = log.New(d, "", 0)
 	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		v := new(visit)
+		if k, ok := c.(*knock); ok {
+			v = &k.visit
+		}
 		d.open.Store(c, v)
 		ctx = context.WithValue(ctx, visitKey{}, v)
 		if more != nil {

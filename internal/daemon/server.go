@@ -58,6 +58,9 @@ func (s Server) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	if s.Refused != nil {
 		newDoor(s.Refused, s.Log).guard(srv)
+		if s.TLS == nil {
+			ln = doorway{ln}
+		}
 	}
 
 	served := make(chan error, 1)

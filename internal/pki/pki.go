@@ -13,6 +13,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -181,6 +182,11 @@ func (i Issued) Save(certFile, keyFile string) error {
 		return err
 	}
 	return writeNew(certFile, 0o644, &pem.Block{Type: "CERTIFICATE", Bytes: i.Cert.Raw})
+}
+
+// Pair is the certificate with its key, for connections.
+func (i Issued) Pair() tls.Certificate {
+	return tls.Certificate{Certificate: [][]byte{i.Cert.Raw}, PrivateKey: i.key, Leaf: i.Cert}
 }
 
 // ReadCert reads the first certificate of a PEM file.
