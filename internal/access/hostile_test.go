@@ -24,6 +24,7 @@ import (
 	gliav1 "glia/api/glia/v1"
 	"glia/config"
 	"glia/internal/access"
+	"glia/internal/daemon"
 	"glia/internal/pki"
 )
 
@@ -52,9 +53,8 @@ func isTimeout(err error) bool {
 
 // Everything hostile that we could think of: each is refused and counted, and nothing of it stays behind.
 func TestGuard_TurnsAwayWhatIsHostile(t *testing.T) { //nolint:paralleltest // it counts the goroutines of the process
-	b := newBed(t, all{}, func(o *access.Options) {
-		o.Access.Others, o.Receive = config.RoleDestroy, 100*time.Millisecond
-	})
+	b := newBed(t, all{}, func(o *access.Options) { o.Access.Others = config.RoleDestroy })
+	hasty := newBed(t, all{}, func(o *access.Options) { o.Access.Others, o.Receive = config.RoleDestroy, 100*time.Millisecond })
 	good := b.creds("good", pki.Request{Name: "good"})
 	past := time.Now().Add(-2 * time.Hour)
 	expired, err := b.ca.Issue(pki.Request{Name: "expired", Until: past.Add(time.Hour)}, past)
@@ -94,9 +94,9 @@ func TestGuard_TurnsAwayWhatIsHostile(t *testing.T) { //nolint:paralleltest // i
 			sent(t, conn, text, closeAfter)
 		}
 	}
-	secure := func(text string, closeAfter bool) func() {
+	over := func(b *bed, creds *daemon.TLS, text string, closeAfter bool) func() {
 		return func() {
-			c := good.Client("127.0.0.1")
+			c := creds.Client("127.0.0.1")
 			c.NextProtos = []string{"http/1.1"}
 			conn, err := tls.Dial("tcp", b.addr, c)
 			if err != nil {
@@ -106,6 +106,7 @@ func TestGuard_TurnsAwayWhatIsHostile(t *testing.T) { //nolint:paralleltest // i
 			sent(t, conn, text, closeAfter)
 		}
 	}
+	secure := func(text string, closeAfter bool) func() { return over(b, good, text, closeAfter) }
 	plain := func(text string) func() {
 		return func() {
 			conn, err := net.Dial("tcp", b.addr)
@@ -150,8 +151,8 @@ func TestGuard_TurnsAwayWhatIsHostile(t *testing.T) { //nolint:paralleltest // i
 		{"too large once unpacked", "RepairService/Approve", "malformed", secure(post(fmt.Sprintf("Content-Encoding: gzip\r\nContent-Length: %d\r\n", bomb.Len()), bomb.String()), false)},
 		{"no protobuf", "RepairService/Approve", "malformed", secure(post("Content-Length: 5\r\n", "\x0a\xff\xff\xff\xff"), false)},
 		{"truncated body", "RepairService/Approve", "truncated", secure(post("Content-Length: 100\r\n", "\x0a"), true)},
-		{"a body that never comes", "RepairService/Approve", "truncated", secure(post("Content-Length: 100\r\n", ""), false)},
 	}
+	never := over(hasty, hasty.creds("good", pki.Request{Name: "good"}), post("Content-Length: 100\r\n", ""), false)
 	type count struct{ verb, reason string }
 	one := func() {
 		want := map[count]float64{}
@@ -166,7 +167,10 @@ func TestGuard_TurnsAwayWhatIsHostile(t *testing.T) { //nolint:paralleltest // i
 		for _, a := range attacks {
 			all.Go(a.do)
 		}
+		slow := hasty.counted("RepairService/Approve", "truncated")
+		all.Go(never)
 		all.Wait()
+		hasty.wantCounted("RepairService/Approve", "truncated", slow+1)
 		for c, n := range want {
 			b.wantCounted(c.verb, c.reason, n)
 		}
