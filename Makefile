@@ -9,6 +9,7 @@
 # make test-ceph  runs the tests that need a real Ceph cluster, which they start themselves
 # make test-lab  runs the tests on machines in QEMU whose disks really fail
 # make lab    boots such a machine, and breaks its disks as it is told; say help
+# make test-vault  runs the contract of Vault over a real server, which it builds first (ten minutes; GLIA_VAULT=FILE names one that is there)
 # make bench  prints the figures that the project answers for, each beside its target: ratios against a peer
 #             in the same run, or times and memory, for which the machine should have nothing else to do;
 #             those of Ceph, where it is installed (make test-ceph does it), on clusters that it starts, and
@@ -26,7 +27,7 @@ GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 # The programs that ask Ceph clusters are built with librados where it is installed.
 TAGS = $(shell test -e /usr/include/rados/librados.h && echo ceph)
 
-.PHONY: all build demo test test-kill test-registry test-services test-ceph test-lab lab vet bench lint generate deps deps-demo fuzz sim mutants clean
+.PHONY: all build demo test test-kill test-registry test-vault test-services test-ceph test-lab lab vet bench lint generate deps deps-demo fuzz sim mutants clean
 
 all: build
 
@@ -59,6 +60,11 @@ test-registry: deps
 test-services: deps
 	$(GO) test -race -count=1 -timeout 10m ./registry/smartstack ./nerve/check ./nerve/service/... ./synapse/...
 	GLIA_TEST_TRAFFIC=full $(GO) test -race -count=1 -timeout 10m -run 'Smartstack|Services|LoadSynapse' ./internal/program
+
+# Too dear for every run: make test has the same contract over an emulator.
+test-vault:
+	$(if $(GLIA_VAULT),,sh internal/testbed/vault.sh $(CURDIR)/.cache/vault)
+	GLIA_VAULT='$(or $(GLIA_VAULT),$(CURDIR)/.cache/vault/vault-v1.21.0)' $(GO) test -race -count=1 -timeout 10m -v -run RealVault ./internal/vault
 
 # Installs Ceph first (60 MB). Needs root.
 test-ceph:

@@ -20,6 +20,7 @@ type Nerve struct {
 	API       API       `toml:"api"`
 	TLS       TLS       `toml:"tls"`
 	Access    Access    `toml:"access"`
+	Vault     Vault     `toml:"vault"`
 	Debug     Debug     `toml:"debug"`
 	Serf      Serf      `toml:"serf"`
 	ZooKeeper ZooKeeper `toml:"zookeeper"`
@@ -115,7 +116,7 @@ func DefaultNerve() Nerve {
 	return Nerve{
 		StateDir: "/var/lib/glia/nerve", Registries: []Registry{RegistrySerf},
 		Log: defaultLog(),
-		API: API{Listen: "127.0.0.1:7411"}, Access: defaultAccess(),
+		API: API{Listen: "127.0.0.1:7411"}, Access: defaultAccess(), Vault: defaultVault("/var/lib/glia/nerve/vault"),
 		Serf: serf, ZooKeeper: defaultZooKeeper(), Consul: defaultConsul(),
 		Probe: Probe{
 			Interval: seconds(60), Deadline: seconds(30), Expiry: minutes(10),
@@ -149,6 +150,7 @@ func (n *Nerve) validate(c *check) {
 	n.API.validate(c, n.TLS, "order repairs")
 	n.TLS.validate(c)
 	n.Access.validate(c, n.API, n.TLS)
+	n.Vault.validate(c, n, n.TLS)
 	n.Debug.validate(c)
 	n.backends().validate(c)
 	n.Probe.validate(c)
@@ -164,6 +166,7 @@ func (n *Nerve) validate(c *check) {
 
 func (n *Nerve) checkFiles(c *check) {
 	n.TLS.checkFiles(c)
+	n.Vault.checkFiles(c)
 	n.backends().checkFiles(c)
 	for i, s := range n.Services {
 		s.checkFiles(func(key, format string, args ...any) {

@@ -37,6 +37,7 @@ type Repairer struct {
 	API    API    `toml:"api"`
 	TLS    TLS    `toml:"tls"`
 	Access Access `toml:"access"`
+	Vault  Vault  `toml:"vault"`
 	Debug  Debug  `toml:"debug"`
 	Repair Repair `toml:"repair"`
 	Limits Limits `toml:"limits"`
@@ -94,7 +95,7 @@ func DefaultRepairer() Repairer {
 		Election: Election{By: ElectDatabase, Name: "repairer"}, ZooKeeper: defaultZooKeeper(), Consul: defaultConsul(),
 		Tracker: defaultTracker(), Jira: defaultJira(), Redmine: defaultRedmine(),
 		Log: defaultLog(),
-		API: API{Listen: "127.0.0.1:7413"}, Access: defaultAccess(),
+		API: API{Listen: "127.0.0.1:7413"}, Access: defaultAccess(), Vault: defaultVault("/var/lib/glia/repairer/vault"),
 		Repair: Repair{
 			Verdicts: []glia.State{glia.StateFailing, glia.StateFailed},
 			Tick:     seconds(1), OrderTimeout: minutes(10),
@@ -143,6 +144,7 @@ func (r *Repairer) validate(c *check) {
 	r.API.validate(c, r.TLS, "approve and cancel repairs")
 	r.TLS.validate(c)
 	r.Access.validate(c, r.API, r.TLS)
+	r.Vault.validate(c, r, r.TLS)
 	r.Debug.validate(c)
 	r.Repair.validate(c)
 	r.Limits.validate(c)
@@ -194,6 +196,7 @@ func (r *Repairer) validateSynapse(c *check) {
 
 func (r *Repairer) checkFiles(c *check) {
 	r.TLS.checkFiles(c)
+	r.Vault.checkFiles(c)
 	r.checkDatabasePassword(c)
 	r.checkCephFiles(c)
 	r.checkElectionFiles(c)

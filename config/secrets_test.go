@@ -15,6 +15,8 @@ import (
 // sections are, for each secret that a configuration can name, the least that makes a program use it.
 var sections = map[string]map[string]string{
 	"nerve": {
+		"vault.token":        "[vault]\naddress = \"https://v\"\nlogin = \"token\"\n",
+		"vault.secret_id":    "[vault]\naddress = \"https://v\"\nrole_id = \"r\"\n",
 		"tls.key":            "",
 		"serf.encrypt_key":   "",
 		"serf.agent_key":     "[serf]\nagent = \"127.0.0.1:7373\"\n",
@@ -26,6 +28,8 @@ var sections = map[string]map[string]string{
 		"service.check.password": "[[service]]\nname = \"s\"\nport = 1\n[[service.check]]\ntype = \"mysql\"\n",
 	},
 	"repairer": {
+		"vault.token":            "[vault]\naddress = \"https://v\"\nlogin = \"token\"\n",
+		"vault.secret_id":        "[vault]\naddress = \"https://v\"\nrole_id = \"r\"\n",
 		"tls.key":                "",
 		"database_password":      "database = \"postgres:///glia\"\n",
 		"zookeeper.password":     "database = \"postgres:///glia\"\nelection.by = \"zookeeper\"\n[zookeeper]\nservers = [\"z\"]\nuser = \"u\"\n",

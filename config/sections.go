@@ -32,6 +32,8 @@ type TLS struct {
 	Cert string     `toml:"cert"`
 	Key  secret.Ref `toml:"key"`
 	CA   string     `toml:"ca"`
+
+	Vault string `toml:"vault"` // instead of Cert and Key: path of a role of the PKI engine of [vault]; CA is then optional
 }
 
 // Enabled says whether TLS is used.
@@ -98,6 +100,10 @@ func (a *API) resolve() {
 
 func (t TLS) validate(c *check) {
 	if !t.Enabled() {
+		return
+	}
+	if t.Vault != "" {
+		t.validateVault(c)
 		return
 	}
 	for key, path := range map[string]string{"tls.cert": t.Cert, "tls.key": t.Key.String(), "tls.ca": t.CA} {

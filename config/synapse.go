@@ -13,6 +13,7 @@ type Synapse struct {
 	TLS TLS `toml:"tls"`
 
 	Access Access `toml:"access"`
+	Vault  Vault  `toml:"vault"`
 
 	Debug Debug `toml:"debug"`
 	Serf  Serf  `toml:"serf"`
@@ -42,7 +43,7 @@ func DefaultSynapse() Synapse {
 		StateDir: "/var/lib/glia/synapse", HAProxy: defaultHAProxy(),
 		Registries: []Registry{RegistrySerf}, Watch: WatchUnion,
 		Log: defaultLog(),
-		API: API{Listen: "127.0.0.1:7412"}, Access: defaultAccess(),
+		API: API{Listen: "127.0.0.1:7412"}, Access: defaultAccess(), Vault: defaultVault("/var/lib/glia/synapse/vault"),
 		Serf: serf, ZooKeeper: defaultZooKeeper(), Consul: defaultConsul(),
 		Fleet: Fleet{Resync: seconds(30), FetchTimeout: seconds(5), MaxAge: minutes(2)},
 	}
@@ -64,6 +65,7 @@ func (s *Synapse) validate(c *check) {
 	s.API.validate(c, s.TLS, "read the state of the fleet")
 	s.TLS.validate(c)
 	s.Access.validate(c, s.API, s.TLS)
+	s.Vault.validate(c, s, s.TLS)
 	s.Debug.validate(c)
 	s.backends().validate(c)
 	s.Fleet.validate(c)
@@ -72,6 +74,7 @@ func (s *Synapse) validate(c *check) {
 
 func (s *Synapse) checkFiles(c *check) {
 	s.TLS.checkFiles(c)
+	s.Vault.checkFiles(c)
 	s.backends().checkFiles(c)
 }
 

@@ -162,7 +162,7 @@ func (r Ref) read() (string, error) {
 	case "":
 		return "", nil
 	case schemeEnv:
-		text, ok := os.LookupEnv(r.name)
+		text, ok := variable(r.name)
 		if !ok {
 			return "", fmt.Errorf("the variable %s is not set in the environment", r.name)
 		}

@@ -124,6 +124,14 @@ func TestRef_Read(t *testing.T) {
 			t.Errorf("%s: %q, %v; want %q", tt.ref, v.Reveal(), err, tt.broken)
 		}
 	}
+	inherits := struct{ S secret.Ref }{secret.MustParse("env:GLIA_TEST_SECRET")}
+	secret.TakeEnvironment(&inherits)
+	if v, err := inherits.S.Read(); err != nil || v.Reveal() != "in the environment" {
+		t.Errorf("taken out of the environment: %q, %v", v.Reveal(), err)
+	}
+	if _, left := os.LookupEnv("GLIA_TEST_SECRET"); left {
+		t.Error("commands would inherit the secret")
+	}
 	t.Setenv(secret.CredentialsDirectory, "")
 	if _, err := secret.MustParse("credential:own").Read(); err == nil || !strings.Contains(err.Error(), "LoadCredential=own") {
 		t.Errorf("without systemd: %v", err)

@@ -51,7 +51,7 @@ func openAnnounced(c config.Nerve, log *slog.Logger) (_ *announced, err error) {
 }
 
 // run follows the services until ctx is done, and those of each configuration that comes later.
-func (a *announced) run(ctx context.Context, later <-chan config.Nerve) error {
+func (a *announced) run(ctx context.Context, later <-chan config.Nerve, v secrets) error {
 	reloads := make(chan struct{})
 	defer func() { <-reloads }()
 	go func() {
@@ -61,6 +61,7 @@ func (a *announced) run(ctx context.Context, later <-chan config.Nerve) error {
 			case <-ctx.Done():
 				return
 			case c := <-later:
+				v.bind(&c)
 				next, err := a.build(c.Services)
 				if err != nil {
 					a.log.Error("services stay as they were", "error", err)

@@ -43,9 +43,9 @@ func closeDatabase(st database, log *slog.Logger) {
 
 // share takes turns with the other repairers on one PostgreSQL: it stands by, leads until the lease is lost, and
 // stands by again, until the context ends or something fails that waiting does not mend.
-func share(ctx context.Context, c config.Repairer, ready func(), log *slog.Logger, lead func(context.Context, database) error) error {
+func share(ctx context.Context, c config.Repairer, v secrets, ready func(), log *slog.Logger, lead func(context.Context, database) error) error {
 	for {
-		st, err := standBy(ctx, c, ready, log)
+		st, err := standBy(ctx, c, v, ready, log)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -90,12 +90,12 @@ func deposed(st database, err error) bool {
 var errLeading = errors.New("this repairer leads")
 
 // standBy waits until this repairer leads. Meanwhile it serves health and metrics, and an API that says so.
-func standBy(ctx context.Context, c config.Repairer, ready func(), log *slog.Logger) (st *store.Postgres, err error) {
+func standBy(ctx context.Context, c config.Repairer, v secrets, ready func(), log *slog.Logger) (st *store.Postgres, err error) {
 	o := store.Options{TTL: time.Duration(c.Lease.TTL), Renew: time.Duration(c.Lease.Renew), Log: log}
 	if o.Password, err = c.DatabasePassword.Read(); err != nil {
 		return nil, fmt.Errorf("read the password of the database: %w", err)
 	}
-	s, err := newShell(served{"repairer", c.API, c.TLS, c.Access, nil, c.Debug}, log, "leader")
+	s, err := newShell(served{"repairer", c.API, c.TLS, c.Access, nil, c.Debug}, log, v.names("leader")...)
 	if err != nil {
 		return nil, err
 	}
@@ -114,12 +114,12 @@ func standBy(ctx context.Context, c config.Repairer, ready func(), log *slog.Log
 	})
 	entrypoint{c: c, log: log}.serve(s)
 	ready()
-	err = s.serve(ctx, "/"+gliav1connect.RepairServiceName+"/", api, func(ctx context.Context) error {
+	err = s.serve(ctx, "/"+gliav1connect.RepairServiceName+"/", api, append(v.checks(s), func(ctx context.Context) error {
 		if st, err = store.OpenPostgres(ctx, c.Database, o); err != nil {
 			return err
 		}
 		return errLeading
-	})
+	})...)
 	if errors.Is(err, errLeading) {
 		return st, nil
 	}

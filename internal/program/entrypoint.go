@@ -43,6 +43,11 @@ func Entrypoint(ctx context.Context, path string) (*gliav1.GetEntrypointResponse
 		return nil, err
 	}
 	log := slog.New(slog.DiscardHandler)
+	v, err := openSecrets(ctx, &c, c.Vault, &c.TLS, c.API, hostname(), log)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
 	var t *daemon.TLS
 	if c.TLS.Enabled() {
 		if t, err = daemon.LoadTLS(c.TLS.Cert, c.TLS.Key, c.TLS.CA, log); err != nil {

@@ -42,8 +42,13 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
+	v, err := openSecrets(ctx, &c, c.Vault, &c.TLS, c.API, c.Host, log)
+	if err != nil {
+		return err
+	}
+	defer v.close()
 	where := registriesConfig{c.Registries, config.WatchUnion, c.Serf, c.ZooKeeper, c.Consul, filepath.Join(c.StateDir, "serf.snapshot"), "nerve"}
-	s, err := newShell(served{"nerve", c.API, c.TLS, c.Access, c.Hand.Repairers, c.Debug}, log, where.names("inventory", "services")...)
+	s, err := newShell(served{"nerve", c.API, c.TLS, c.Access, c.Hand.Repairers, c.Debug}, log, v.names(where.names("inventory", "services")...)...)
 	if err != nil {
 		return err
 	}
@@ -57,7 +62,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		}
 		parts.Inventory = inventory{Source: &disk.Source{Host: c.Host, Loop: c.Inventory.Loop, Ignore: c.Inventory.Ignore}}
 	}
-	var run []func(context.Context) error
+	run := v.checks(s)
 	if parts.Prober == nil {
 		kernelLog, err := openKernelLog(c, log)
 		if err != nil {
@@ -103,7 +108,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 	}
 	defer services.close()
 	s.reg.MustRegister(services)
-	run = append(run, func(ctx context.Context) error { return services.run(ctx, parts.Reloaded) }, s.watch("services", services.Problem))
+	run = append(run, func(ctx context.Context) error { return services.run(ctx, parts.Reloaded, v) }, s.watch("services", services.Problem))
 
 	rules, err := judgeRules(c.Judge)
 	if err != nil {
@@ -122,7 +127,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		Interval: time.Duration(c.Probe.Interval), Deadline: time.Duration(c.Probe.Deadline), Expiry: time.Duration(c.Probe.Expiry), Log: log, Registry: s.reg,
 	}
 	if s.tls != nil {
-		o.Cert = s.tls.Fingerprint()
+		o.Cert = s.tls.Fingerprint
 	}
 	n, err := nerve.New(o)
 	if err != nil {

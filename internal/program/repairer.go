@@ -51,9 +51,14 @@ func RepairerWith(ctx context.Context, c config.Repairer, parts RepairerParts, s
 			started()
 		}
 	})
-	lead := func(ctx context.Context, st database) error { return lead(ctx, c, st, parts, ready, log) }
+	v, err := openSecrets(ctx, &c, c.Vault, &c.TLS, c.API, hostname(), log)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	lead := func(ctx context.Context, st database) error { return lead(ctx, c, v, st, parts, ready, log) }
 	if c.Postgres() {
-		return share(ctx, c, ready, log, lead)
+		return share(ctx, c, v, ready, log, lead)
 	}
 	st, err := store.OpenSQLite(ctx, c.Database)
 	if err != nil {
@@ -64,8 +69,8 @@ func RepairerWith(ctx context.Context, c config.Repairer, parts RepairerParts, s
 }
 
 // lead runs the repairer on an open database until the context ends.
-func lead(ctx context.Context, c config.Repairer, st database, parts RepairerParts, ready func(), log *slog.Logger) error {
-	s, err := newShell(served{"repairer", c.API, c.TLS, c.Access, nil, c.Debug}, log, "fleet")
+func lead(ctx context.Context, c config.Repairer, v secrets, st database, parts RepairerParts, ready func(), log *slog.Logger) error {
+	s, err := newShell(served{"repairer", c.API, c.TLS, c.Access, nil, c.Debug}, log, v.names("fleet")...)
 	if err != nil {
 		return err
 	}
@@ -96,8 +101,8 @@ func lead(ctx context.Context, c config.Repairer, st database, parts RepairerPar
 		s.handle("/tracker/changed", tickets.changed)
 	}
 	ready()
-	return s.serve(ctx, path, handler, engine.Run, tickets.run, events(c, st, log).Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
-		s.watch("fleet", func() error { _, err := feed.View(); return err }))
+	return s.serve(ctx, path, handler, append(v.checks(s), engine.Run, tickets.run, events(c, st, log).Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
+		s.watch("fleet", func() error { _, err := feed.View(); return err }))...)
 }
 
 // events are the queue and timers of the database, with what handles them.

@@ -1,0 +1,113 @@
+package program_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"glia/config"
+	"glia/config/secret"
+	"glia/internal/program"
+	"glia/internal/testbed"
+	"glia/internal/vault/vaulttest"
+)
+
+// A synapse has its gossip key and its certificate from Vault, serves on while Vault is sealed, starts again meanwhile, and says so.
+func TestSynapse_WithVault(t *testing.T) {
+	t.Parallel()
+	v := vaulttest.Start(t)
+	v.Put("kv/glia", map[string]string{"gossip": "MDEyMzQ1Njc4OWFiY2RlZg=="})
+	role, id := v.AppRole(time.Minute)
+	dir := t.TempDir()
+	secretID := filepath.Join(dir, "secret-id")
+	if err := os.WriteFile(secretID, []byte(id), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := config.DefaultSynapse()
+	c.Host, c.API.Listen, c.Serf.Bind, c.StateDir = "watcher.example.org", testbed.Addr(t), testbed.Addr(t), filepath.Join(dir, "state")
+	c.Serf.EncryptKey = secret.MustParse("vault:kv/data/glia#gossip")
+	c.Vault.Address, c.Vault.RoleID, c.Vault.SecretID, c.Vault.Dir, c.Vault.Refresh = v.URL, role, secret.MustParse(secretID), filepath.Join(dir, "vault"), config.Duration(time.Second)
+	c.TLS.Vault = "pki/issue/glia"
+	c.Resolve("")
+	begin := func() (stop func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended, started := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(ended)
+			if err := program.Synapse(ctx, c, func() { close(started) }, slog.New(slog.DiscardHandler)); err != nil {
+				t.Error(err)
+			}
+		}()
+		select {
+		case <-started:
+		case <-ended:
+			t.FailNow()
+		}
+		return func() { cancel(); <-ended }
+	}
+	stop := begin()
+	untilSaid(t, c.Vault.Dir, c.API.Listen, "vault: ready\n")
+	v.Seal()
+	untilSaid(t, c.Vault.Dir, c.API.Listen, "vault: not ready: "+v.URL+" is of no use since ", "vault answers 503: Vault is sealed; secrets read at ", "; the certificate is good until ")
+	stop()
+	stop = begin()
+	defer stop()
+	untilSaid(t, c.Vault.Dir, c.API.Listen, "Vault is sealed")
+	v.Unseal()
+	untilSaid(t, c.Vault.Dir, c.API.Listen, "vault: ready\n")
+}
+
+// untilSaid asks for the readiness, with the certificate in the folder, until it says all that.
+func untilSaid(t *testing.T, dir, addr string, want ...string) {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "host.pem"), filepath.Join(dir, "host.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS13}}}
+	defer client.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	last := ""
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+addr+"/readyz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := client.Do(req); err != nil {
+			last = err.Error()
+		} else {
+			b, _ := io.ReadAll(r.Body)
+			_ = r.Body.Close()
+			last = string(b)
+		}
+		said := true
+		for _, w := range want {
+			said = said && strings.Contains(last, w)
+		}
+		if said {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("not said: %q; the last answer: %s", want, last)
+		}
+	}
+}
