@@ -60,10 +60,7 @@ func (n *Nerve) announce(ctx context.Context) error {
 	disks, found := n.view()
 	n.note(found)
 	a := glia.NewAnnouncement(n.Host, n.API, disks)
-	a.Finding = headline(found)
-	if n.Cert != nil {
-		a.Fingerprint = n.Cert()
-	}
+	a.Fingerprint, a.Finding = n.Cert, headline(found)
 	n.mu.Lock()
 	if !a.SameDigest(n.announced) {
 		n.generation++

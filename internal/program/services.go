@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"glia/config"
+	"glia/config/secret"
 	"glia/synapse"
 	"glia/synapse/file"
 	"glia/synapse/haproxy"
@@ -158,10 +159,11 @@ func consulClient(c config.Consul) (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ours != nil {
-		o.Scheme, o.Transport = "https", http.DefaultTransport.(*http.Transport).Clone()
-		o.Transport.TLSClientConfig = ours
+	way := http.DefaultTransport.(*http.Transport).Clone()
+	if way.TLSClientConfig = ours; ours != nil {
+		o.Scheme = "https"
 	}
+	o.HttpClient = &http.Client{Transport: secret.Quiet{Base: way, Secret: token}}
 	return api.NewClient(o)
 }
 

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"glia/config/secret"
 )
 
 // Options configure a Registry or an Elector.
@@ -70,10 +72,10 @@ func dial(o Options, name string) (*client, error) {
 		return nil, fmt.Errorf("address %q: must be host:port, or unix:// and a path", o.Address)
 	}
 	d := net.Dialer{Timeout: callTimeout}
-	conf := &api.Config{Address: "consul.unix", Scheme: "http", Datacenter: o.Datacenter, Token: o.Token, HttpClient: &http.Client{Transport: &http.Transport{
+	conf := &api.Config{Address: "consul.unix", Scheme: "http", Datacenter: o.Datacenter, Token: o.Token, HttpClient: &http.Client{Transport: secret.Quiet{Secret: secret.Of(o.Token), Base: &http.Transport{
 		DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, network, addr) },
 		TLSClientConfig: o.TLS, TLSHandshakeTimeout: callTimeout, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
-	}}}
+	}}}}
 	if network == "tcp" {
 		conf.Address = addr
 	}
