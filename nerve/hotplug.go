@@ -19,7 +19,7 @@ const (
 	scanEvery = 5 * time.Second
 
 	// scanWhole bounds how long what neither an event nor a recheck tells of goes unnoticed.
-	scanWhole = time.Minute
+	scanWhole = 2 * time.Minute
 
 	// reseat is how long a disk may be away that the kernel has told of. The kernel says so only when it has
 	// given the device up, so this is for what is detached and attached again in one go: a driver that is

@@ -29,14 +29,14 @@ func (r *rechecked) Recheck(ctx context.Context) ([]glia.Disk, map[string]string
 	return found, nil, err
 }
 
-func TestNerve_ReadsTheWholeInventoryOnlyWhenItMustAndOnceAMinute(t *testing.T) {
+func TestNerve_ReadsTheWholeInventoryOnlyWhenItMustAndEveryOtherMinute(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		deaf         bool // the kernel can not be heard
 		tell         int  // events
 		whole, again int  // in ten minutes, at least
 	}{
-		"nothing is told":             {false, 0, 10, 100},
+		"nothing is told":             {false, 0, 5, 100},
 		"the kernel tells of disks":   {false, 20, 20, 90},
 		"the kernel can not be heard": {true, 0, 119, 0},
 	} {

@@ -5,21 +5,13 @@ package main
 import (
 	"context"
 	"os"
-	"runtime/debug"
 
 	"glia/config"
 	"glia/internal/daemon"
 	"glia/internal/program"
 )
 
-// The memory of a storage host belongs to its disks. Nerve collects its garbage early: it needs next to no CPU time, and has
-// little garbage.
-const gcPercent = 40
-
 func main() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	os.Exit(daemon.Main(daemon.Program[config.Nerve]{
 		Name: "nerve",
 		Path: "/etc/glia/nerve.toml",

@@ -32,10 +32,10 @@ func BenchmarkNerve_HundredDisks(b *testing.B) {
 	h.nerve(b, "state_dir = \"/var/lib/glia/nerve\"\n[probe]\ninterval = \"60s\"\n")
 	h.seen(b, "DISK99", "healthy", func(d glia.DiskStatus) bool { return d.Verdict.State == glia.StateHealthy })
 	probed := func(at float64) bool { return at >= 60 }
-	began, used, _ := h.usage(b, probed)
-	var ended, usedThen, kib float64
+	began, used, _, _ := h.usage(b, probed)
+	var ended, usedThen, kib, own float64
 	for b.Loop() {
-		ended, usedThen, kib = h.usage(b, func(at float64) bool { return at >= began+120 })
+		ended, usedThen, kib, own = h.usage(b, func(at float64) bool { return at >= began+120 })
 	}
 	b.ReportMetric(0, "ns/op") // of no meaning
 	worth := spent(b, func(argv []string) (string, error) {
@@ -47,6 +47,7 @@ func BenchmarkNerve_HundredDisks(b *testing.B) {
 	b.ReportMetric(0.5, "%-of-a-core"+figures.AtMost)
 	b.ReportMetric(kib/1000*1.024, "MB-resident")
 	b.ReportMetric(25, "MB-resident"+figures.AtMost)
+	b.ReportMetric(own/1000*1.024, "MB-without-program")
 }
 
 // spent is the CPU time in seconds that a million reads and writes of one byte take, best of five.
@@ -76,16 +77,16 @@ func metricAfter(b *testing.B, out, word string) float64 {
 }
 
 // usage waits until the machine is up for so many seconds, and tells how many it was, how many seconds of CPU time its
-// nerve has used, and its memory in KiB.
-func (h *host) usage(b *testing.B, until func(up float64) bool) (up, used, kib float64) {
+// nerve has used, and its memory in KiB, with and without the pages of its program.
+func (h *host) usage(b *testing.B, until func(up float64) bool) (up, used, kib, own float64) {
 	b.Helper()
 	limit := time.After(lifetime)
 	for {
-		f := strings.Fields(h.sh(b, "set -- $(pidof nerve); cut -d' ' -f1 /proc/uptime; cut -d' ' -f14,15 /proc/$1/stat; sed -n 's/VmRSS:\\(.*\\)kB/\\1/p' /proc/$1/status"))
-		if len(f) != 4 {
+		f := strings.Fields(h.sh(b, "set -- $(pidof nerve); cut -d' ' -f1 /proc/uptime; cut -d' ' -f14,15 /proc/$1/stat; sed -n 's/^\\(VmRSS\\|RssAnon\\):\\(.*\\)kB/\\2/p' /proc/$1/status"))
+		if len(f) != 5 {
 			b.Fatalf("the machine says %q", f)
 		}
-		var v [4]float64
+		var v [5]float64
 		for i := range v {
 			var err error
 			if v[i], err = strconv.ParseFloat(f[i], 64); err != nil {
@@ -93,7 +94,7 @@ func (h *host) usage(b *testing.B, until func(up float64) bool) (up, used, kib f
 			}
 		}
 		if until(v[0]) {
-			return v[0], (v[1] + v[2]) / 100, v[3] // ticks of 10 ms
+			return v[0], (v[1] + v[2]) / 100, v[3], v[4] // ticks of 10 ms
 		}
 		select {
 		case <-limit:
