@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,23 +19,28 @@ import (
 
 func importCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "import", Short: "Turn configurations of other programs into glia's", Args: group, RunE: group}
-	cmd.AddCommand((&importSmartstackCommand{app: a}).command())
+	cmd.AddCommand(
+		(&importer{app: a, convert: importSmartstack}).command("smartstack", "Airbnb's nerve and synapse", `in JSON or YAML, into glia's. Give the main files, and those of their
+service_conf_dir.`),
+		(&importer{app: a, convert: importBynar}).command("bynar", "Bynar", `bynar.json, disk-manager.json and ceph.json, into glia's. Secrets are not copied. Bynar's database of
+disks is not read: end the repairs that are open in it first.`))
 	return cmd
 }
 
-type importSmartstackCommand struct {
+// importer turns files into configurations of glia's programs.
+type importer struct {
 	*app
-	dir string
+	dir     string
+	convert func([]migrate.File) (importedDoc, error)
 }
 
-func (c *importSmartstackCommand) command() *cobra.Command {
+func (c *importer) command(name, whose, how string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "smartstack FILE...",
-		Short: "Turn configurations of Airbnb's nerve and synapse into glia's",
-		Long: `Turn configurations of Airbnb's nerve and synapse, in JSON or YAML, into glia's. Give the main files, and those of their
-service_conf_dir. Prints what belongs into nerve.toml and synapse.toml, or writes both into --dir, which must not have
-them yet. What is not carried over is told on standard error. Nothing becomes less strict: what glia does not have is
-kept by its name, and refused until you have chosen something else; the exit code is 4 then.`,
+		Use:   name + " FILE...",
+		Short: "Turn configurations of " + whose + " into glia's",
+		Long: "Turn configurations of " + whose + ", " + how + ` Prints what belongs into the files of glia's programs, or writes them
+into --dir, which must not have them yet. What is not carried over is told on standard error. Nothing becomes less strict:
+what glia does not have is kept by its name, and refused until you have chosen something else; the exit code is 4 then.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef("%s needs at least one FILE", cmd.CommandPath())
@@ -43,11 +49,21 @@ kept by its name, and refused until you have chosen something else; the exit cod
 		},
 		RunE: func(_ *cobra.Command, args []string) error { return c.run(args) },
 	}
-	cmd.Flags().StringVar(&c.dir, "dir", "", "`directory` to write nerve.toml and synapse.toml into")
+	cmd.Flags().StringVar(&c.dir, "dir", "", "`directory` to write the files into")
 	return cmd
 }
 
-func (c *importSmartstackCommand) run(names []string) error {
+func importSmartstack(files []migrate.File) (importedDoc, error) {
+	o, err := migrate.Files(files...)
+	return importedDoc{Nerve: o.Nerve, Synapse: o.Synapse, Notes: o.Notes}, err
+}
+
+func importBynar(files []migrate.File) (importedDoc, error) {
+	o, err := migrate.Bynar(files...)
+	return importedDoc{Repairer: o.Repairer, Notes: o.Notes}, err
+}
+
+func (c *importer) run(names []string) error {
 	var files []migrate.File
 	for _, name := range names {
 		data, err := os.ReadFile(name)
@@ -56,20 +72,11 @@ func (c *importSmartstackCommand) run(names []string) error {
 		}
 		files = append(files, migrate.File{Name: name, Data: data})
 	}
-	o, err := migrate.Files(files...)
+	d, err := c.convert(files)
 	if err != nil {
 		return err
 	}
-	d := importedDoc{Nerve: o.Nerve, Synapse: o.Synapse, Notes: append([]string{}, o.Notes...), Refused: []string{}}
-	_, nerveErr := config.ParseNerve("nerve.toml", []byte(o.Nerve))
-	_, synapseErr := config.ParseSynapse("synapse.toml", []byte(o.Synapse))
-	for _, err := range []error{nerveErr, synapseErr} {
-		if bad := (*config.Errors)(nil); errors.As(err, &bad) {
-			for _, p := range bad.Problems {
-				d.Refused = append(d.Refused, p.String())
-			}
-		}
-	}
+	d.Notes, d.Refused = append([]string{}, d.Notes...), d.refusals()
 	if c.format != formatJSON {
 		for _, n := range d.Notes {
 			c.note("note: %s", clean(n))
@@ -92,12 +99,9 @@ func (c *importSmartstackCommand) run(names []string) error {
 }
 
 // write makes the files, and replaces none.
-func (c *importSmartstackCommand) write(d importedDoc) error {
-	for name, text := range map[string]string{"nerve.toml": d.Nerve, "synapse.toml": d.Synapse} {
-		if text == "" {
-			continue
-		}
-		path := filepath.Join(c.dir, name)
+func (c *importer) write(d importedDoc) error {
+	for _, file := range d.files() {
+		path := filepath.Join(c.dir, file.name)
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("%s is there already: name another --dir", path)
@@ -105,7 +109,7 @@ func (c *importSmartstackCommand) write(d importedDoc) error {
 		if err != nil {
 			return err
 		}
-		_, err = io.WriteString(f, text)
+		_, err = io.WriteString(f, file.text)
 		if err = errors.Join(err, f.Close()); err != nil {
 			return err
 		}
@@ -114,18 +118,40 @@ func (c *importSmartstackCommand) write(d importedDoc) error {
 	return nil
 }
 
-// importedDoc is the result of glia import smartstack.
+// importedDoc is the result of glia import.
 type importedDoc struct {
-	Nerve   string   `json:"nerve"`   // TOML; empty when no file was nerve's
-	Synapse string   `json:"synapse"` // the same of synapse
-	Notes   []string `json:"notes"`   // what was not carried over
-	Refused []string `json:"refused"` // why glia would not take it yet
+	Nerve    string   `json:"nerve"`    // TOML; empty when no file was about it
+	Synapse  string   `json:"synapse"`  // the same of synapse
+	Repairer string   `json:"repairer"` // the same of the repairer
+	Notes    []string `json:"notes"`    // what was not carried over
+	Refused  []string `json:"refused"`  // why glia would not take it yet
+}
+
+type importedFile struct{ name, text string }
+
+func (d importedDoc) files() []importedFile {
+	return slices.DeleteFunc([]importedFile{{"nerve.toml", d.Nerve}, {"synapse.toml", d.Synapse}, {"repairer.toml", d.Repairer}},
+		func(f importedFile) bool { return f.text == "" })
+}
+
+// refusals are the reasons for which glia's programs would not take the files.
+func (d importedDoc) refusals() []string {
+	out := []string{}
+	_, nerve := config.ParseNerve("nerve.toml", []byte(d.Nerve))
+	_, synapse := config.ParseSynapse("synapse.toml", []byte(d.Synapse))
+	_, repairer := config.ParseRepairer("repairer.toml", []byte(d.Repairer))
+	for _, err := range []error{nerve, synapse, repairer} {
+		if bad := (*config.Errors)(nil); errors.As(err, &bad) {
+			for _, p := range bad.Problems {
+				out = append(out, p.String())
+			}
+		}
+	}
+	return out
 }
 
 func (d importedDoc) write(w io.Writer, _ time.Time) {
-	for _, f := range [][2]string{{"nerve.toml", d.Nerve}, {"synapse.toml", d.Synapse}} {
-		if f[1] != "" {
-			fmt.Fprintf(w, "# %s\n%s\n", f[0], strings.TrimRight(f[1], "\n"))
-		}
+	for _, f := range d.files() {
+		fmt.Fprintf(w, "# %s\n%s\n", f.name, strings.TrimRight(f.text, "\n"))
 	}
 }

@@ -1,4 +1,5 @@
-// Package migrate turns the configurations of Airbnb's nerve 0.9.7 and synapse 0.18.9, in JSON or YAML, into those of glia. It does no I/O.
+// Package migrate turns the configurations of Airbnb's nerve 0.9.7 and synapse 0.18.9, in JSON or YAML, and those of Bynar into those of
+// glia. It does no I/O.
 //
 // It guarantees that whatever it does not carry over is named in the notes, and that nothing becomes less strict by that: a check or a
 // source that glia does not have is written as it is called, so that the outcome is refused until a person has looked at it. It fails

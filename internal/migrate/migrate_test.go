@@ -186,4 +186,23 @@ func FuzzFiles(f *testing.F) {
 	})
 }
 
+// What is read of Bynar's files is TOML that the repairer knows, whatever is in them; a password is never in it.
+func FuzzBynar(f *testing.F) {
+	f.Add([]byte(`{"manager_host": "h", "jira_host": "j", "jira_password": "hunter2", "slack_webhook": 3, "vault_endpoint": "v"}`))
+	f.Add([]byte(`{"osd_config": [], "latency_cap": 1e99, "backfill_cap": "x", "user_id": "client.admin"}`))
+	f.Add([]byte("backend: gluster\nvault_token: hunter2\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		o, err := migrate.Bynar(migrate.File{Name: "f", Data: data})
+		if err != nil {
+			return
+		}
+		if _, err := toml.Decode(o.Repairer, new(map[string]any)); err != nil {
+			t.Errorf("%v\n%s", err, o.Repairer)
+		}
+		if err := parse(config.ParseRepairer("r", []byte(o.Repairer))); err != nil && strings.Contains(err.Error(), "unknown key") {
+			t.Errorf("%v\n%s", err, o.Repairer)
+		}
+	})
+}
+
 func parse[C any](_ C, err error) error { return err }
