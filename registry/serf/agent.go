@@ -75,6 +75,7 @@ type Agent struct {
 	rpcAddr net.Addr
 
 	changes registry.Signal
+	company registry.Signal // of members that come and go, and not of their tags
 	shown   shown
 	// announced is what the health query is answered with; nil before the first announcement.
 	announced atomic.Pointer[glia.Announcement]
@@ -120,7 +121,15 @@ func (a *Agent) start(o Options) error {
 		return err
 	}
 	recent := agent.NewLogWriter(512) // what "serf monitor" shows at its start
-	out := io.MultiWriter(&logWriter{log: o.Log}, recent)
+	out := io.Discard                 // for which Serf does not even make the lines
+	switch debug := o.Log.Enabled(context.Background(), slog.LevelDebug); {
+	case debug && rpc != nil:
+		out = io.MultiWriter(&logWriter{log: o.Log}, recent)
+	case debug:
+		out = &logWriter{log: o.Log}
+	case rpc != nil:
+		out = recent
+	}
 	agentConf := agent.DefaultConfig()
 	agentConf.KeyringFile = o.KeyringFile
 	if a.agent, err = agent.Create(agentConf, conf, out); err == nil {
@@ -237,6 +246,9 @@ func (a *Agent) HandleEvent(e hserf.Event) {
 	switch e := e.(type) {
 	case hserf.MemberEvent:
 		a.changes.Send()
+		if e.Type != hserf.EventMemberUpdate {
+			a.company.Send()
+		}
 	case *hserf.Query:
 		a.answerHealth(e)
 	}

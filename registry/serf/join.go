@@ -81,7 +81,7 @@ func (s *seeds) set(err error) (turned bool) {
 func (a *Agent) keepJoined(ctx context.Context) {
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.MaxInterval = firstRetry, aloneRetry
-	changes := a.changes.Subscribe(ctx)
+	changes := a.company.Subscribe(ctx)
 	warned := false
 	for ctx.Err() == nil {
 		if a.others() > 0 {

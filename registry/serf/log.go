@@ -1,7 +1,6 @@
 package serf
 
 import (
-	"context"
 	"log/slog"
 	"regexp"
 )
@@ -16,9 +15,7 @@ type logWriter struct {
 var logLine = regexp.MustCompile(`^(?:[\d/]+ [\d:.]+ )?(?:\[(\w+)\] )?([^\n]*)`)
 
 func (w *logWriter) Write(line []byte) (int, error) {
-	if w.log.Enabled(context.Background(), slog.LevelDebug) {
-		m := logLine.FindSubmatch(line)
-		w.log.Debug("serf says", "severity", string(m[1]), "text", string(m[2]))
-	}
+	m := logLine.FindSubmatch(line)
+	w.log.Debug("serf says", "severity", string(m[1]), "text", string(m[2]))
 	return len(line), nil
 }

@@ -32,28 +32,39 @@ type decoded struct {
 
 // take takes over a list of members with different names.
 func (s *shown) take(list []listed) {
-	same := len(list) == len(s.known)
-	for _, l := range list {
-		old, ok := s.known[l.name]
-		if same = same && ok && old.status == l.status && maps.Equal(old.tags, l.tags); !same {
-			break
-		}
+	if s.known == nil {
+		s.known = make(map[string]decoded, len(list))
 	}
-	if same {
-		return
-	}
-	known, members := make(map[string]decoded, len(list)), make([]glia.Member, 0, len(list))
+	changed := false
 	for _, l := range list {
 		d, ok := s.known[l.name]
-		if !ok || !maps.Equal(d.tags, l.tags) {
+		sameTags := ok && maps.Equal(d.tags, l.tags)
+		if sameTags && d.status == l.status {
+			continue
+		}
+		if !sameTags {
 			d.member, d.announces = DecodeDigest(l.name, l.tags)
 		}
 		d.listed, d.member.Status = l, l.status
-		known[l.name] = d
+		s.known[l.name] = d
+		changed = true
+	}
+	if len(s.known) > len(list) { // Serf has forgotten some
+		there := make(map[string]bool, len(list))
+		for _, l := range list {
+			there[l.name] = true
+		}
+		maps.DeleteFunc(s.known, func(name string, _ decoded) bool { return !there[name] })
+		changed = true
+	}
+	if !changed {
+		return
+	}
+	members := make([]glia.Member, 0, len(s.known))
+	for _, d := range s.known {
 		if d.announces {
 			members = append(members, d.member)
 		}
 	}
-	s.known = known
 	s.journal.Replace(members)
 }
