@@ -25,7 +25,7 @@ func BenchmarkRegistry_Scale(b *testing.B) {
 		})
 		return r
 	}
-	registrytest.Scale(b, func() registry.Announcer { return open() }, func() registry.Watcher { return open() }, nil)
+	registrytest.Scale(b, func() registry.Announcer { return open() }, func() registry.Watcher { return open() }, nil, s.Addr, "glia")
 }
 
 // BenchmarkRegistry_Death has sessions with a TTL of one second; watchers are told at most every half second.

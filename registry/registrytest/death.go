@@ -27,8 +27,18 @@ type Leaver interface {
 const announcerEnv = "GLIA_TEST_ANNOUNCER"
 
 // AnnouncerMain is called by TestMain. In a process that Deaths has started it announces a host, says goodbye on SIGTERM and
-// never returns; else it does nothing. The first of the arguments is the name of the host.
+// never returns; in one that Scale has started it watches; else it does nothing. The first of the arguments is the name of the host.
 func AnnouncerMain(open func(host string, args []string) (Leaver, error)) {
+	if args := strings.Fields(os.Getenv(watcherEnv)); len(args) > 0 {
+		l, err := open("", args)
+		w, ok := l.(registry.Watcher)
+		if err != nil || !ok {
+			fmt.Fprintln(os.Stderr, "no watcher:", err)
+			os.Exit(1)
+		}
+		watch(w)
+		os.Exit(0)
+	}
 	args := strings.Fields(os.Getenv(announcerEnv))
 	if len(args) == 0 {
 		return

@@ -3,7 +3,6 @@ package registrytest
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -30,28 +29,31 @@ const (
 
 // Scale has a thousand hosts announce a hundred changes a second in all, and one consumer that reads as a synapse
 // does. It reports how long a change takes until the consumer has it, how many requests the consumer makes for
-// one, and its memory. It fails when an announcement is lost. Requests tells how many the consumer has made; nil
-// counts its readings.
-func Scale(b *testing.B, host func() registry.Announcer, watcher func() registry.Watcher, requests func() int) {
+// one, and the peak memory of a process that does nothing else than watching. It fails when an announcement is lost.
+// Requests tells how many the consumer has made; nil counts its readings. The arguments are those of AnnouncerMain.
+func Scale(b *testing.B, host func() registry.Announcer, watcher func() registry.Watcher, requests func() int, args ...string) {
 	b.Helper()
 	hosts := make([]registry.Announcer, scaleHosts)
 	var g errgroup.Group
 	g.SetLimit(32)
 	for i := range hosts {
-		g.Go(func() error {
-			hosts[i] = host()
-			return hosts[i].Announce(b.Context(), Announcement(fmt.Sprintf("node-%04d", i), 1))
-		})
+		hosts[i] = host()
+		first := Announcement(fmt.Sprintf("node-%04d", i), 1)
+		if i == 0 { // the server may have just begun
+			for began := time.Now(); hosts[i].Announce(b.Context(), first) != nil && time.Since(began) < Patience; {
+				time.Sleep(scalePace)
+			}
+		}
+		g.Go(func() error { return hosts[i].Announce(b.Context(), first) })
 	}
 	if err := g.Wait(); err != nil {
 		b.Fatal(err)
 	}
-	before := heap()
+	alone := startWatcher(b, args)
 	c := consume(b, watcher())
 	for c.newest() < 1 {
 		c.wait(b)
 	}
-	memory := heap() - before
 	readings := func() int { c.mu.Lock(); defer c.mu.Unlock(); return c.readings }
 	if requests == nil {
 		requests = readings
@@ -79,6 +81,7 @@ func Scale(b *testing.B, host func() registry.Announcer, watcher func() registry
 		}
 	}
 	made := requests() - asked
+	alone.await(b, c.newest())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	slices.Sort(c.took)
@@ -86,16 +89,9 @@ func Scale(b *testing.B, host func() registry.Announcer, watcher func() registry
 	b.ReportMetric(float64(c.took[len(c.took)*99/100].Milliseconds()), "ms/p99")
 	b.ReportMetric(float64(made)/float64(len(c.took)), "requests/change")
 	b.ReportMetric(scaleRequests, "requests/change"+figures.AtMost)
-	b.ReportMetric(float64(memory)/(1<<20), "MB/watcher")
+	b.ReportMetric(alone.peak(b), "MB/watcher")
 	b.ReportMetric(scaleMemory, "MB/watcher"+figures.AtMost)
 	b.ReportMetric(0, "ns/op")
-}
-
-func heap() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc) //nolint:gosec // far below 2^63
 }
 
 // consumer reads after each signal, not more often than scalePace.
@@ -161,14 +157,7 @@ func (c *consumer) take(members []glia.Member) {
 func (c *consumer) newest() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.seen) < scaleHosts {
-		return 0
-	}
-	least := ^uint64(0)
-	for _, g := range c.seen {
-		least = min(least, g)
-	}
-	return least
+	return least(c.seen)
 }
 
 func (c *consumer) wait(b *testing.B) {

@@ -41,7 +41,7 @@ func BenchmarkRegistry_Scale(b *testing.B) {
 		}
 		return most
 	}
-	registrytest.Scale(b, func() registry.Announcer { return open() }, func() registry.Watcher { return open() }, requests)
+	registrytest.Scale(b, func() registry.Announcer { return open() }, func() registry.Watcher { return open() }, requests, s.Addr, "/glia")
 }
 
 // BenchmarkRegistry_Death has a session timeout of one second.
