@@ -391,3 +391,9 @@ func TestRegistry_ProcessesThatDieAndThatEnd(t *testing.T) {
 	c := newCluster(testbed.Consul(t, ""))
 	registrytest.Deaths(t, c.Watcher(t), 2*ttl, c.server.Addr, c.path)
 }
+
+func TestRegistry_TheWallClockJumps(t *testing.T) {
+	t.Parallel()
+	c := newCluster(testbed.Consul(t, ""))
+	registrytest.ClockJumps(t, c.Watcher(t), 2*time.Second, c.server.Addr, c.path, "5s")
+}

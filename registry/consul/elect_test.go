@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 		return consul.NewElector(consul.Options{Address: args[0], Path: args[1], TTL: ttl}, "repairer", "process")
 	})
 	registrytest.AnnouncerMain(func(_ string, args []string) (registrytest.Leaver, error) {
-		return consul.Open(consul.Options{Address: args[0], Path: args[1], TTL: ttl})
+		return consul.Open(consul.Options{Address: args[0], Path: args[1], TTL: registrytest.Lease(args[2:], ttl)})
 	})
 	os.Exit(m.Run())
 }

@@ -1,11 +1,9 @@
 package registrytest
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -29,8 +27,9 @@ const announcerEnv = "GLIA_TEST_ANNOUNCER"
 // AnnouncerMain is called by TestMain. In a process that Deaths has started it announces a host, says goodbye on SIGTERM and
 // never returns; in one that Scale has started it watches; else it does nothing. The first of the arguments is the name of the host.
 func AnnouncerMain(open func(host string, args []string) (Leaver, error)) {
+	jumpIfAsked()
 	if args := strings.Fields(os.Getenv(watcherEnv)); len(args) > 0 {
-		l, err := open("", args)
+		l, err := open("watcher", args)
 		w, ok := l.(registry.Watcher)
 		if err != nil || !ok {
 			fmt.Fprintln(os.Stderr, "no watcher:", err)
@@ -48,6 +47,16 @@ func AnnouncerMain(open func(host string, args []string) (Leaver, error)) {
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// Lease is that of an announcer or a watcher in a process: the argument, or else the one of the other tests.
+func Lease(args []string, usual time.Duration) time.Duration {
+	if len(args) > 0 {
+		if d, err := time.ParseDuration(args[0]); err == nil {
+			return d
+		}
+	}
+	return usual
 }
 
 func announcer(host string, open func() (Leaver, error)) error {
@@ -88,9 +97,7 @@ func Deaths(t testing.TB, w registry.Watcher, within time.Duration, args ...stri
 		}
 		Await(t, w, host, is(glia.MemberAlive))
 		began := time.Now()
-		if err := p.Signal(s); err != nil {
-			t.Fatal(err)
-		}
+		p.signal(t, s)
 		Await(t, w, host+" after its end", is(want))
 		return time.Since(began)
 	}
@@ -103,26 +110,13 @@ func Deaths(t testing.TB, w registry.Watcher, within time.Duration, args ...stri
 }
 
 // startAnnouncer starts a process that announces a host, and waits until it has.
-func startAnnouncer(t testing.TB, host string, args []string) *os.Process {
+func startAnnouncer(t testing.TB, host string, args []string, env ...string) *process {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), announcerEnv+"="+host+" "+strings.Join(args, " "))
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
+	p := spawn(t, append(env, announcerEnv+"="+host+" "+strings.Join(args, " "))...)
+	if line := p.line(t); line != "announced" {
+		t.Fatalf("the announcer says %q", line)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	if line, err := bufio.NewReader(out).ReadString('\n'); line != "announced\n" {
-		t.Fatalf("the announcer says %q, %v", line, err)
-	}
-	return cmd.Process
+	return p
 }
 
 // ReportDeaths is the benchmark of Deaths.

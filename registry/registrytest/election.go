@@ -58,6 +58,7 @@ func RunElection(t *testing.T, newElection func(t *testing.T) Election) {
 		"L10 the quorum is lost":                                   testQuorum,
 		"a leader that is cut off":                                 func(t *testing.T, e Election) { testSilent(t, e, Candidate.Cut) },
 		"a leader whose connection hangs":                          func(t *testing.T, e Election) { testSilent(t, e, Candidate.Hang) },
+		"a leader whose wall clock jumps":                          testClock,
 		"above what a store knows":                                 testAbove,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,12 +22,14 @@ import (
 const candidateEnv = "GLIA_TEST_CANDIDATE"
 
 // CandidateMain is called by TestMain. In a process that the suite has started it campaigns, tells of each end of a
-// term and never returns; else it does nothing. By SIGUSR1 it is asked to write, and by SIGTERM to end.
+// term and never returns; else it does nothing. By SIGUSR1 it is asked to write, by SIGUSR2 to let its wall clock
+// jump, and by SIGTERM to end.
 func CandidateMain(elector func(args []string) (registry.Elector, error)) {
 	args := os.Getenv(candidateEnv)
 	if args == "" {
 		return
 	}
+	jumpIfAsked()
 	e, err := elector(strings.Fields(args))
 	if err == nil {
 		err = candidate(e)
@@ -68,16 +70,17 @@ func candidate(e registry.Elector) error {
 	}
 }
 
-// process is a candidate in a process of its own.
+// process is the test program again, as something else.
 type process struct {
 	cmd   *exec.Cmd
 	lines chan string
 }
 
-func startProcess(t *testing.T, e Election, long bool) *process {
+// spawn starts the test program with this in its environment.
+func spawn(t testing.TB, env ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(os.Args[0], "-test.run=^$"), lines: make(chan string, 16)}
-	p.cmd.Env = append(os.Environ(), candidateEnv+"="+strings.Join(e.Args(long), " "))
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = os.Stderr
 	out, err := p.cmd.StdoutPipe()
 	if err == nil {
@@ -86,20 +89,32 @@ func startProcess(t *testing.T, e Election, long bool) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ended := make(chan struct{})
 	t.Cleanup(func() {
+		close(ended)
 		_ = p.cmd.Process.Kill()
 		_ = p.cmd.Wait()
 	})
 	go func() {
 		for s := bufio.NewScanner(out); s.Scan(); {
-			p.lines <- s.Text()
+			select {
+			case p.lines <- s.Text():
+			case <-ended:
+				return
+			}
 		}
 	}()
 	return p
 }
 
+// startProcess starts a candidate in a process of its own.
+func startProcess(t *testing.T, e Election, long bool) *process {
+	t.Helper()
+	return spawn(t, candidateEnv+"="+strings.Join(e.Args(long), " "))
+}
+
 // line waits for the next line of the process.
-func (p *process) line(t *testing.T) string {
+func (p *process) line(t testing.TB) string {
 	t.Helper()
 	select {
 	case line := <-p.lines:
@@ -121,7 +136,7 @@ func (p *process) says(t *testing.T, word string) uint64 {
 	return epoch
 }
 
-func (p *process) signal(t *testing.T, s syscall.Signal) {
+func (p *process) signal(t testing.TB, s syscall.Signal) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {
 		t.Fatal(err)

@@ -49,7 +49,8 @@ func Scale(b *testing.B, host func() registry.Announcer, watcher func() registry
 	if err := g.Wait(); err != nil {
 		b.Fatal(err)
 	}
-	alone := startWatcher(b, args)
+	other := &alone{startWatcher(b, args), map[string]uint64{}}
+	other.await(b, 1)
 	c := consume(b, watcher())
 	for c.newest() < 1 {
 		c.wait(b)
@@ -81,7 +82,7 @@ func Scale(b *testing.B, host func() registry.Announcer, watcher func() registry
 		}
 	}
 	made := requests() - asked
-	alone.await(b, c.newest())
+	other.await(b, c.newest())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	slices.Sort(c.took)
@@ -89,7 +90,7 @@ func Scale(b *testing.B, host func() registry.Announcer, watcher func() registry
 	b.ReportMetric(float64(c.took[len(c.took)*99/100].Milliseconds()), "ms/p99")
 	b.ReportMetric(float64(made)/float64(len(c.took)), "requests/change")
 	b.ReportMetric(scaleRequests, "requests/change"+figures.AtMost)
-	b.ReportMetric(alone.peak(b), "MB/watcher")
+	b.ReportMetric(other.peak(b), "MB/watcher")
 	b.ReportMetric(scaleMemory, "MB/watcher"+figures.AtMost)
 	b.ReportMetric(0, "ns/op")
 }

@@ -1,11 +1,9 @@
 package registrytest
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -20,30 +18,32 @@ import (
 // watcherEnv makes the test program a watcher instead.
 const watcherEnv = "GLIA_TEST_WATCHER"
 
-// watch follows the changes of a registry as a synapse does, and tells each generation that all hosts have reached.
+// forgotten is what a watcher in a process says of a host that is not shown any more.
+const forgotten glia.MemberStatus = "forgotten"
+
+// watch follows the changes of a registry as a synapse does, and also looks without a signal now and then. It tells what each host
+// has become, as HOST GENERATION STATUS.
 func watch(w registry.Watcher) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	var mark registry.Mark
-	generations, told := map[string]uint64{}, uint64(0)
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
 	for changes := w.Changes(ctx); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-changes:
+		case <-again.C:
 		}
 		if d, err := w.Since(ctx, mark); err == nil {
 			mark = d.Mark
 			for _, h := range d.Hosts {
-				for _, m := range h.Members {
-					if m.Status == glia.MemberAlive {
-						generations[h.Name] = m.Announcement.Generation
-					}
+				is := glia.Member{Status: forgotten}
+				if len(h.Members) > 0 {
+					is = h.Members[0]
 				}
-			}
-			if g := least(generations); g > told {
-				told = g
-				fmt.Println(told)
+				fmt.Println(h.Name, is.Announcement.Generation, is.Status)
 			}
 		}
 		select {
@@ -52,6 +52,36 @@ func watch(w registry.Watcher) {
 		case <-time.After(scalePace):
 		}
 	}
+}
+
+// startWatcher starts a process that watches.
+func startWatcher(t testing.TB, args []string, env ...string) *process {
+	t.Helper()
+	return spawn(t, append(env, watcherEnv+"="+strings.Join(args, " "))...)
+}
+
+// alone is a watcher of the hosts of Scale in a process of its own.
+type alone struct {
+	*process
+	seen map[string]uint64 // generation by host
+}
+
+// await waits until it has seen that all hosts have a generation.
+func (a *alone) await(b *testing.B, generation uint64) {
+	b.Helper()
+	for least(a.seen) < generation {
+		var host, status string
+		var g uint64
+		if line := a.line(b); !scans(line, &host, &g, &status) {
+			b.Fatalf("the watcher says %q", line)
+		}
+		a.seen[host] = g
+	}
+}
+
+func scans(line string, into ...any) bool {
+	n, err := fmt.Sscan(line, into...)
+	return err == nil && n == len(into)
 }
 
 // least is the generation that every host of Scale has at least; 0 before all are seen.
@@ -66,59 +96,10 @@ func least(generations map[string]uint64) uint64 {
 	return out
 }
 
-// alone is a watcher in a process of its own.
-type alone struct {
-	pid  int
-	told chan uint64
-}
-
-func startWatcher(b *testing.B, args []string) *alone {
-	b.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), watcherEnv+"="+strings.Join(args, " "))
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	a := &alone{pid: cmd.Process.Pid, told: make(chan uint64, 1024)}
-	go func() {
-		for s := bufio.NewScanner(out); s.Scan(); {
-			if g, err := strconv.ParseUint(s.Text(), 10, 64); err == nil {
-				a.told <- g
-			}
-		}
-	}()
-	a.await(b, 1)
-	return a
-}
-
-// await waits until it has seen that all hosts have a generation.
-func (a *alone) await(b *testing.B, generation uint64) {
-	b.Helper()
-	for limit := time.After(Patience); ; {
-		select {
-		case g := <-a.told:
-			if g >= generation {
-				return
-			}
-		case <-limit:
-			b.Fatalf("the watcher in its own process does not see generation %d", generation)
-		}
-	}
-}
-
 // peak is the most memory that it had, in MB: VmHWM of /proc/PID/status, which is in kB.
 func (a *alone) peak(b *testing.B) float64 {
 	b.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.cmd.Process.Pid))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -131,6 +112,6 @@ func (a *alone) peak(b *testing.B) float64 {
 			return kb / 1024
 		}
 	}
-	b.Fatalf("the kernel does not tell the memory of process %d", a.pid)
+	b.Fatalf("the kernel does not tell the memory of process %d", a.cmd.Process.Pid)
 	return 0
 }

@@ -27,6 +27,12 @@ func TestAgent_ProcessesThatDieAndThatEnd(t *testing.T) {
 	registrytest.Deaths(t, c.Watcher(t), 2*time.Second, c.seed.Addr(), "fast")
 }
 
+func TestAgent_TheWallClockJumps(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	registrytest.ClockJumps(t, c.Watcher(t), 2*time.Second, c.seed.Addr(), "fast")
+}
+
 // BenchmarkAgent_Death has the timings of a LAN.
 func BenchmarkAgent_Death(b *testing.B) {
 	w, err := serf.Start(serf.Options{Node: "watcher", Bind: "127.0.0.1:0"})

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 		return zookeeper.NewElector(zookeeper.Options{Servers: args[:1], Path: args[1], SessionTimeout: timeout}, "repairer", "process")
 	})
 	registrytest.AnnouncerMain(func(_ string, args []string) (registrytest.Leaver, error) {
-		return zookeeper.Open(zookeeper.Options{Servers: args[:1], Path: args[1], SessionTimeout: lease})
+		return zookeeper.Open(zookeeper.Options{Servers: args[:1], Path: args[1], SessionTimeout: registrytest.Lease(args[2:], lease)})
 	})
 	os.Exit(m.Run())
 }
