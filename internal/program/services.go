@@ -15,6 +15,7 @@ import (
 
 	"glia/config"
 	"glia/config/secret"
+	"glia/registry/zookeeper"
 	"glia/synapse"
 	"glia/synapse/file"
 	"glia/synapse/haproxy"
@@ -112,6 +113,10 @@ func (b *sources) open(s config.ServiceSource) (source.Source, error) {
 			o.Servers, o.User, o.Password, o.TLS = z.Servers, z.User, z.Password, z.TLS
 		}
 		if b.ensembles[key] == nil {
+			var err error
+			if o.Servers, o.Root, err = zookeeper.Chroot(o.Servers); err != nil {
+				return nil, fmt.Errorf("zookeeper: %w", err)
+			}
 			b.ensembles[key] = source.NewZooKeepers(o)
 		}
 		return b.ensembles[key].Service(s.Path, s.Endpoint), nil

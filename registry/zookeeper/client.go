@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"path"
 	"slices"
 	"strings"
@@ -50,18 +51,15 @@ type event struct {
 	children bool
 }
 
+// dial begins a session with options that are resolved.
 func dial(o Options, tell func(event)) (*client, error) {
-	if err := o.check(); err != nil {
-		return nil, err
-	}
 	c := &client{root: o.Path, acl: zk.WorldACL(zk.PermAll), log: o.Log, tell: tell, armed: map[watch]bool{}, up: make(chan struct{})}
-	c.wire = &wire{tls: o.TLS, timeout: o.SessionTimeout, watched: c.watched}
+	c.wire = &wire{tls: o.TLS, timeout: o.SessionTimeout, watched: c.watched, random: rand.N[time.Duration]}
 	if o.User != "" {
 		c.acl = zk.DigestACL(zk.PermAll, o.User, o.Password)
 	}
-	servers := zk.FormatServers(o.Servers)
 	var err error
-	c.conn, _, err = zk.Connect(servers, o.SessionTimeout, zk.WithDialer(c.wire.dial), zk.WithHostProvider(&rotation{}),
+	c.conn, _, err = zk.Connect(zk.FormatServers(o.Servers), o.SessionTimeout, zk.WithDialer(c.wire.dial), zk.WithHostProvider(&rotation{}),
 		zk.WithLogInfo(false), zk.WithLogger(logger{o.Log}), zk.WithEventCallback(c.hear))
 	if err != nil {
 		return nil, err
@@ -315,8 +313,8 @@ func (c *client) explain(err error) error {
 
 // Options configure a Registry or an Elector.
 type Options struct {
-	Servers        []string      // host or host:port; the port defaults to 2181
-	Path           string        // absolute path that everything is kept below; empty is /glia
+	Servers        []string      // host or host:port, the port defaults to 2181; see Chroot for a folder behind them
+	Path           string        // absolute path that everything is kept below, in the chroot if there is one; empty is /glia
 	SessionTimeout time.Duration // after it a crashed announcer is gone; 0 is 15 s; the server may change it
 	User, Password string        // digest credentials; with them nobody else may read or write what is made; empty for none
 	TLS            *tls.Config   // nil is plain TCP
@@ -327,7 +325,8 @@ type Options struct {
 	Waiting func(reason string)
 }
 
-func (o Options) withDefaults() Options {
+// resolve checks the options, fills in the defaults, and puts the path below the chroot, which it returns.
+func (o Options) resolve() (_ Options, chroot string, err error) {
 	o.Path = cmp.Or(o.Path, "/glia")
 	o.SessionTimeout = cmp.Or(o.SessionTimeout, 15*time.Second)
 	o.Forget = cmp.Or(o.Forget, 24*time.Hour)
@@ -337,17 +336,40 @@ func (o Options) withDefaults() Options {
 	if o.Waiting == nil {
 		o.Waiting = func(string) {}
 	}
-	return o
+	if len(o.Servers) == 0 {
+		return o, "", errors.New("no servers are named")
+	}
+	if !absolute(o.Path) {
+		return o, "", fmt.Errorf("path %q: must be absolute and not the root, such as /glia", o.Path)
+	}
+	if o.Servers, chroot, err = Chroot(o.Servers); err != nil {
+		return o, "", err
+	}
+	o.Path = path.Join("/", chroot, o.Path)
+	return o, chroot, nil
 }
 
-func (o Options) check() error {
-	if len(o.Servers) == 0 {
-		return errors.New("no servers are named")
+func absolute(p string) bool { return strings.HasPrefix(p, "/") && p != "/" && path.Clean(p) == p }
+
+// Chroot splits a folder off servers that stands for the root, as ZooKeeper's own clients take it: host:port/folder, behind the
+// last of them or behind each. Without one the folder is empty.
+func Chroot(servers []string) (plain []string, folder string, err error) {
+	behind := map[string]int{}
+	for _, s := range servers {
+		host, f, found := strings.Cut(s, "/")
+		plain = append(plain, host)
+		if !found {
+			continue
+		}
+		if folder = "/" + f; host == "" || !absolute(folder) {
+			return nil, "", fmt.Errorf("server %q: behind it must be a folder other than the root, as in zk-1:2181/prod", s)
+		}
+		behind[folder]++
 	}
-	if !strings.HasPrefix(o.Path, "/") || o.Path == "/" || path.Clean(o.Path) != o.Path {
-		return fmt.Errorf("path %q: must be absolute and not the root, such as /glia", o.Path)
+	if n := behind[folder]; len(behind) > 1 || n > 1 && n < len(servers) || n == 1 && !strings.HasSuffix(servers[len(servers)-1], folder) {
+		return nil, "", fmt.Errorf("servers %s: write one folder behind the last of them, or the same behind each", strings.Join(servers, ", "))
 	}
-	return nil
+	return plain, folder, nil
 }
 
 // logger passes what the library says on to the log of the program, where it matters to developers only.

@@ -33,8 +33,8 @@ var _ registry.Elector = (*Elector)(nil)
 
 // NewElector returns a candidate of the election of that name; holder is who it is, for people.
 func NewElector(o Options, name, holder string) (*Elector, error) {
-	o = o.withDefaults()
-	if err := o.check(); err != nil {
+	o, _, err := o.resolve()
+	if err != nil {
 		return nil, fmt.Errorf("election %s in zookeeper: %w", name, err)
 	}
 	return &Elector{o: o, folder: path.Join(electionFolder, name), holder: holder}, nil

@@ -15,3 +15,15 @@ func Packets(from io.Reader, agreed func(time.Duration), paths ...string) io.Rea
 		return all
 	}}
 }
+
+// Connecting returns what connects a client to a server: once at first, and again after each break.
+func Connecting(timeout time.Duration, random func(n time.Duration) time.Duration) func(addr string) error {
+	w := &wire{timeout: timeout, random: random}
+	return func(addr string) error {
+		c, err := w.dial("tcp", addr, timeout)
+		if err == nil {
+			err = c.Close()
+		}
+		return err
+	}
+}

@@ -41,6 +41,7 @@ func (n Node) check() error {
 // killed are gone after the session timeout. It is safe for concurrent use.
 type Nodes struct {
 	*client
+	chroot string // that all folders are below; empty for none
 	stop   context.CancelFunc
 	healer sync.WaitGroup
 	heal   chan struct{}
@@ -54,9 +55,13 @@ type Nodes struct {
 
 // OpenNodes connects in the background. It fails only when the options are wrong; their Path is of no use here.
 func OpenNodes(o Options) (*Nodes, error) {
+	o, chroot, err := o.resolve()
+	if err != nil {
+		return nil, fmt.Errorf("open zookeeper for nodes: %w", err)
+	}
 	ctx, stop := context.WithCancel(context.Background())
-	n := &Nodes{stop: stop, heal: make(chan struct{}, 1), writing: make(chan struct{}, 1), want: map[string]Node{}, paths: map[string]string{}, ill: map[string]error{}}
-	c, err := dial(o.withDefaults(), func(event) { n.wake() })
+	n := &Nodes{chroot: chroot, stop: stop, heal: make(chan struct{}, 1), writing: make(chan struct{}, 1), want: map[string]Node{}, paths: map[string]string{}, ill: map[string]error{}}
+	c, err := dial(o, func(event) { n.wake() })
 	if err != nil {
 		stop()
 		return nil, fmt.Errorf("open zookeeper for nodes: %w", err)
@@ -106,7 +111,7 @@ func (n *Nodes) Put(ctx context.Context, key string, node Node) error {
 	if err := node.check(); err != nil {
 		return fmt.Errorf("keep a node in zookeeper: %w", err)
 	}
-	node.Data = slices.Clone(node.Data)
+	node.Folder, node.Data = path.Join("/", n.chroot, node.Folder), slices.Clone(node.Data)
 	n.mu.Lock()
 	n.want[key] = node
 	n.mu.Unlock()

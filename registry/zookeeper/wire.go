@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -20,6 +19,7 @@ type wire struct {
 	tls     *tls.Config
 	timeout time.Duration  // of the session, as asked for
 	watched func() []watch // what the server may hold a watch for
+	random  func(n time.Duration) time.Duration
 
 	mu     sync.Mutex
 	dialed bool
@@ -37,7 +37,7 @@ func (w *wire) dial(network, addr string, timeout time.Duration) (net.Conn, erro
 	w.dialed = true
 	w.mu.Unlock()
 	if again {
-		time.Sleep(rand.N(min(jitter, w.timeout/10)))
+		time.Sleep(w.random(min(jitter, w.timeout/10)))
 	}
 	c, err := w.connect(network, addr, timeout)
 	w.mu.Lock()

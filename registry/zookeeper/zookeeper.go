@@ -58,7 +58,10 @@ const (
 
 // Open returns a registry that connects in the background. It fails only when the options are wrong.
 func Open(o Options) (*Registry, error) {
-	o = o.withDefaults()
+	o, _, err := o.resolve()
+	if err != nil {
+		return nil, fmt.Errorf("open zookeeper registry: %w", err)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	r := &Registry{stop: stop, heal: make(chan struct{}, 1), announcing: make(chan struct{}, 1), want: map[string]glia.Announcement{}}
 	ready := make(chan struct{})

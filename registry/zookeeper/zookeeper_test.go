@@ -3,6 +3,7 @@ package zookeeper_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -117,4 +118,52 @@ func raw(t *testing.T, s *testbed.Server) *zk.Conn {
 	}
 	t.Fatal("no session")
 	return nil
+}
+
+func TestChroot(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		servers, plain []string
+		folder         string // empty with plain set: none
+	}{
+		{[]string{"a", "b:2181"}, []string{"a", "b:2181"}, ""},
+		{[]string{"a:1", "b:2/prod"}, []string{"a:1", "b:2"}, "/prod"},
+		{[]string{"a/prod/eu", "b/prod/eu"}, []string{"a", "b"}, "/prod/eu"},
+		{[]string{"[::1]:2181/x"}, []string{"[::1]:2181"}, "/x"},
+		{[]string{"a/prod", "b"}, nil, ""},
+		{[]string{"a/prod", "b", "c/prod"}, nil, ""},
+		{[]string{"a/prod", "b/test"}, nil, ""},
+		{[]string{"a/prod/"}, nil, ""},
+		{[]string{"a/"}, nil, ""},
+		{[]string{"/prod"}, nil, ""},
+		{[]string{"a/../b"}, nil, ""},
+	} {
+		plain, folder, err := zookeeper.Chroot(c.servers)
+		if !slices.Equal(plain, c.plain) || folder != c.folder || (err == nil) != (c.plain != nil) {
+			t.Errorf("%v: %v in %q, %v", c.servers, plain, folder, err)
+		}
+	}
+}
+
+// TestRegistry_InAChroot has everything below the folder that stands behind the server, which nobody has made before: hosts,
+// elections and nodes of services.
+func TestRegistry_InAChroot(t *testing.T) {
+	t.Parallel()
+	s := testbed.ZooKeeper(t)
+	o := zookeeper.Options{Servers: []string{s.Addr + "/prod/eu"}, Path: "/glia"}
+	r, a := open(t, o), registrytest.Announcement("node-1", 1)
+	until(t, r, a)
+	registrytest.Await(t, open(t, o), "the host in the chroot", one(glia.MemberAlive))
+	registrytest.Await(t, open(t, zookeeper.Options{Servers: []string{s.Addr}, Path: "/prod/eu/glia"}), "the host by its whole path", one(glia.MemberAlive))
+	registrytest.Await(t, open(t, zookeeper.Options{Servers: []string{s.Addr}, Path: "/glia"}), "nothing outside", func(m []glia.Member) bool { return len(m) == 0 })
+	if l, err := elector(t, "first", o).Lead(t.Context(), 0); err != nil {
+		t.Error(err)
+	} else if err := l.Resign(t.Context()); err != nil {
+		t.Error(err)
+	}
+	put(t, openNodes(t, o), "web", zookeeper.Node{Folder: "/services/web", Name: "i-1", Data: []byte("data")})
+	awaitNodes(t, raw(t, s), "/prod/eu/services/web", "the service", holds("data"))
+	if top, _, err := raw(t, s).Children("/"); err != nil || slices.Contains(top, "glia") || slices.Contains(top, "services") {
+		t.Errorf("the root has %v, %v", top, err)
+	}
 }

@@ -33,6 +33,7 @@ type ZooKeepers struct {
 // ZooKeeperOptions say how an ensemble is reached. Servers is required.
 type ZooKeeperOptions struct {
 	Servers  []string      // host or host:port
+	Root     string        // folder that all paths are below; empty for none
 	Timeout  time.Duration // of the session; 0 is 15 s
 	User     string        // of the digest scheme; empty for nobody
 	Password string
@@ -175,8 +176,10 @@ func (z *ZooKeepers) changed(p string) {
 	}
 }
 
-// Service is the source of one service, whose nodes are below the path. Of server sets it takes the endpoint of that name.
-func (z *ZooKeepers) Service(path, endpoint string) Source { return zkService{z, path, endpoint} }
+// Service is the source of one service, whose nodes are in the folder. Of server sets it takes the endpoint of that name.
+func (z *ZooKeepers) Service(folder, endpoint string) Source {
+	return zkService{z, path.Join("/", z.o.Root, folder), endpoint}
+}
 
 type zkService struct {
 	*ZooKeepers
