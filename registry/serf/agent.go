@@ -14,6 +14,7 @@
 package serf
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,6 +59,8 @@ type Options struct {
 	KeyringFile  string  // instead of EncryptKey: JSON list of keys in base64, the first encrypts; "serf keys" changes it; empty for none
 	Profile      Profile // empty is LAN
 	SnapshotPath string  // file that remembers peers over restarts; empty for none
+
+	Forget time.Duration // how long this member shows others that are not alive; 0 is 24 h
 
 	Tags  map[string]string  // further tags of the member; those of the digest are refused
 	First *glia.Announcement // announced from the first moment; nil announces nothing until Announce
@@ -178,6 +181,9 @@ func (o Options) config() (*hserf.Config, error) {
 	default:
 		return nil, fmt.Errorf("profile %q is not known; use %s, %s or %s", o.Profile, LAN, WAN, Local)
 	}
+	c.ReconnectTimeout = cmp.Or(o.Forget, 24*time.Hour)
+	c.TombstoneTimeout = c.ReconnectTimeout
+	c.ReapInterval = min(c.ReapInterval, c.ReconnectTimeout)
 	m := c.MemberlistConfig
 	// A host that crashed may come back under another address as soon as it counts as gone.
 	m.DeadNodeReclaimTime = time.Second
