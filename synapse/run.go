@@ -157,6 +157,9 @@ func (l *loop) take(d registry.Delta, first bool, now time.Time) {
 		} else {
 			l.report(r.Name, h.member, c.member)
 		}
+		if c.contested && !h.claimed {
+			l.o.Log.Warn("host name is not that of one host, so nobody is asked", "host", r.Name, "problem", c.member.Problem)
+		}
 		h.announce(c)
 		l.plan(h, now)
 		l.touch(r.Name)
@@ -194,9 +197,6 @@ func (l *loop) report(name string, old, new glia.Member) {
 	}
 	if from, to := old.Announcement.Worst, new.Announcement.Worst; from != to {
 		l.o.Log.Info("host announces another state", "host", name, "from", from, "to", to)
-	}
-	if old.Problem != new.Problem && new.Problem != "" {
-		l.o.Log.Warn("announcement has a problem", "host", name, "problem", new.Problem)
 	}
 }
 

@@ -97,7 +97,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 	if s.tls != nil && parts.Hand != nil && len(c.Hand.Repairers) == 0 {
 		log.Warn("the hand takes orders from every certificate with the role destroy: name the repairers in hand.repairers")
 	}
-	reg, err := openRegistries(where, log)
+	reg, err := openRegistries(where, nil, log)
 	if err != nil {
 		return err
 	}

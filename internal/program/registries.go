@@ -11,9 +11,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"glia/config"
 	"glia/config/secret"
+	"glia/registry"
 	"glia/registry/consul"
+	"glia/registry/malformed"
 	"glia/registry/serf"
 	"glia/registry/several"
 	"glia/registry/zookeeper"
@@ -53,8 +57,9 @@ func (c registriesConfig) names(more ...string) []string {
 	return more
 }
 
-// openRegistries opens them, and waits for none. Each one connects in the background.
-func openRegistries(c registriesConfig, log *slog.Logger) (_ *registries, err error) {
+// openRegistries opens them, and waits for none. Each one connects in the background. The metrics are those of a program that
+// watches, and nil for one that only announces.
+func openRegistries(c registriesConfig, metrics prometheus.Registerer, log *slog.Logger) (_ *registries, err error) {
 	r := &registries{log: log}
 	defer func() {
 		if err != nil {
@@ -104,6 +109,13 @@ func openRegistries(c registriesConfig, log *slog.Logger) (_ *registries, err er
 			p = part{several.Named{Name: string(u), Backend: k}, k.Ready, k.Close}
 		}
 		r.parts = append(r.parts, p)
+		if metrics != nil {
+			w := malformed.New(p.Name, p.Backend, log)
+			if err := w.Register(metrics); err != nil {
+				return nil, fmt.Errorf("count the malformed announcements of %s: %w", p.Name, err)
+			}
+			r.parts[len(r.parts)-1].Backend = watchedBackend{p.Backend, w}
+		}
 	}
 	var all []several.Named
 	for _, p := range r.parts {
@@ -114,6 +126,12 @@ func openRegistries(c registriesConfig, log *slog.Logger) (_ *registries, err er
 		r.Backend = r.parts[0].Backend
 	}
 	return r, nil
+}
+
+// watchedBackend announces by the one and watches by the other.
+type watchedBackend struct {
+	registry.Announcer
+	registry.Watcher
 }
 
 // checks are the readiness checks.

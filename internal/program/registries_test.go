@@ -2,12 +2,16 @@ package program_test
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -102,6 +106,45 @@ func TestPrograms_OverEachRegistryAndAllOfThem(t *testing.T) {
 	stop()
 	for _, addr := range watchers {
 		untilSeen(t, addr, glia.MemberLeft)
+	}
+	// Something in Consul that is no announcement is counted there, and nowhere else.
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+consul.Addr+"/v1/kv/glia/hosts/garbage", strings.NewReader("no JSON"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	untilMetrics(t, watchers[len(watchers)-2], // the union of all
+		`glia_malformed_announcements{registry="consul"} 1`, `glia_malformed_announcements{registry="zookeeper"} 0`, `glia_malformed_announcements{registry="serf"} 0`)
+}
+
+// untilMetrics waits until a program has all these lines among its metrics.
+func untilMetrics(t *testing.T, addr string, lines ...string) {
+	t.Helper()
+	limit, tick := time.After(patience), time.NewTicker(20*time.Millisecond)
+	defer tick.Stop()
+	for {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err == nil && !slices.ContainsFunc(lines, func(l string) bool { return !strings.Contains(string(all), l+"\n") }) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("not among the metrics of %s: %q", addr, lines)
+		}
 	}
 }
 

@@ -26,7 +26,7 @@ func Synapse(ctx context.Context, c config.Synapse, started func(), log *slog.Lo
 	if err != nil {
 		return err
 	}
-	reg, err := openRegistries(where, log)
+	reg, err := openRegistries(where, s.reg, log)
 	if err != nil {
 		return err
 	}
