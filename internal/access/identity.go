@@ -50,6 +50,15 @@ func (i Identity) String() string {
 	return "somebody unknown"
 }
 
+// Label is whose certificate it is, or the name of the user.
+func (i Identity) Label() string { return i.label }
+
+// Names are all names that the patterns of a configuration are compared with.
+func (i Identity) Names() []string { return slices.Clone(i.names) }
+
+// Carries is the role that the certificate itself carries; empty for none.
+func (i Identity) Carries() config.Role { return i.role }
+
 // Proven says whether the identity is that of one user or certificate.
 func (i Identity) Proven() bool { return i.kind == socket || i.kind == certificate }
 
@@ -61,7 +70,7 @@ func OfCertificate(c *x509.Certificate) Identity {
 	id := Identity{kind: certificate}
 	add := func(names ...string) {
 		for _, n := range names {
-			if n != "" && !config.OfHost(n) {
+			if n != "" && !config.OfHost(n) && !slices.Contains(id.names, n) {
 				id.names = append(id.names, n)
 			}
 		}

@@ -129,6 +129,7 @@ func build(o Options) (*cobra.Command, *app) {
 		breakerCommand(a),
 		graveyardCommand(a),
 		queueCommand(a),
+		certCommand(a),
 		(&servicesCommand{app: a}).command(),
 		(&portsCommand{app: a}).command(),
 		maintCommand(a),
