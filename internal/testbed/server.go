@@ -23,6 +23,9 @@ var ErrNotInstalled = errors.New("server is not installed; run internal/testbed/
 // startWithin bounds the start of a server. It is generous, because only a failing test waits so long.
 const startWithin = 2 * time.Minute
 
+// longestSaid bounds, in bytes, what is told of a server's log.
+const longestSaid = 4000
+
 // Server is one process of a real server. Its methods fail the test when they can not do their work. They are
 // not safe for concurrent use.
 type Server struct {
@@ -151,9 +154,13 @@ func (s *Server) Log() string {
 	return string(b)
 }
 
-// cleanup ends the process at the end of the test.
+// cleanup ends the process at the end of the test, and tells what it has said last when the test has failed.
 func (s *Server) cleanup(t testing.TB) {
 	t.Cleanup(func() {
+		if t.Failed() {
+			said := s.Log()
+			t.Logf("the end of what %s said:\n%s", s.argv[0], said[max(0, len(said)-longestSaid):])
+		}
 		if s.cmd != nil {
 			_ = s.cmd.Process.Kill() // it may have ended
 			<-s.ended
