@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -64,6 +65,8 @@ type Output struct {
 	failures int       // of reloads in a row
 	unsaved  bool
 	written  string // hash of the text that is in the file by us
+	writing  bool   // the file and the state are being written, and puts will tell
+	puts     chan put
 	faults   map[string]error
 }
 
@@ -97,6 +100,7 @@ func New(o Options) (*Output, error) {
 	out := &Output{
 		o: o, r: r, metrics: newMetrics(o.Registerer), wake: make(chan struct{}, 1), next: map[string][]service.Backend{}, missing: map[string]bool{},
 		live:  map[string][]service.Backend{},
+		puts:  make(chan put, 1),
 		dirty: map[string]bool{}, faults: map[string]error{}, all: true,
 	}
 	for _, s := range o.Services {
@@ -140,6 +144,9 @@ func (o *Output) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			if o.writing {
+				o.wrote(ctx, <-o.puts, o.o.Now())
+			}
 			o.save(o.o.Now())
 			return nil
 		case <-o.wake:
@@ -267,14 +274,14 @@ func (o *Output) jitter() time.Duration {
 }
 
 func (o *Output) pendingReload() time.Time {
-	if o.reload == "" {
+	if o.reload == "" || o.writing {
 		return time.Time{}
 	}
 	return o.reloadAt
 }
 
 func (o *Output) pendingFile() time.Time {
-	if o.reload != "" || o.written == hash(o.r.Text()) && !o.unsaved {
+	if o.writing || o.reload != "" || o.written == hash(o.r.Text()) && !o.unsaved {
 		return time.Time{}
 	}
 	return o.fileAt
@@ -285,13 +292,19 @@ func (o *Output) save(now time.Time) {
 		return
 	}
 	o.s.At = now
-	err := o.s.write(o.o.StateFile)
-	if err != nil {
-		err = fmt.Errorf("remember what was loaded into HAProxy: %w", err)
-	} else {
-		o.unsaved = false
+	b, err := json.Marshal(o.s)
+	if err == nil {
+		err = writeState(o.o.StateFile, b)
 	}
-	o.fault("state", err)
+	o.unsaved = err != nil
+	o.fault("state", remembering(err))
+}
+
+func remembering(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("remember what was loaded into HAProxy: %w", err)
 }
 
 // fault notes what is wrong in one place, and logs when that changes.

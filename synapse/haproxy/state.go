@@ -53,10 +53,6 @@ func readState(path string) (s state, err error) {
 	return s, err
 }
 
-func (s state) write(path string) error {
-	b, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
+func writeState(path string, b []byte) error {
 	return renameio.WriteFile(path, b, 0o600, renameio.WithTempDir(filepath.Dir(path)))
 }

@@ -2,18 +2,39 @@ package haproxy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 )
 
+// put is how a writing behind the back of Run has ended.
+type put struct {
+	sum   string
+	file  error // why the file is not in place
+	state error // why the state is not written; it is written only after the file
+}
+
 // write puts the file in place when it is due, and reloads when that is. While a reload is wanted the file waits for it, so that it
-// can be put back as it was.
+// can be put back as it was. Without a reload both are written while Run goes on: HAProxy's check of a large file takes longer than the
+// next change may wait.
 func (o *Output) write(ctx context.Context, now time.Time) {
+	if o.writing {
+		select {
+		case p := <-o.puts:
+			o.wrote(ctx, p, now)
+		default:
+			return // it wakes Run when it ends
+		}
+	}
 	text := o.r.Text()
 	sum := hash(text)
 	reload := o.reload != "" && !now.Before(o.reloadAt)
 	if !reload && (o.reload != "" || now.Before(o.fileAt) || sum == o.written && !o.unsaved) {
+		return
+	}
+	if !reload {
+		o.writeBehind(ctx, text, sum, now)
 		return
 	}
 	var before []byte
@@ -23,22 +44,61 @@ func (o *Output) write(ctx context.Context, now time.Time) {
 		if err != nil && ctx.Err() != nil {
 			return // asked to stop; the next start writes it
 		}
-		o.fault("file", err)
 		if err != nil {
-			o.metrics.checks.Inc()
-			o.fileAt = now.Add(max(o.o.FileInterval, o.o.Resync))
-			if reload {
-				o.reloadAt = o.fileAt
-			}
+			o.refused(err, now)
+			o.reloadAt = o.fileAt
 			return
 		}
 	}
 	o.fault("file", nil)
 	o.written, o.fileAt = sum, now.Add(o.o.FileInterval)
-	if reload {
-		o.reloadNow(ctx, before)
-	}
+	o.reloadNow(ctx, before)
 	o.save(now)
+}
+
+// writeBehind writes the file, and then the state as it is now.
+func (o *Output) writeBehind(ctx context.Context, text, sum string, now time.Time) {
+	swap := sum != o.written
+	o.s.At = now
+	state, err := json.Marshal(o.s)
+	o.writing, o.unsaved = true, false
+	file, path := o.o.File, o.o.StateFile
+	go func() {
+		p := put{sum: sum, state: err}
+		if swap && !file.Holds(text) {
+			_, p.file = file.Swap(ctx, text)
+		}
+		if p.file == nil && p.state == nil {
+			p.state = writeState(path, state)
+		}
+		o.puts <- p
+		select {
+		case o.wake <- struct{}{}:
+		default:
+		}
+	}()
+}
+
+// wrote takes note of how a writing has ended.
+func (o *Output) wrote(ctx context.Context, p put, now time.Time) {
+	o.writing = false
+	o.unsaved = o.unsaved || p.file != nil || p.state != nil
+	if p.file != nil {
+		if ctx.Err() == nil { // else asked to stop; the next start writes it
+			o.refused(p.file, now)
+		}
+		return
+	}
+	o.fault("file", nil)
+	o.fault("state", remembering(p.state))
+	o.written, o.fileAt = p.sum, now.Add(o.o.FileInterval)
+}
+
+// refused notes why the file is not put in place.
+func (o *Output) refused(err error, now time.Time) {
+	o.fault("file", err)
+	o.metrics.checks.Inc()
+	o.fileAt = now.Add(max(o.o.FileInterval, o.o.Resync))
 }
 
 // reloadNow reloads, and puts the file back when HAProxy refuses it.

@@ -1,0 +1,113 @@
+package program_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"glia/internal/program"
+	"glia/internal/testbed"
+)
+
+// nerveEnv makes the test program a nerve with that configuration.
+const nerveEnv = "GLIA_TEST_NERVE"
+
+func TestMain(m *testing.M) {
+	file := os.Getenv(nerveEnv)
+	if file == "" {
+		os.Exit(m.Run())
+	}
+	c, err := program.LoadNerve(file)
+	if err == nil {
+		err = program.Nerve(context.Background(), c, program.NerveParts{Inventory: noDisks{}, Prober: noDisks{}}, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	}
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+// TestNerve_KilledServiceGoesWithItsLease kills a whole nerve with SIGKILL: its service is gone within the session timeout, while that of
+// another nerve stays. Then the registry is killed and comes back: no backend is lost and HAProxy is not reloaded.
+func TestNerve_KilledServiceGoesWithItsLease(t *testing.T) {
+	t.Parallel()
+	const lease = 2 * time.Second
+	server := testbed.ZooKeeper(t)
+	one, two := backend(t, "one"), backend(t, "two")
+	nerve := func(name string, port int) *os.Process {
+		t.Helper()
+		dir := t.TempDir()
+		file := filepath.Join(dir, "nerve.toml")
+		text := fmt.Sprintf(`host = %q
+state_dir = %q
+registries = ["zookeeper"]
+[api]
+listen = %q
+[zookeeper]
+servers = [%q]
+session_timeout = %q
+[hand]
+enabled = false
+[[service]]
+name = "web"
+host = "127.0.0.1"
+port = %d
+interval = "20ms"
+[[service.check]]
+type = "tcp"
+timeout = "30s"
+[[service.place]]
+path = "/web"
+`, name, dir, testbed.Addr(t), server.Addr, lease, port)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), nerveEnv+"="+file)
+		cmd.Stderr = t.Output()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		return cmd.Process
+	}
+	killed := nerve("node-1", one.Port)
+	nerve("node-2", two.Port)
+	s := newStack(t, server.Addr)
+	s.until("both serve", s.serves("one", "two"))
+	pid := s.pid()
+	if err := killed.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now()
+	s.until("the one of the nerve that was killed is gone", s.serves("two"))
+	// The server ends sessions in steps of its tick, and a busy machine adds to it.
+	if took := time.Since(at); took < lease/4 || took > patience/2 {
+		t.Errorf("it took %v, with a lease of %v", took, lease)
+	} else {
+		t.Logf("it took %v, with a lease of %v", took.Round(time.Millisecond), lease)
+	}
+
+	server.Kill(t)
+	s.until("it is told that ZooKeeper is away", func() bool { return strings.Contains(s.readyz(), "services: not ready") })
+	var lost error
+	watch := func(length time.Duration) {
+		for end := time.Now().Add(length); time.Now().Before(end) && lost == nil; time.Sleep(20 * time.Millisecond) {
+			if body, err := s.get(); err != nil || body != "two" {
+				lost = errors.Join(fmt.Errorf("it serves %q", body), err)
+			}
+		}
+	}
+	watch(lease * 5 / 4)
+	server.Start(t)
+	s.until("ZooKeeper answers again", func() bool { return strings.Contains(s.readyz(), "services: ready") })
+	watch(lease)
+	if now := s.pid(); now != pid || lost != nil {
+		t.Errorf("while ZooKeeper was away: HAProxy %s, was %s; %v", now, pid, lost)
+	}
+}
