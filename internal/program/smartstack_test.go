@@ -191,7 +191,7 @@ func insist(t *testing.T, do func() error) {
 }
 
 // backend is a web server that says its name, as an announcement of it.
-func backend(t *testing.T, name string) smartstack.Service {
+func backend(t testing.TB, name string) smartstack.Service {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) }))
 	t.Cleanup(s.Close)

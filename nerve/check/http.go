@@ -1,20 +1,24 @@
 package check
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
+	"sync"
 )
 
-// mostBody is how much of an answer is searched for a text.
-const mostBody = 4 << 20
-
-// mostRedirects is how many redirects are followed.
-const mostRedirects = 10
+const (
+	mostBody      = 4 << 20 // how much of an answer is searched for a text
+	mostRedirects = 10      // how many are followed
+	mostInterim   = 5       // answers of 100 to 199 before the one that counts
+)
 
 // HTTP passes when a GET is answered with a status of 200 to 399, as nerve has it, and with the text if one is expected. Each probe is a
 // connection of its own, and ends as a whole with its context.
@@ -27,45 +31,89 @@ type HTTP struct {
 	Follow  bool        // redirects, and judge the last answer; nerve does not
 }
 
+// readers are kept, as a nerve may ask hundreds of times a second.
+var readers = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
+
 // Probe is part of Check.
 func (c HTTP) Probe(ctx context.Context) error {
 	scheme := "http"
 	if c.TLS != nil {
 		scheme = "https"
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+c.String()+c.URI, nil)
+	at, err := url.Parse(scheme + "://" + c.String() + c.URI)
 	if err != nil {
 		return err
 	}
-	for name, values := range c.Headers {
-		r.Header[name] = values
-	}
-	r.Host = r.Header.Get("Host")
-	t := &http.Transport{DisableKeepAlives: true, DisableCompression: true, TLSClientConfig: c.TLS}
-	defer t.CloseIdleConnections()
-	client := http.Client{Transport: t, CheckRedirect: func(_ *http.Request, via []*http.Request) error {
-		if c.Follow && len(via) < mostRedirects {
-			return nil
+	for hop := 0; ; hop++ {
+		next, err := c.get(ctx, at)
+		if err != nil || next == nil {
+			return err
 		}
-		return http.ErrUseLastResponse
-	}}
-	answer, err := client.Do(r)
-	if err != nil {
-		return plain(ctx, err)
+		if hop == mostRedirects {
+			return fmt.Errorf("GET %s: more than %d redirects", c.URI, mostRedirects)
+		}
+		at = next
 	}
-	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, mostBody))
-	if answer.StatusCode < 200 || answer.StatusCode > 399 {
-		return fmt.Errorf("GET %s is answered with %s: %q", c.URI, answer.Status, shown(body))
+}
+
+// get asks once, and judges the answer, or returns where it leads to if that is to be followed.
+func (c HTTP) get(ctx context.Context, at *url.URL) (next *url.URL, err error) {
+	r := &http.Request{Method: http.MethodGet, URL: at, Host: c.Headers.Get("Host"), Header: c.Headers, Close: true}
+	port := at.Port()
+	if port == "" {
+		port = at.Scheme
 	}
-	if c.Expect == "" {
+	err = conversation(ctx, "tcp", net.JoinHostPort(at.Hostname(), port), func(conn net.Conn) error {
+		if at.Scheme == "https" {
+			t := &tls.Config{MinVersion: tls.VersionTLS12}
+			if c.TLS != nil {
+				t = c.TLS
+			}
+			if t.ServerName == "" {
+				t = t.Clone()
+				t.ServerName = at.Hostname()
+			}
+			conn = tls.Client(conn, t)
+		}
+		if err := r.Write(conn); err != nil {
+			return err
+		}
+		b := readers.Get().(*bufio.Reader)
+		b.Reset(conn)
+		defer func() { b.Reset(nil); readers.Put(b) }()
+		answer, err := http.ReadResponse(b, r)
+		for n := 0; err == nil && answer.StatusCode < 200 && n < mostInterim; n++ {
+			answer, err = http.ReadResponse(b, r)
+		}
+		if err != nil {
+			return err
+		}
+		if c.Follow && answer.StatusCode >= 300 && answer.StatusCode < 400 {
+			if next, err = answer.Location(); err == nil {
+				return nil
+			} else if !errors.Is(err, http.ErrNoLocation) {
+				return err
+			}
+		}
+		return c.judge(answer)
+	})
+	return next, err
+}
+
+func (c HTTP) judge(answer *http.Response) error {
+	bad := answer.StatusCode < 200 || answer.StatusCode > 399
+	if !bad && c.Expect == "" {
 		return nil
 	}
-	if err != nil {
-		return plain(ctx, fmt.Errorf("GET %s: %w", c.URI, err))
-	}
-	if !bytes.Contains(body, []byte(c.Expect)) {
-		return fmt.Errorf("GET %s: %w", c.URI, errors.Join(holds(body, c.Expect)))
+	body, err := io.ReadAll(io.LimitReader(answer.Body, mostBody))
+	switch {
+	case bad:
+		return fmt.Errorf("GET %s is answered with %s: %q", c.URI, answer.Status, shown(body))
+	case !bytes.Contains(body, []byte(c.Expect)):
+		if err != nil {
+			return fmt.Errorf("GET %s: %w", c.URI, err)
+		}
+		return fmt.Errorf("GET %s: %w", c.URI, holds(body, c.Expect))
 	}
 	return nil
 }
