@@ -26,6 +26,8 @@ type Synapse struct {
 	HAProxy  HAProxy   `toml:"haproxy"`
 	Files    Files     `toml:"files"`
 	Services []Service `toml:"service"`
+
+	Templates []Template `toml:"template"`
 }
 
 // Fleet is the section [fleet].
@@ -70,12 +72,14 @@ func (s *Synapse) validate(c *check) {
 	s.backends().validate(c)
 	s.Fleet.validate(c)
 	s.validateServices(c)
+	s.validateTemplates(c)
 }
 
 func (s *Synapse) checkFiles(c *check) {
 	s.TLS.checkFiles(c)
 	s.Vault.checkFiles(c)
 	s.backends().checkFiles(c)
+	s.checkTemplates(c)
 }
 
 func (s *Synapse) backends() backends { return backends{s.Registries, s.Serf, s.ZooKeeper, s.Consul} }

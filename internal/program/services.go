@@ -26,8 +26,16 @@ import (
 // LoadSynapse loads the configuration, and renders with it what HAProxy would get. The error is *config.Errors.
 func LoadSynapse(path string) (config.Synapse, error) {
 	c, err := config.LoadSynapse(path)
-	if err != nil || c.HAProxy.ConfigFile == "" {
+	if err != nil {
 		return c, err
+	}
+	for _, t := range c.Templates {
+		if _, err := openTemplate(t, c.Services, slog.New(slog.DiscardHandler)); err != nil {
+			return c, &config.Errors{Problems: []config.Problem{{File: path, Key: "template", Message: err.Error()}}}
+		}
+	}
+	if c.HAProxy.ConfigFile == "" {
+		return c, nil
 	}
 	if _, err := haproxy.NewRenderer(haproxyConfig(c)); err != nil {
 		bad := &config.Errors{}
@@ -66,6 +74,13 @@ func openServices(c config.Synapse, reg prometheus.Registerer, log *slog.Logger)
 			return followed, nil, err
 		}
 		outputs, run = append(outputs, f), append(run, f.Run)
+	}
+	for _, t := range c.Templates {
+		x, err := openTemplate(t, c.Services, log)
+		if err != nil {
+			return followed, nil, err
+		}
+		outputs, run = append(outputs, x), append(run, x.Run)
 	}
 	b := sources{c: c, log: log, ensembles: map[string]*source.ZooKeepers{}}
 	var watched []synapse.Watched

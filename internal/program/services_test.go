@@ -35,6 +35,10 @@ global = ["daemon"]
 defaults = ["mode http"]
 [files]
 directory = %q
+[[template]]
+source = %q
+destination = %q
+quiet = "10ms"
 [[service]]
 name = "web"
 filters = ["az=a"]
@@ -53,9 +57,9 @@ listen = ["mode tcp"]
 [[service.source]]
 method = "static"
 backends = ["master=10.0.0.9:3306"]
-`, at("state"), testbed.Addr(t), testbed.Addr(t), at("haproxy.cfg"), at("reloaded"), at("files"), at("backends.json"))
+`, at("state"), testbed.Addr(t), testbed.Addr(t), at("haproxy.cfg"), at("reloaded"), at("files"), at("hosts.tmpl"), at("hosts"), at("backends.json"))
 	backends := `[{"name":"a","host":"10.0.0.1","port":1,"labels":{"az":"a"}},{"name":"b","host":"10.0.0.2","port":1,"labels":{"az":"b"}}]`
-	for name, data := range map[string]string{"synapse.toml": text, "backends.json": backends} {
+	for name, data := range map[string]string{"synapse.toml": text, "backends.json": backends, "hosts.tmpl": "{{range .Services}}{{range .Backends}}{{.Address}}\n{{end}}{{end}}"} {
 		if err := os.WriteFile(at(name), []byte(data), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -71,6 +75,7 @@ backends = ["master=10.0.0.9:3306"]
 		"haproxy.cfg":    "frontend web\n\tbind localhost:3210\n\tdefault_backend web\n\nbackend web\n\tserver a_10.0.0.1:8080 10.0.0.1:8080 id 1 cookie a_10.0.0.1:8080 check\n\nbackend db\n\tmode tcp\n\tserver master_10.0.0.9:3306 10.0.0.9:3306 id 1 \n",
 		"files/web.json": `[{"name":"a","host":"10.0.0.1","port":8080,"id":null,"weight":null,"haproxy_server_options":null,"labels":{"az":"a"}}]`,
 		"reloaded":       "",
+		"hosts":          "10.0.0.1:8080\n10.0.0.9:3306\n",
 	} {
 		var got []byte
 		for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {

@@ -16,8 +16,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"glia/synapse/disk"
 	"glia/synapse/service"
 )
+
+// File is the configuration file, and how it is checked.
+type File = disk.File
 
 // Options configure an Output. Config, File, Reload and StateFile are required.
 type Options struct {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"glia/synapse/disk"
 )
 
 // put is how a writing behind the back of Run has ended.
@@ -139,7 +141,7 @@ func (o *Output) reloadAndSee(ctx context.Context) error {
 		p, _ := s.process(ctx) // one that does not run is another one afterwards
 		before = append(before, p)
 	}
-	if out, err := run(ctx, o.o.ReloadTimeout, o.o.Reload); err != nil {
+	if out, err := disk.Run(ctx, o.o.ReloadTimeout, o.o.Reload); err != nil {
 		return fmt.Errorf("reload HAProxy: %w: %s", err, out)
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.o.ReloadTimeout)

@@ -1,4 +1,5 @@
-package haproxy
+// Package disk replaces configuration files of other programs: as a whole, and only by what the program's own check takes.
+package disk
 
 import (
 	"bytes"
@@ -14,10 +15,10 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// File is the configuration file, and how it is checked.
+// File is a configuration file, and how it is checked.
 type File struct {
 	Path    string
-	Check   []string // argv, in which {file} is the file to check
+	Check   []string // argv, in which {file} is the file to check; empty: it is not checked
 	Timeout time.Duration
 }
 
@@ -32,7 +33,7 @@ func (f File) Holds(text string) bool {
 func (f File) Swap(ctx context.Context, text string) (before []byte, err error) {
 	before, err = os.ReadFile(f.Path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("read the configuration of HAProxy: %w", err)
+		return nil, fmt.Errorf("read the file as it is: %w", err)
 	}
 	mode := os.FileMode(0o644)
 	if info, err := os.Stat(f.Path); err == nil {
@@ -40,17 +41,19 @@ func (f File) Swap(ctx context.Context, text string) (before []byte, err error) 
 	}
 	candidate := f.Path + ".candidate"
 	if err := renameio.WriteFile(candidate, []byte(text), mode, renameio.WithTempDir(filepath.Dir(f.Path)), renameio.IgnoreUmask()); err != nil {
-		return before, fmt.Errorf("write the configuration of HAProxy: %w", err)
+		return before, fmt.Errorf("write the candidate of %s: %w", f.Path, err)
 	}
 	argv := make([]string, len(f.Check))
 	for i, a := range f.Check {
 		argv[i] = strings.ReplaceAll(a, "{file}", candidate)
 	}
-	if out, err := run(ctx, f.Timeout, argv); err != nil {
-		return before, fmt.Errorf("check %s, which is not put in place: %w: %s", candidate, err, out)
+	if len(argv) > 0 {
+		if out, err := Run(ctx, f.Timeout, argv); err != nil {
+			return before, fmt.Errorf("check %s, which is not put in place: %w: %s", candidate, err, out)
+		}
 	}
 	if err := os.Rename(candidate, f.Path); err != nil {
-		return before, fmt.Errorf("put the configuration of HAProxy in place: %w", err)
+		return before, fmt.Errorf("put the file in place: %w", err)
 	}
 	return before, syncDir(filepath.Dir(f.Path))
 }
@@ -72,8 +75,8 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// run executes a command of the operator, and returns the end of what it said in one line.
-func run(ctx context.Context, timeout time.Duration, argv []string) (string, error) {
+// Run executes a command of the operator, and returns the end of what it said in one line.
+func Run(ctx context.Context, timeout time.Duration, argv []string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	c := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // what the operator wrote
