@@ -12,12 +12,12 @@ func TestParse_Templates(t *testing.T) {
 	const service = "[[service]]\nname = \"web\"\n[[service.source]]\nmethod = \"static\"\nbackends = [\"a:1\"]\n"
 	const head = "[[template]]\nsource = \"/a\"\ndestination = \"/b\"\n"
 	for text, want := range map[string]string{
-		service + head: "",
-		head:           "is about no service",
-		service + head + "services = [\"db\"]":                     "template.services: there is no service db",
-		service + head + head:                                      "there is another template for /b",
-		service + head + "quiet = \"-1s\"":                         "-1s is not possible",
-		service + head + "command = [\"\"]":                        "the program to run is empty",
+		service + head:                         "",
+		head:                                   "is about no service",
+		service + head + "services = [\"db\"]": "template.services: there is no service db",
+		service + head + head:                  "there is another template for /b",
+		service + head + "quiet = \"-1s\"":     "-1s is not possible",
+		service + head + "command = [\"\"]":    "the program to run is empty",
 		service + strings.Replace(head, "\"/a\"", "\"a\"", 1):      `template.source: "a" is not an absolute path`,
 		service + strings.Replace(head, "destination", "place", 1): "unknown key",
 	} {

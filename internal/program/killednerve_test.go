@@ -1,10 +1,8 @@
 package program_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,25 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"glia/internal/program"
 	"glia/internal/testbed"
 )
-
-// nerveEnv makes the test program a nerve with that configuration.
-const nerveEnv = "GLIA_TEST_NERVE"
-
-func TestMain(m *testing.M) {
-	file := os.Getenv(nerveEnv)
-	if file == "" {
-		os.Exit(m.Run())
-	}
-	c, err := program.LoadNerve(file)
-	if err == nil {
-		err = program.Nerve(context.Background(), c, program.NerveParts{Inventory: noDisks{}, Prober: noDisks{}}, slog.New(slog.NewTextHandler(os.Stderr, nil)))
-	}
-	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1)
-}
 
 // TestNerve_KilledServiceGoesWithItsLease kills a whole nerve with SIGKILL: its service is gone within the session timeout, while that of
 // another nerve stays. Then the registry is killed and comes back: no backend is lost and HAProxy is not reloaded.
@@ -67,8 +48,8 @@ path = "/web"
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), nerveEnv+"="+file)
+		cmd := exec.Command(os.Args[0], "-config", file)
+		cmd.Env = append(os.Environ(), asProgram+"=nerve")
 		cmd.Stderr = t.Output()
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
