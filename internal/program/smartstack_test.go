@@ -23,10 +23,6 @@ import (
 )
 
 // silent is a logger for a client whose server is away on purpose.
-type silent struct{}
-
-func (silent) Printf(string, ...any) {}
-
 // stack is a synapse with a HAProxy of its own, both real.
 type stack struct {
 	t      *testing.T
@@ -203,11 +199,7 @@ func backend(t testing.TB, name string) smartstack.Service {
 func TestSmartstack_AnnouncementsReachTwoHAProxies(t *testing.T) {
 	t.Parallel()
 	server := testbed.ZooKeeper(t, "maxSessionTimeout=60000")
-	conn, _, err := zk.Connect([]string{server.Addr}, time.Minute, zk.WithLogInfo(false), zk.WithLogger(silent{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := testbed.ZooKeeperClient(t, server, time.Minute)
 	create := func(path, data string, flags int32) (p string) {
 		t.Helper()
 		insist(t, func() (err error) {

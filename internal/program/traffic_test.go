@@ -31,11 +31,7 @@ func TestSmartstack_TrafficFeelsNoChange(t *testing.T) {
 		memberChanges, requestRate = 200, 500
 	}
 	server := testbed.ZooKeeper(t, "maxSessionTimeout=60000")
-	conn, _, err := zk.Connect([]string{server.Addr}, time.Minute, zk.WithLogInfo(false), zk.WithLogger(silent{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := testbed.ZooKeeperClient(t, server, time.Minute)
 	create := func(path, data string) {
 		t.Helper()
 		insist(t, func() error {

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-zookeeper/zk"
 	"github.com/hashicorp/consul/api"
 
 	"glia/internal/testbed"
@@ -70,11 +69,7 @@ func until(t *testing.T, what string, ok func() bool) {
 func TestServices_KeepZooKeeperAtWhatTheChecksSay(t *testing.T) {
 	t.Parallel()
 	server := testbed.ZooKeeper(t, "maxSessionTimeout=60000")
-	conn, _, err := zk.Connect([]string{server.Addr}, time.Minute, zk.WithLogInfo(false), zk.WithLogger(silent{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
+	conn := testbed.ZooKeeperClient(t, server, time.Minute)
 	z, err := zookeeper.OpenNodes(zookeeper.Options{Servers: []string{server.Addr}, SessionTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +192,3 @@ func TestServices_KeepConsulAtWhatTheChecksSay(t *testing.T) {
 	stop()
 	until(t, "with nerve it goes", shows(""))
 }
-
-type silent struct{}
-
-func (silent) Printf(string, ...any) {}

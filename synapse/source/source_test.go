@@ -71,11 +71,7 @@ func follow(t *testing.T, s source.Source) func(want string) {
 func TestZooKeepers_FollowsWhatNerveWrites(t *testing.T) {
 	t.Parallel()
 	server := testbed.ZooKeeper(t)
-	conn, _, err := zk.Connect([]string{server.Addr}, 10*time.Second, zk.WithLogInfo(false))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := testbed.ZooKeeperClient(t, server, 10*time.Second)
 	create := func(path, data string, flags int32) string {
 		t.Helper()
 		p, err := conn.Create(path, []byte(data), flags, zk.WorldACL(zk.PermAll))
