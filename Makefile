@@ -9,6 +9,8 @@
 # make test-ceph  runs the tests that need a real Ceph cluster, which they start themselves
 # make test-lab  runs the tests on machines in QEMU whose disks really fail
 # make lab    boots such a machine, and breaks its disks as it is told; say help
+# make test-people  runs the tests of tickets, access and secrets: whole repairs with a Jira and a real Redmine that fail at each
+#             request, hostile calls of the API, and a search of all that programs show for secrets
 # make test-vault  runs the contract of Vault over a real server, which it builds first (ten minutes; GLIA_VAULT=FILE names one that is there)
 # make bench  prints the figures that the project answers for, each beside its target: ratios against a peer
 #             in the same run, or times and memory, for which the machine should have nothing else to do;
@@ -27,7 +29,7 @@ GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 # The programs that ask Ceph clusters are built with librados where it is installed.
 TAGS = $(shell test -e /usr/include/rados/librados.h && echo ceph)
 
-.PHONY: all build demo test test-kill test-registry test-vault test-services test-ceph test-lab lab vet bench lint generate deps deps-demo fuzz sim mutants clean
+.PHONY: all build demo test test-kill test-registry test-people test-vault test-services test-ceph test-lab lab vet bench lint generate deps deps-demo fuzz sim mutants clean
 
 all: build
 
@@ -62,6 +64,11 @@ test-services: deps
 	GLIA_TEST_TRAFFIC=full $(GO) test -race -count=1 -timeout 10m -run 'Smartstack|Services|LoadSynapse' ./internal/program
 
 # Too dear for every run: make test has the same contract over an emulator.
+test-people: deps
+	KILL_ALL=1 $(GO) test -race -count=1 -timeout 20m -run 'Jira|Redmine' ./repairer
+	$(GO) test -race -count=1 -timeout 10m ./repairer/ticket/... ./internal/access ./internal/daemon ./internal/vault/... ./config/secret
+	$(GO) test -race -count=1 -timeout 10m -run ShowNoSecrets ./internal/program
+
 test-vault:
 	$(if $(GLIA_VAULT),,sh internal/testbed/vault.sh $(CURDIR)/.cache/vault)
 	GLIA_VAULT='$(or $(GLIA_VAULT),$(CURDIR)/.cache/vault/vault-v1.21.0)' $(GO) test -race -count=1 -timeout 10m -v -run RealVault ./internal/vault

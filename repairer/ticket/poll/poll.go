@@ -29,7 +29,7 @@ type Many interface {
 
 // Options say how often the tracker is asked. Needed are all but Seen.
 type Options struct {
-	Every time.Duration // between two looks at everything, give or take a tenth
+	Every time.Duration // from the beginning of a look at everything to that of the next, at most; a fifth less at least
 	Rate  float64       // requests a second
 	Log   *slog.Logger
 	Seen  func() // called when a state has changed; it must not block
@@ -39,6 +39,7 @@ const (
 	batch     = 100              // tickets in one request
 	longest   = 8                // times Every, between two looks at a tracker that does not answer
 	within    = 30 * time.Second // for one request
+	breath    = 10               // part of Every that is left to the tracker after a look, however long that took
 	forgotten = 10               // looks after which a ticket that nobody asks about is left out
 )
 
@@ -101,6 +102,7 @@ func (w *Watch) Hint() {
 func (w *Watch) Run(ctx context.Context) error {
 	failed := 0
 	for {
+		began := time.Now()
 		err := w.look(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -113,7 +115,8 @@ func (w *Watch) Run(ctx context.Context) error {
 		if failed++; err == nil {
 			failed = 0
 		}
-		wait := time.NewTimer(pause(w.Every, failed, rand.Float64())) //nolint:gosec // spreads load, hides nothing
+		next := pause(w.Every, failed, rand.Float64()) - time.Since(began) //nolint:gosec // spreads load, hides nothing
+		wait := time.NewTimer(max(next, w.Every/breath))
 		select {
 		case <-ctx.Done():
 			wait.Stop()
@@ -125,13 +128,13 @@ func (w *Watch) Run(ctx context.Context) error {
 	}
 }
 
-// pause is the time until the next look. Chance is 0 to 1.
+// pause is the time from one look to the next. Chance is 0 to 1.
 func pause(every time.Duration, failed int, chance float64) time.Duration {
 	times := min(1<<min(failed, 10), longest)
 	if failed == 0 {
 		times = 1
 	}
-	return time.Duration(float64(every) * float64(times) * (0.9 + 0.2*chance))
+	return time.Duration(float64(every) * float64(times) * (0.8 + 0.2*chance))
 }
 
 // look asks for all tickets that the engine has asked about lately.
