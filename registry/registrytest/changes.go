@@ -106,6 +106,7 @@ func testChanges(t *testing.T, c Cluster) {
 		h, up := hosts[name]
 		switch {
 		case up && ended < ends && random.IntN(3) == 0:
+			Await(t, w, name+" before its end", has(truth[name])) // what nobody has heard yet ends with the host
 			m := glia.Member{Announcement: truth[name].Announcement, Status: glia.MemberLeft}
 			if ended++; random.IntN(2) == 0 {
 				m.Status = glia.MemberGone
@@ -125,9 +126,6 @@ func testChanges(t *testing.T, c Cluster) {
 			a.DiskCount = random.IntN(100)
 			announce(t, h, a)
 			truth[name] = alive(a)
-			if !up { // nobody remembers one that was away before it was seen
-				Await(t, w, name+" as alive", has(truth[name]))
-			}
 		}
 		if random.IntN(3) == 0 {
 			lazy.follow(t, w)
