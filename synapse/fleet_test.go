@@ -1,7 +1,6 @@
 package synapse_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 	"glia/api"
 	gliav1 "glia/api/glia/v1"
 	"glia/api/glia/v1/gliav1connect"
+	"glia/internal/testbed"
 	"glia/registry/memory"
 	"glia/synapse"
 )
@@ -344,7 +344,7 @@ func TestFleet_HostClaimedTwice(t *testing.T) {
 func TestFleet_KeepsItsViewWhenTheRegistryFails(t *testing.T) {
 	t.Parallel()
 	var r memory.Registry
-	var log lockedBuffer
+	var log testbed.Log
 	r.Fail(errors.New("no quorum"))
 	announceLater := glia.Announcement{Host: "node-1", API: "h:1", Worst: glia.StateHealthy}
 	f := run(t, synapse.Options{Watcher: &r, Resync: 20 * time.Millisecond, MaxAge: time.Nanosecond, Log: slog.New(slog.NewTextHandler(&log, nil))})
@@ -372,21 +372,4 @@ func TestFleet_KeepsItsViewWhenTheRegistryFails(t *testing.T) {
 	if n := strings.Count(log.String(), "registry does not answer"); n > 2 {
 		t.Errorf("logged %d times:\n%s", n, log.String())
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

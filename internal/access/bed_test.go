@@ -1,7 +1,6 @@
 package access_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net"
@@ -22,6 +21,7 @@ import (
 	"glia/internal/access"
 	"glia/internal/daemon"
 	"glia/internal/pki"
+	"glia/internal/testbed"
 )
 
 // all is every service, none of whose verbs does anything.
@@ -60,24 +60,7 @@ type bed struct {
 	url    string
 	addr   string
 	socket string
-	log    *buffer
-}
-
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	log    *testbed.Log
 }
 
 // generous is an access that says nothing of itself.
@@ -87,7 +70,7 @@ func generous() config.Access {
 
 func newBed(t *testing.T, services mounted, tune func(*access.Options)) *bed {
 	t.Helper()
-	b := &bed{t: t, dir: t.TempDir(), reg: prometheus.NewRegistry(), log: &buffer{}}
+	b := &bed{t: t, dir: t.TempDir(), reg: prometheus.NewRegistry(), log: &testbed.Log{}}
 	var err error
 	if b.ca, err = pki.Create(b.dir, "test authority", time.Now(), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)

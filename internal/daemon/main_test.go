@@ -19,6 +19,7 @@ import (
 
 	"glia/config"
 	"glia/internal/daemon"
+	"glia/internal/testbed"
 )
 
 // TestMain lets this binary be the daemon that the tests below start and send signals to.
@@ -61,7 +62,7 @@ type process struct {
 	*exec.Cmd
 	t      *testing.T
 	out    *bufio.Reader
-	stderr buffer
+	stderr testbed.Log
 }
 
 func start(t *testing.T, mode string, env []string, args ...string) *process {

@@ -1,7 +1,6 @@
 package daemon_test
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
@@ -10,31 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"glia/config"
 	"glia/config/secret"
 	"glia/internal/daemon"
+	"glia/internal/testbed"
 )
-
-// buffer is a log that a test reads while it is written.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
 
 func TestTLS_BothSidesMustBeKnown(t *testing.T) {
 	t.Parallel()
@@ -98,7 +79,7 @@ func TestTLS_TakesUpChangedFilesAndKeepsTheLastGoodOnes(t *testing.T) {
 	ca := newAuthority(t)
 	certFile, keyFile := filepath.Join(ca.dir, "cert"), filepath.Join(ca.dir, "key")
 	first := ca.issue(certFile, keyFile)
-	var log buffer
+	var log testbed.Log
 	creds, err := daemon.LoadTLS(certFile, secret.MustParse(keyFile), ca.file, daemon.NewLogger(&log, config.LevelInfo, config.FormatText))
 	if err != nil {
 		t.Fatal(err)

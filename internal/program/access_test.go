@@ -1,7 +1,6 @@
 package program_test
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -70,24 +68,6 @@ func (k keys) client(r pki.Request) *http.Client {
 	return client
 }
 
-// logged is a log that is read while it is written.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // A real nerve with a real hand, over TLS: only the repairer that it knows by name is obeyed, with the epoch of now,
 // and what it orders is done once.
 func TestNerve_HandObeysTheRepairerAlone(t *testing.T) {
@@ -100,7 +80,7 @@ func TestNerve_HandObeysTheRepairerAlone(t *testing.T) {
 	n.Access.Others, n.Hand.Repairers = config.RoleRead, []string{"spiffe://example.com/glia/repairer"}
 	n.Hand.DrainHook = []string{"sh", "-c", "echo $GLIA_SERIAL >>" + acts}
 	n.Resolve("")
-	var log logged
+	var log testbed.Log
 	run(t, func(ctx context.Context, started func()) error {
 		return program.Nerve(ctx, n, program.NerveParts{Inventory: noDisks{}, Prober: noDisks{}, Started: started}, slog.New(slog.NewTextHandler(&log, nil)))
 	})

@@ -18,6 +18,7 @@ import (
 
 	"glia/config/secret"
 	"glia/internal/daemon"
+	"glia/internal/testbed"
 	"glia/internal/vault"
 	"glia/internal/vault/vaulttest"
 )
@@ -90,25 +91,7 @@ type bed struct {
 	server
 	*front
 	dir string
-	log *lines
-}
-
-// lines is a log that can be read while it is written.
-type lines struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log *testbed.Log
 }
 
 func contract(t *testing.T, start func(*testing.T) server) {
@@ -124,7 +107,7 @@ func contract(t *testing.T, start func(*testing.T) server) {
 		ok := t.Run(tt.name, func(t *testing.T) {
 			s.Put("kv/glia", map[string]string{"jira": "in version 2", "other": "not-wanted-canary"})
 			s.Put("old/glia", map[string]string{"jira": "in version 1"})
-			tt.run(&bed{t, s, stand(t, s), t.TempDir(), &lines{}})
+			tt.run(&bed{t, s, stand(t, s), t.TempDir(), &testbed.Log{}})
 		})
 		if !ok {
 			return // one server for all: what follows would only confuse

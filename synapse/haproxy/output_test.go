@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -28,26 +27,17 @@ type bed struct {
 	o      haproxy.Options
 	port   int
 	socket string
-	log    *lines
+	log    *testbed.Log
 
 	out  *haproxy.Output
 	stop func()
 }
 
-// lines is a log that can be read while it is written.
-type lines struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
-func (l *lines) String() string              { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
-
 // newBed starts HAProxy with a section that is not glia's and a service named web.
 func newBed(t *testing.T, change func(*haproxy.Service)) *bed {
 	t.Helper()
 	dir := t.TempDir()
-	b := &bed{t: t, log: &lines{}}
+	b := &bed{t: t, log: &testbed.Log{}}
 	_, port, _ := net.SplitHostPort(testbed.Addr(t))
 	b.port, _ = strconv.Atoi(port)
 	sockets, err := os.MkdirTemp("", "glia-hap") // t.TempDir is too long for a socket
@@ -275,7 +265,7 @@ func TestOutput_PutsTheFileBackWhenTheReloadFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{t: t, o: o, out: out, log: &lines{}}
+	b := &bed{t: t, o: o, out: out, log: &testbed.Log{}}
 	b.start()
 	defer b.stop()
 	b.out.Set("a", nil)
