@@ -62,14 +62,14 @@ type Service struct {
 
 // ServiceSource is one [[service.source]].
 type ServiceSource struct {
-	Method   string   `toml:"method"`   // zookeeper, consul, dns, file or static
-	Servers  []string `toml:"servers"`  // zookeeper: empty are those of [zookeeper]; dns: name servers; others: none
+	Method   string   `toml:"method"`   // zookeeper, consul, serf, dns, file or static
+	Servers  []string `toml:"servers"`  // zookeeper: empty are those of [zookeeper]; dns: name servers; serf: RPC of an agent, empty is that of [serf]; others: none
 	Path     string   `toml:"path"`     // zookeeper: of the folder; file: of the file
 	Endpoint string   `toml:"endpoint"` // zookeeper: of server sets; empty for the main one
-	Service  string   `toml:"service"`  // consul
+	Service  string   `toml:"service"`  // consul and serf
 	Tags     []string `toml:"tags"`     // consul
 	Backends []string `toml:"backends"` // dns and static: host:port or name=host:port; dns also a name without port, for SRV
-	Interval Duration `toml:"interval"` // dns
+	Interval Duration `toml:"interval"` // dns; serf: between two looks without event
 }
 
 // ServiceHAProxy is [service.haproxy]: how a service is rendered.
@@ -152,7 +152,7 @@ func (s *Synapse) validateServices(c *check) {
 			c.bad([]string{at + ".source"}, "is missing: say in [[service.source]] where the backends are told")
 		}
 		for j, src := range v.Sources {
-			src.validate(c, element(at+".source", j), s.ZooKeeper)
+			src.validate(c, element(at+".source", j), s.ZooKeeper, s.Serf)
 		}
 	}
 }
@@ -179,7 +179,7 @@ func (v Service) validate(c *check, at string) {
 	}
 }
 
-func (s ServiceSource) validate(c *check, at string, z ZooKeeper) {
+func (s ServiceSource) validate(c *check, at string, z ZooKeeper, serf Serf) {
 	switch s.Method {
 	case "zookeeper":
 		if len(s.Servers) == 0 && len(z.Servers) == 0 {
@@ -190,6 +190,17 @@ func (s ServiceSource) validate(c *check, at string, z ZooKeeper) {
 		}
 	case "consul":
 		c.word(at+".service", s.Service, "the name of a service of Consul")
+	case "serf":
+		c.word(at+".service", s.Service, "the name of a service, as in the tag smart:web")
+		c.positive(at+".interval", s.Interval)
+		switch {
+		case len(s.Servers) > 1:
+			c.bad([]string{at + ".servers"}, "one agent is asked: name one")
+		case len(s.Servers) == 1:
+			c.address(element(at+".servers", 0), s.Servers[0])
+		case serf.Agent == "":
+			c.bad([]string{at + ".servers"}, `is missing: name the RPC of an agent on this host here or in serf.agent, such as "127.0.0.1:7373"`)
+		}
 	case "dns":
 		c.positive(at+".interval", s.Interval)
 		c.places(at+".backends", s.Backends, true)
@@ -198,7 +209,7 @@ func (s ServiceSource) validate(c *check, at string, z ZooKeeper) {
 	case "static":
 		c.places(at+".backends", s.Backends, false)
 	default:
-		c.bad([]string{at + ".method"}, `%q is not known: want "zookeeper", "consul", "dns", "file" or "static"`, s.Method)
+		c.bad([]string{at + ".method"}, `%q is not known: want "zookeeper", "consul", "serf", "dns", "file" or "static"`, s.Method)
 	}
 	if (s.Method == "dns" || s.Method == "static") && len(s.Backends) == 0 {
 		c.bad([]string{at + ".backends"}, "is missing: name the backends as host:port")

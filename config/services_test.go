@@ -13,6 +13,9 @@ func TestParse_Services(t *testing.T) {
 	const head = "[[service]]\nname = \"web\"\n"
 	const static = "[[service.source]]\nmethod = \"static\"\nbackends = [\"a:1\"]\n"
 	for text, want := range map[string]string{
+		head + "[[service.source]]\nmethod = \"serf\"\n":                                                    "service.source.service: \"\" is not the name of a service",
+		head + "[[service.source]]\nmethod = \"serf\"\nservice = \"web\"\n":                                 "name the RPC of an agent on this host",
+		head + "[[service.source]]\nmethod = \"serf\"\nservice = \"web\"\nservers = [\"127.0.0.1:7373\"]\n": "",
 		head + static:                                                            "",
 		"[[service]]\nname = \"a b\"\n" + static:                                 `f.toml:2:1: service.name: "a b" can not be the name`,
 		head + static + head + static:                                            "f.toml:7:1: service.name: there is another service web",

@@ -35,6 +35,7 @@ type outcome struct {
 	names          []string // of followed
 	nerves         int
 	instance       string // of the nerve
+	service        string // of synapse, that is written
 	proxy          table  // section haproxy of synapse
 	files          string // output directory of synapse
 	filesWanted    bool   // a service has a file

@@ -91,6 +91,7 @@ func (o *outcome) writeProxy(r *reader) {
 func (o *outcome) use(w *writer, name string, r *reader) {
 	w.section("[[service]]")
 	w.text("name", name)
+	o.service = name
 	discovery := r.table("discovery")
 	sources := []table{discovery}
 	if multi := r.table("discovery_multi"); multi != nil {
@@ -235,6 +236,12 @@ func (o *outcome) source(w *writer, r *reader, defaults []string) {
 			r.note("generator_config_path %s: HAProxy's options of a service are taken from synapse.toml alone", p)
 		}
 		r.needless("polling_interval_sec", "discovery_jitter", "retry_policy", "generator_config_path")
+	case "serf":
+		w.text("method", "serf")
+		w.text("service", o.service)
+		w.list("servers", []string{"127.0.0.1:7373"})
+		r.note("members are asked for at the agent's RPC, 127.0.0.1:7373, and not read from a file: change servers if it is another one")
+		r.needless("serf_members")
 	case "dns":
 		w.text("method", "dns")
 		w.list("backends", o.places(r.tables("servers"), r.at+": servers"))

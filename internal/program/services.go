@@ -143,6 +143,18 @@ func (b *sources) open(s config.ServiceSource) (source.Source, error) {
 			}
 		}
 		return source.Consul{Client: b.consul, Service: s.Service, Datacenter: b.c.Consul.Datacenter, Tags: s.Tags}, nil
+	case "serf":
+		x := source.Serf{Agent: b.c.Serf.Agent, Service: s.Service, Interval: time.Duration(s.Interval)}
+		if len(s.Servers) > 0 {
+			x.Agent = s.Servers[0] // the key is for that of [serf] alone
+			return x, nil
+		}
+		key, err := b.c.Serf.AgentKey.Read()
+		if err != nil {
+			return nil, fmt.Errorf("serf: read the key of the agent's RPC: %w", err)
+		}
+		x.AuthKey = key.Reveal()
+		return x, nil
 	case "dns":
 		d := source.DNS{Interval: time.Duration(s.Interval), Resolvers: s.Servers}
 		for _, p := range s.Backends {
@@ -163,7 +175,7 @@ func originOf(s config.ServiceSource) string {
 	switch s.Method {
 	case "zookeeper", "file":
 		return s.Method + " " + strings.Join(s.Servers, ",") + s.Path
-	case "consul":
+	case "consul", "serf":
 		return strings.Join(append([]string{s.Method, s.Service}, s.Tags...), " ")
 	}
 	return s.Method + " " + strings.Join(s.Backends, " ")
