@@ -1,8 +1,6 @@
 package source_test
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,27 +10,25 @@ import (
 	"glia/synapse/source"
 )
 
-// TestSerf_ReadsWhatNervesOfSmartstackWrite has two agents: one is asked, and the other is that of a host whose nerve writes files for it.
-func TestSerf_ReadsWhatNervesOfSmartstackWrite(t *testing.T) {
+// TestSerf_FollowsTheTagsOfMembers has two agents: one is asked, and the other is that of a host whose nerve has set its tags.
+func TestSerf_FollowsTheTagsOfMembers(t *testing.T) {
 	t.Parallel()
 	asked, gossip, _ := testbed.Serf(t, "asked")
-	host, _, dir := testbed.Serf(t, "host", gossip)
+	host, _, _ := testbed.Serf(t, "host", gossip)
 	wait := follow(t, source.Serf{Agent: asked.Addr, Service: "web", Interval: time.Second})
 	wait("")
-	// These bytes are those of the nerve that announces by Serf.
-	write := func(name, text string) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("zzz_nerve_web_3000.json", `{"tags":{"smart:web_3000":"192.168.33.10:3000"}}`)
-	host.Reload(t)
-	wait("host@192.168.33.10:3000")
-	if err := os.Remove(filepath.Join(dir, "zzz_nerve_web_3000.json")); err != nil {
+	c, err := client.NewRPCClient(host.Addr)
+	if err != nil {
 		t.Fatal(err)
 	}
-	host.Reload(t)
+	t.Cleanup(func() { _ = c.Close() })
+	if err := c.UpdateTags(map[string]string{"smart:web_3000": "192.168.33.10:3000"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	wait("host@192.168.33.10:3000")
+	if err := c.UpdateTags(nil, []string{"smart:web_3000"}); err != nil {
+		t.Fatal(err)
+	}
 	wait("")
 	asked.Kill(t)
 	wait("error")
