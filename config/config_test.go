@@ -74,7 +74,7 @@ func TestExamples_ShowEveryDefault(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, key := range schemaKeys(reflect.TypeOf(want), nil) {
-			if !md.IsDefined(key...) && (!slices.Contains([]string{"pool", "domain", "window", "rule", "ceph", "smartctl", "jira", "haproxy", "service", "template"}, key[0]) || !strings.Contains(full, "\n"+key[len(key)-1]+" = ")) {
+			if !md.IsDefined(key...) && (!slices.Contains([]string{"pool", "domain", "window", "rule", "notify", "ceph", "smartctl", "jira", "haproxy", "service", "template"}, key[0]) || !strings.Contains(full, "\n"+key[len(key)-1]+" = ")) {
 				t.Errorf("%s does not show %s", name, strings.Join(key, "."))
 			}
 		}

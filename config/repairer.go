@@ -47,6 +47,7 @@ type Repairer struct {
 	Domains []Domain `toml:"domain"`
 	Windows []Window `toml:"window"`
 	Rules   []Rule   `toml:"rule"`
+	Notify  []Notify `toml:"notify"`
 
 	RuleFiles []string `toml:"rule_files"` // absolute paths of files with rules, as judge.rules of nerves
 	Ceph      []Ceph   `toml:"ceph"`
@@ -141,6 +142,7 @@ func (r *Repairer) validate(c *check) {
 	r.Lease.validate(c)
 	r.validateSynapse(c)
 	r.validateTracker(c)
+	r.validateNotify(c)
 	r.API.validate(c, r.TLS, "approve and cancel repairs")
 	r.TLS.validate(c)
 	r.Access.validate(c, r.API, r.TLS)
@@ -201,6 +203,7 @@ func (r *Repairer) checkFiles(c *check) {
 	r.checkCephFiles(c)
 	r.checkElectionFiles(c)
 	r.checkTrackerFiles(c)
+	r.checkNotifyFiles(c)
 }
 
 func (r Repair) validate(c *check) {

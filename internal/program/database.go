@@ -16,6 +16,7 @@ import (
 	"glia/api/glia/v1/gliav1connect"
 	"glia/config"
 	"glia/repairer"
+	"glia/repairer/notify"
 	"glia/repairer/queue"
 	"glia/repairer/store"
 )
@@ -25,6 +26,7 @@ type database interface {
 	repairer.Store
 	queue.Acts
 	EndPause(ctx context.Context, id string, now time.Time) error
+	notify.Log
 	DB() *sql.DB           // for the built-in tracker and the queue
 	Lost() <-chan struct{} // see store.Postgres
 	Close() error

@@ -92,7 +92,11 @@ func lead(ctx context.Context, c config.Repairer, v secrets, st database, parts 
 		States: c.Repair.Verdicts, Tick: time.Duration(c.Repair.Tick), Overdue: time.Duration(c.Repair.OrderTimeout), Troubles: func(ctx context.Context) ([]string, error) { return queue.Findings(ctx, st.DB()) }, CoolDown: time.Duration(c.Repair.CoolDown), RemindAfter: durations(c.Repair.RemindAfter), EscalateAfter: time.Duration(c.Repair.EscalateAfter), Settle: time.Duration(c.Repair.Settle), MaxViewAge: time.Duration(c.Repair.MaxViewAge),
 		RetryMin: time.Duration(c.Repair.RetryMin), RetryMax: time.Duration(c.Repair.RetryMax), Attempts: c.Repair.Attempts, Now: time.Now, Log: log,
 	}))
-	s.reg.MustRegister(engine)
+	people, err := openNotices(c, st, log)
+	if err != nil {
+		return err
+	}
+	s.reg.MustRegister(engine, people.figures)
 	log.Info("repairing", "database", c.Database, "epoch", st.Epoch(), "mode", c.Mode, "synapse", c.Synapse)
 	path, handler := gliav1connect.NewRepairServiceHandler(repairer.NewService(engine, tickets.desk), s.options()...)
 	entrypoint{c: c, log: log}.serve(s)
@@ -101,7 +105,7 @@ func lead(ctx context.Context, c config.Repairer, v secrets, st database, parts 
 		s.handle("/tracker/changed", tickets.changed)
 	}
 	ready()
-	return s.serve(ctx, path, handler, append(v.checks(s), engine.Run, tickets.run, events(c, st, log).Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
+	return s.serve(ctx, path, handler, append(v.checks(s), engine.Run, tickets.run, people.run, events(c, st, log).Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
 		s.watch("fleet", func() error { _, err := feed.View(); return err }))...)
 }
 

@@ -1,0 +1,76 @@
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"glia/config"
+	"glia/repairer/notify"
+)
+
+// notices tell people what happens.
+type notices struct {
+	tellers []*notify.Teller
+	figures *notify.Figures
+}
+
+// openNotices makes a teller for each sink of the configuration.
+func openNotices(c config.Repairer, st database, log *slog.Logger) (notices, error) {
+	out := notices{figures: notify.NewFigures()}
+	for _, n := range c.Notify {
+		sink, err := openSink(n)
+		if err != nil {
+			return out, fmt.Errorf("notify %s: %w", n.Name, err)
+		}
+		out.tellers = append(out.tellers, &notify.Teller{
+			Name: n.Name, Sink: sink, Policy: policyOf(n), Log: st, Positions: notify.Table{DB: st.DB()}, Now: time.Now, Logger: log, Figures: out.figures,
+		})
+	}
+	return out, nil
+}
+
+func openSink(n config.Notify) (notify.Sink, error) {
+	if n.Kind == config.NotifyShoutrrr {
+		address, err := n.Address.Read()
+		if err != nil {
+			return nil, err
+		}
+		return notify.NewShoutrrr(address)
+	}
+	way, err := outward(n.Proxy, n.CA)
+	if err != nil {
+		return nil, err
+	}
+	client := &http.Client{Transport: way, CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("refused: it redirects") }}
+	if n.Kind == config.NotifySlackWebhook {
+		address, err := n.Webhook.Read()
+		return &notify.SlackHook{URL: address, HTTP: client}, err
+	}
+	token, err := n.Token.Read()
+	return &notify.Slack{Token: token, Channel: n.Channel, API: n.API, HTTP: client}, err
+}
+
+func policyOf(n config.Notify) notify.Policy {
+	p := notify.Policy{Events: n.Events, Group: time.Duration(n.Group), PerHour: n.PerHour}
+	p.Severity, _ = notify.ParseSeverity(n.Severity)
+	p.Quiet.From, p.Quiet.To, _ = n.Hours()
+	p.Digest, _ = n.DigestAt()
+	p.Zone, _ = time.LoadLocation(n.Zone)
+	return p
+}
+
+// run tells until the context ends. It never ends by an error: nothing waits for notices.
+func (n notices) run(ctx context.Context) error {
+	var all sync.WaitGroup
+	for _, t := range n.tellers {
+		all.Go(func() { t.Run(ctx) })
+	}
+	all.Wait()
+	<-ctx.Done()
+	return nil
+}

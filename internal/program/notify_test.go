@@ -1,0 +1,116 @@
+package program_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	gliav1 "glia/api/glia/v1"
+	"glia/config"
+	"glia/config/secret"
+	"glia/repairer/notify"
+)
+
+// wall is what an incoming webhook of Slack shows.
+type wall struct {
+	mu    sync.Mutex
+	lines []string
+	down  bool
+}
+
+func (w *wall) ServeHTTP(out http.ResponseWriter, r *http.Request) {
+	b, _ := io.ReadAll(r.Body)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.down {
+		http.Error(out, "down", http.StatusServiceUnavailable)
+		return
+	}
+	w.lines = append(w.lines, string(b))
+	_, _ = io.WriteString(out, "ok")
+}
+
+func (w *wall) text() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(w.lines, "\n")
+}
+
+func (w *wall) until(t *testing.T, want string) {
+	t.Helper()
+	limit, tick := time.After(patience), time.NewTicker(20*time.Millisecond)
+	defer tick.Stop()
+	for !strings.Contains(w.text(), want) {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("nobody says %q; the wall says:\n%s", want, w.text())
+		}
+	}
+}
+
+// People are told what the log says, once over restarts, and a sink that is down keeps nothing from going on.
+func TestRepairer_TellsPeople(t *testing.T) {
+	t.Parallel()
+	w := &wall{}
+	web := httptest.NewServer(w)
+	t.Cleanup(web.Close)
+	hook := filepath.Join(t.TempDir(), "hook")
+	if err := os.WriteFile(hook, []byte(web.URL+"/services/x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db := filepath.Join(t.TempDir(), "db")
+	told := func(c *config.Repairer) {
+		c.Notify = []config.Notify{{Name: "wall", Kind: config.NotifySlackWebhook, Webhook: secret.MustParse(hook), Severity: "info", Zone: "UTC"}}
+	}
+	pause := func(o one, scope string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if _, err := o.api.Pause(ctx, connect.NewRequest(&gliav1.PauseRequest{Scope: scope, Owner: "ann", Reason: "power work on " + scope})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := start(t, db, told)
+	pause(o, "host:node-1")
+	w.until(t, "power work on host:node-1")
+	w.mu.Lock()
+	w.down = true
+	w.mu.Unlock()
+	pause(o, "host:node-2")
+	o.stop()
+	w.mu.Lock()
+	w.down = false
+	w.mu.Unlock()
+	o = start(t, db, told)
+	w.until(t, "power work on host:node-2")
+	pause(o, "host:node-3")
+	w.until(t, "power work on host:node-3")
+	for _, host := range []string{"node-1", "node-2", "node-3"} {
+		if n := strings.Count(w.text(), "power work on host:"+host); n != 1 {
+			t.Errorf("%s was told %d times:\n%s", host, n, w.text())
+		}
+	}
+}
+
+func TestNotify_KnowsTheSameWordsAsTheConfiguration(t *testing.T) {
+	t.Parallel()
+	if !slices.Equal(config.NotifyEvents, notify.Events) {
+		t.Errorf("events: %v in the configuration, %v in notices", config.NotifyEvents, notify.Events)
+	}
+	for i, name := range config.NotifySeverities {
+		if s, ok := notify.ParseSeverity(name); !ok || int(s) != i || s.String() != name {
+			t.Errorf("severity %s is %v", name, s)
+		}
+	}
+}
