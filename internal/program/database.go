@@ -115,14 +115,19 @@ func standBy(ctx context.Context, c config.Repairer, v secrets, ready func(), lo
 		_ = complain.Write(w, r, connect.NewError(connect.CodeUnavailable, fmt.Errorf("this repairer stands by: %s", waitsFor.Load()))) // the client is gone
 	})
 	entrypoint{c: c, log: log}.serve(s)
+	vacancy, err := openVacancy(c, log)
+	if err != nil {
+		return nil, err
+	}
 	ready()
-	err = s.serve(ctx, "/"+gliav1connect.RepairServiceName+"/", api, append(v.checks(s), func(ctx context.Context) error {
+	err = s.serve(ctx, "/"+gliav1connect.RepairServiceName+"/", api, append(v.checks(s), vacancy.Run, func(ctx context.Context) error {
 		if st, err = store.OpenPostgres(ctx, c.Database, o); err != nil {
 			return err
 		}
 		return errLeading
 	})...)
 	if errors.Is(err, errLeading) {
+		vacancy.Took(ctx)
 		return st, nil
 	}
 	if st != nil {

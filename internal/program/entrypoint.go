@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"time"
 
@@ -72,16 +71,27 @@ func (e entrypoint) ask(ctx context.Context) *gliav1.GetEntrypointResponse {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	var all sync.WaitGroup
+	var synapse []*gliav1.Need
+	all.Go(func() { synapse = e.synapse(ctx) })
+	out := e.lead(ctx)
+	all.Wait()
+	out.Needs = append(out.Needs, synapse...)
+	return out
+}
+
+// lead asks who leads, and no synapse.
+func (e entrypoint) lead(ctx context.Context) *gliav1.GetEntrypointResponse {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	var all sync.WaitGroup
 	var db store.Leader
 	var dbErr, electErr error
 	var elected *registry.Leader // nil: the database elects
-	var synapse []*gliav1.Need
 	all.Go(func() { db, dbErr = e.database(ctx) })
 	if e.c.Election.By != config.ElectDatabase {
 		elected = new(registry.Leader)
 		all.Go(func() { *elected, electErr = e.registry(ctx) })
 	}
-	all.Go(func() { synapse = e.synapse(ctx) })
 	all.Wait()
 
 	needs := []*gliav1.Need{need("database", dbErr)}
@@ -89,7 +99,7 @@ func (e entrypoint) ask(ctx context.Context) *gliav1.GetEntrypointResponse {
 		needs = append(needs, need(fmt.Sprintf("election (%s)", e.c.Election.By), electErr))
 	}
 	out := whoLeads(db, dbErr, elected, electErr)
-	out.ElectedBy, out.Needs = string(e.c.Election.By), slices.Concat(needs, synapse)
+	out.ElectedBy, out.Needs = string(e.c.Election.By), needs
 	return out
 }
 

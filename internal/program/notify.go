@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
+	gliav1 "glia/api/glia/v1"
 	"glia/config"
 	"glia/repairer/notify"
 )
@@ -32,6 +34,33 @@ func openNotices(c config.Repairer, st database, log *slog.Logger) (notices, err
 		})
 	}
 	return out, nil
+}
+
+// openVacancy makes what tells people, at a repairer that stands by, that nobody leads. Three times the life of a lease is longer than any
+// change of the leader takes.
+func openVacancy(c config.Repairer, log *slog.Logger) (*notify.Vacancy, error) {
+	v := &notify.Vacancy{
+		Who: "the repairer on " + hostname(), Every: time.Duration(c.Lease.TTL) / 2, After: 3 * time.Duration(c.Lease.TTL), Sinks: map[string]notify.Sink{}, Wants: map[string]notify.Policy{}, Log: log,
+	}
+	who := entrypoint{c: c, log: log}
+	v.Ask = func(ctx context.Context) (bool, string) {
+		out := who.lead(ctx)
+		why := out.GetWhy()
+		for _, n := range out.GetNeeds() {
+			if n.GetProblem() != "" {
+				why += "; " + n.GetName() + ": " + n.GetProblem()
+			}
+		}
+		return out.GetLeading() == gliav1.Leading_LEADING_SOMEBODY, strings.Join(strings.Fields(why), " ")
+	}
+	for _, n := range c.Notify {
+		sink, err := openSink(n)
+		if err != nil {
+			return nil, fmt.Errorf("notify %s: %w", n.Name, err)
+		}
+		v.Sinks[n.Name], v.Wants[n.Name] = sink, policyOf(n)
+	}
+	return v, nil
 }
 
 func openSink(n config.Notify) (notify.Sink, error) {

@@ -18,6 +18,7 @@ import (
 	gliav1 "glia/api/glia/v1"
 	"glia/config"
 	"glia/config/secret"
+	"glia/internal/testbed"
 	"glia/repairer/notify"
 )
 
@@ -101,6 +102,24 @@ func TestRepairer_TellsPeople(t *testing.T) {
 			t.Errorf("%s was told %d times:\n%s", host, n, w.text())
 		}
 	}
+}
+
+// A repairer that stands by tells people that nobody leads, which no leader can.
+func TestRepairer_TellsThatNobodyLeads(t *testing.T) {
+	t.Parallel()
+	w := &wall{}
+	web := httptest.NewServer(w)
+	t.Cleanup(web.Close)
+	hook := filepath.Join(t.TempDir(), "hook")
+	if err := os.WriteFile(hook, []byte(web.URL+"/services/x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start(t, "postgres://glia@"+testbed.Addr(t)+"/glia?sslmode=disable", func(c *config.Repairer) {
+		c.Lease = config.Lease{TTL: config.Duration(2 * time.Second), Renew: config.Duration(500 * time.Millisecond)}
+		c.Notify = []config.Notify{{Name: "wall", Kind: config.NotifySlackWebhook, Webhook: secret.MustParse(hook), Severity: "critical", Zone: "UTC", Quiet: "00:00-23:59"}}
+	})
+	w.until(t, "NOBODY LEADS since ")
+	w.until(t, "what elects does not answer; database: ask database glia on 127.0.0.1 who leads")
 }
 
 func TestNotify_KnowsTheSameWordsAsTheConfiguration(t *testing.T) {

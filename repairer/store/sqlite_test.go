@@ -57,7 +57,7 @@ func TestSQLite_RefusesWhatItCanNotRead(t *testing.T) {
 	}{
 		"a newer version": {func(t *testing.T, path string) {
 			exec(t, path, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`)
-		}, "it is of version 999 and this repairer knows versions up to 7; use the newer repairer"},
+		}, "it is of version 999 and this repairer knows versions up to 8; use the newer repairer"},
 		"no database": {func(t *testing.T, path string) {
 			write(t, path, []byte("dear diary, this is no database at all, but long enough"))
 		}, "restore it from a backup"},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"glia/repairer"
+	"glia/repairer/notify"
 )
 
 func appendOnly(t *testing.T, b Backend) {
@@ -68,4 +69,43 @@ func noGaps(t *testing.T, b Backend) {
 		}
 	}
 	wantWhole(t, s, 21)
+}
+
+// wholeLog checks what notices are made of: all events in their order, and how far a sink has come.
+func wholeLog(t *testing.T, b Backend) {
+	s := b.open(t)
+	if end := must[uint64](t)(s.End(t.Context())); end != 0 {
+		t.Errorf("an empty log ends at %d", end)
+	}
+	c := must[repairer.Case](t)(s.Open(t.Context(), Opened("S1")))
+	must[repairer.Pause](t)(s.AddPause(t.Context(), repairer.Pause{Scope: "fleet", Owner: "bob", Reason: "r", Since: At}))
+	must[repairer.Case](t)(s.Append(t.Context(), Waits(c.ID, "for data")))
+	var got []string
+	for after := uint64(0); ; {
+		page := must[[]repairer.Event](t)(s.Log(t.Context(), after))
+		if len(page) == 0 {
+			break
+		}
+		for _, e := range page {
+			got, after = append(got, fmt.Sprintf("%d %s %s", e.Seq, e.Case, e.Kind)), e.Seq
+		}
+	}
+	if want := fmt.Sprintf("1 %s opened,2  paused,3 %s waits", c.ID, c.ID); strings.Join(got, ",") != want {
+		t.Errorf("the log is %q, want %q", got, want)
+	}
+	if end := must[uint64](t)(s.End(t.Context())); end != 3 {
+		t.Errorf("the log ends at %d", end)
+	}
+	table := notify.Table{DB: s.DB()}
+	if _, known, err := table.Position(t.Context(), "team"); known || err != nil {
+		t.Errorf("a new sink is known: %v", err)
+	}
+	for _, cursor := range []uint64{2, 3} {
+		if err := table.Keep(t.Context(), "team", notify.Position{Cursor: cursor, Told: []uint64{5}, Threads: notify.Threads{c.ID: "1.2"}}); err != nil {
+			t.Fatal(err)
+		}
+		if p, known, err := table.Position(t.Context(), "team"); !known || err != nil || p.Cursor != cursor || len(p.Told) != 1 || p.Threads[c.ID] != "1.2" {
+			t.Errorf("kept %+v, %v", p, err)
+		}
+	}
 }

@@ -2,17 +2,21 @@
 package storetest
 
 import (
+	"database/sql"
 	"testing"
 	"time"
 
 	"glia"
 	"glia/repairer"
+	"glia/repairer/notify"
 )
 
 // Store is what every backend can do.
 type Store interface {
 	repairer.Store
 	repairer.Auditor
+	notify.Log
+	DB() *sql.DB
 	Close() error
 }
 
@@ -64,6 +68,7 @@ func Run(t *testing.T, fresh func(*testing.T) Backend) {
 		"AuditFindsWhatWasTampered": tampering,
 		"ExportCanBeCheckedAlone":   export,
 		"ActsOfNoCaseAreInTheLog":   actsOfNoCase,
+		"TellsTheWholeLog":          wholeLog,
 		"ForgivesUntilItFailsAgain": forgives,
 	} {
 		t.Run(name, func(t *testing.T) {
