@@ -359,5 +359,5 @@ func TestRegistry_ProcessesThatDieAndThatEnd(t *testing.T) {
 func TestRegistry_TheWallClockJumps(t *testing.T) {
 	t.Parallel()
 	c := newCluster(testbed.ZooKeeper(t))
-	registrytest.ClockJumps(t, c.Watcher(t), 2*time.Second, c.server.Addr, c.path, "5s")
+	registrytest.ClockJumps(t, c.Watcher(t), 2*time.Second, c.server.Addr, c.path, "8s")
 }
