@@ -62,7 +62,7 @@ func (b *bed) close() {
 }
 
 func (b *bed) start(t *tls.Config) error {
-	l, err := net.Listen("tcp", b.addr)
+	l, err := testbed.Listen(b.addr)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (b *bed) serve(listeners ...net.Listener) error {
 // guarded comes back with a guard, also at a unix socket.
 func (b *bed) guarded(role config.Role) error {
 	b.stop()
-	l, err := net.Listen("tcp", b.addr)
+	l, err := testbed.Listen(b.addr)
 	if err != nil {
 		return err
 	}

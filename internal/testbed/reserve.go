@@ -1,10 +1,13 @@
 package testbed
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,4 +51,15 @@ func Addr(t testing.TB) string {
 	}
 	t.Cleanup(release)
 	return addr
+}
+
+// Listen listens at a reserved address. Where a listener was closed just now, its socket may live on for a moment: whatever process
+// the test starts at that time has a copy of it between fork and exec.
+func Listen(addr string) (net.Listener, error) {
+	for deadline := time.Now().Add(startWithin); ; time.Sleep(time.Millisecond) {
+		l, err := net.Listen("tcp", addr)
+		if !errors.Is(err, unix.EADDRINUSE) || time.Now().After(deadline) {
+			return l, err
+		}
+	}
 }
