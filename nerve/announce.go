@@ -60,7 +60,10 @@ func (n *Nerve) announce(ctx context.Context) error {
 	disks, found := n.view()
 	n.note(found)
 	a := glia.NewAnnouncement(n.Host, n.API, disks)
-	a.Fingerprint, a.Finding = n.Cert, headline(found)
+	a.Finding = headline(found)
+	if n.Cert != nil {
+		a.Fingerprint = n.Cert()
+	}
 	n.mu.Lock()
 	if !a.SameDigest(n.announced) {
 		n.generation++

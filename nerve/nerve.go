@@ -69,10 +69,10 @@ type Labels func(device string) (label, uuid string, err error)
 // Options are what a nerve is made of.
 type Options struct {
 	Host      string
-	API       string // host:port at which others reach this nerve
-	Kernel    string // release of the running kernel
-	Cert      string // fingerprint of its certificate; empty without TLS
-	StateFile string // where verdicts survive a restart
+	API       string        // host:port at which others reach this nerve
+	Kernel    string        // release of the running kernel
+	Cert      func() string // fingerprint of its certificate as it is now; nil without TLS
+	StateFile string        // where verdicts survive a restart
 	Inventory Inventory
 	Prober    Prober
 	Hand      Hand // nil: orders are refused

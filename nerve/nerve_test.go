@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -326,4 +327,41 @@ func TestNew_RefusesAStateFileThatCanNotBeRead(t *testing.T) {
 			t.Errorf("%q: %v", content, err)
 		}
 	}
+}
+
+// lastSaid is an announcer that keeps the newest announcement.
+type lastSaid struct {
+	atomic.Pointer[glia.Announcement]
+}
+
+func (l *lastSaid) Announce(_ context.Context, a glia.Announcement) error {
+	l.Store(&a)
+	return nil
+}
+
+func TestNerve_AnnouncesARenewedCertificate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b, said := newBench("A"), &lastSaid{}
+		var cert atomic.Value
+		cert.Store("first")
+		o := b.options(dir)
+		o.Announcer, o.Cert = said, func() string { return cert.Load().(string) } //nolint:forcetypeassert // never another
+		n, err := nerve.New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- n.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+		for _, want := range []string{"first", "renewed"} {
+			cert.Store(want)
+			time.Sleep(time.Minute)
+			if got := said.Load().Fingerprint; got != want {
+				t.Errorf("announced %s, want %s", got, want)
+			}
+		}
+	})
 }

@@ -300,6 +300,9 @@ func TestPrograms_ShowNoSecrets(t *testing.T) {
 	registries := fmt.Sprintf("[serf]\nbind = %q\nrpc = \"\"\nencrypt_key = \"vault:kv/data/glia#gossip\"\n[zookeeper]\nservers = [%q]\nuser = \"glia\"\npassword = %q\n[consul]\naddress = %q\ntoken = \"vault:kv/data/glia#consul\"\n",
 		testbed.Addr(t), c.nobody, "file:"+c.file("zookeeper", c.canary("ZooKeeper password")), c.echo)
 	c.file("postgres", c.canary("PostgreSQL password"))
+	c.file("bot", c.canary("token of the bot"))
+	c.file("hook", "http://"+c.echo+"/services/"+url.PathEscape(c.canary("path of the webhook")))
+	c.file("other", "generic+http://"+c.echo+"/"+url.PathEscape(c.canary("path of the address"))+"?@X-Key="+url.QueryEscape(c.canary("header of the address")))
 	environ := filepath.Join(c.dir, "out", "environ")
 	mysql, told, database := c.variable("CANARY_MYSQL", "MySQL password"), c.variable("CANARY_CHANGED", "secret of those who tell"), c.variable("CANARY_DATABASE", "password of the database")
 	t.Run("live", func(t *testing.T) {
@@ -323,8 +326,10 @@ func TestPrograms_ShowNoSecrets(t *testing.T) {
 		})
 		t.Run("database", func(t *testing.T) {
 			t.Parallel()
-			c.live(t, "repairer", "database", fmt.Sprintf("database = \"postgres://glia@%s/glia?sslmode=disable\"\ndatabase_password = %q\n[election]\nby = \"consul\"\n---\n[consul]\naddress = %q\ntoken = \"vault:kv/data/glia#consul\"\n",
-				c.nobody, database, c.echo), false, "leader: not ready")
+			c.live(t, "repairer", "database", fmt.Sprintf("database = \"postgres://glia@%s/glia?sslmode=disable\"\ndatabase_password = %q\n[lease]\nttl = \"2s\"\nrenew = \"500ms\"\n[election]\nby = \"consul\"\n---\n[consul]\naddress = %q\ntoken = \"vault:kv/data/glia#consul\"\n",
+				c.nobody, database, c.echo)+fmt.Sprintf("[[notify]]\nname = \"bot\"\nkind = \"slack\"\nchannel = \"C1\"\napi = \"http://%s/api/\"\ntoken = \"credential:bot\"\n", c.echo)+
+				"[[notify]]\nname = \"hook\"\nkind = \"slack-webhook\"\nwebhook = \"credential:hook\"\n[[notify]]\nname = \"other\"\nkind = \"shoutrrr\"\naddress = \"credential:other\"\n",
+				false, "leader: not ready", "sink=bot", "sink=hook", "sink=other")
 		})
 	})
 	for _, mistake := range []string{"database_password = \"" + c.canary("secret in the place of a reference") + "\"\ndatabase = \"postgres:///glia\"\n", "database = \"postgres://glia:" + c.canary("password in a URL") + "@db/glia\"\n"} {

@@ -127,7 +127,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		Interval: time.Duration(c.Probe.Interval), Deadline: time.Duration(c.Probe.Deadline), Expiry: time.Duration(c.Probe.Expiry), Log: log, Registry: s.reg,
 	}
 	if s.tls != nil {
-		o.Cert = s.tls.Fingerprint()
+		o.Cert = s.tls.Fingerprint
 	}
 	n, err := nerve.New(o)
 	if err != nil {

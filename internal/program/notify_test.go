@@ -60,6 +60,26 @@ func (w *wall) until(t *testing.T, want string) {
 	}
 }
 
+// counted waits until a metric is as wanted.
+func (o one) counted(t *testing.T, want string) {
+	t.Helper()
+	limit, tick := time.After(patience), time.NewTicker(20*time.Millisecond)
+	defer tick.Stop()
+	for {
+		if r, err := http.Get(o.url + "/metrics"); err == nil {
+			b, _ := io.ReadAll(r.Body)
+			if _ = r.Body.Close(); strings.Contains(string(b), want) {
+				return
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("the metrics have no %s", want)
+		}
+	}
+}
+
 // People are told what the log says, once over restarts, and a sink that is down keeps nothing from going on.
 func TestRepairer_TellsPeople(t *testing.T) {
 	t.Parallel()
@@ -85,6 +105,7 @@ func TestRepairer_TellsPeople(t *testing.T) {
 	o := start(t, db, told)
 	pause(o, "host:node-1")
 	w.until(t, "power work on host:node-1")
+	o.counted(t, `glia_notices_total{sink="wall"} 1`)
 	w.mu.Lock()
 	w.down = true
 	w.mu.Unlock()

@@ -84,7 +84,7 @@ func untilSaid(t *testing.T, dir, addr string, want ...string) {
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	last := ""
+	var last string
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+addr+"/readyz", nil)
 		if err != nil {

@@ -79,14 +79,19 @@ func (k *Keeper) loadCertificate() {
 	}
 }
 
-// date plans the renewal: after two thirds of the life of the certificate, and up to a tenth of it earlier, so that a fleet that
-// was installed at one time does not come at once.
+// date plans the renewal of a certificate.
 func (k *Keeper) date(leaf *x509.Certificate, issued time.Time) {
-	life := max(leaf.NotAfter.Sub(issued), 0)
-	k.renewAt = issued.Add(life*2/3 - rand.N(life/10+1))
+	k.renewAt = renewal(issued, leaf.NotAfter)
 	k.mu.Lock()
 	k.expires = leaf.NotAfter
 	k.mu.Unlock()
+}
+
+// renewal is after two thirds of the life of a certificate, and up to a tenth of it earlier, so that a fleet that was installed at one time
+// does not come at once.
+func renewal(issued, ends time.Time) time.Time {
+	life := max(ends.Sub(issued), 0)
+	return issued.Add(life*2/3 - rand.N(life/10+1))
 }
 
 // certify gets a certificate when one is due.

@@ -409,12 +409,26 @@ func renewedCertificates(b *bed) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	first, ends := creds.Fingerprint(), b.pair(k).Leaf.NotAfter
+	first := creds.Fingerprint()
 	b.until("a renewed certificate is taken up", func() bool { return creds.Fingerprint() != first })
-	if !time.Now().Before(ends) {
-		b.Errorf("it was renewed %s after it had expired", time.Since(ends))
+}
+
+func TestCertificate_IsRenewedWellBeforeItsEnd(t *testing.T) {
+	t.Parallel()
+	issued := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, life := range []time.Duration{0, time.Second, 72 * time.Hour, 365 * 24 * time.Hour} {
+		seen := map[time.Time]bool{}
+		for range 100 {
+			at := vault.Renewal(issued, issued.Add(life))
+			if seen[at] = true; at.Before(issued.Add(life/2)) || at.After(issued.Add(life*2/3)) {
+				t.Errorf("a certificate for %s is renewed after %s", life, at.Sub(issued))
+			}
+		}
+		if life > time.Second && len(seen) < 10 {
+			t.Errorf("a fleet renews certificates for %s at %d times", life, len(seen))
+		}
 	}
-	if err := k.Ready(); err != nil {
-		b.Error(err)
+	if at := vault.Renewal(issued, issued.Add(-time.Hour)); at.After(issued) {
+		t.Errorf("one that has ended is renewed %s later", at.Sub(issued))
 	}
 }

@@ -5,3 +5,6 @@ func DecodeCache(b []byte) error {
 	_, err := decodeCache(b)
 	return err
 }
+
+// Renewal is when a certificate is renewed.
+var Renewal = renewal

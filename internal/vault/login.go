@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -118,7 +119,7 @@ func (k *Keeper) login(ctx context.Context) error {
 	s, err := k.api.Logical().WriteWithContext(ctx, "auth/"+mount+"/login", given)
 	if err != nil {
 		err = k.mend(err)
-		if d, ok := err.(*denial); ok {
+		if d := (*denial)(nil); errors.As(err, &d) {
 			d.reason = tell.Hide(d.reason)
 		}
 		return fmt.Errorf("log in by %s: %w", l.By, err)

@@ -55,6 +55,7 @@ type Positions interface {
 
 const (
 	tellWithin = 30 * time.Second
+	keepWithin = 5 * time.Second
 	mostHeld   = 500 // notices of a sink that does not take them
 )
 
@@ -238,6 +239,8 @@ func (t *Teller) settle(ctx context.Context) error {
 		t.position.Cursor = t.pending[0].Seq - 1
 	}
 	t.position.Told = slices.DeleteFunc(t.position.Told, func(seq uint64) bool { return seq <= t.position.Cursor })
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWithin) // what was told must be known after the end, too
+	defer cancel()
 	return t.Positions.Keep(ctx, t.Name, t.position)
 }
 
