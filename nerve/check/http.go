@@ -81,9 +81,10 @@ func (c HTTP) get(ctx context.Context, at *url.URL) (next *url.URL, err error) {
 		b := readers.Get().(*bufio.Reader)
 		b.Reset(conn)
 		defer func() { b.Reset(nil); readers.Put(b) }()
-		answer, err := http.ReadResponse(b, r)
+		// Closing the body would read the rest of it, which may have no end; the connection ends instead.
+		answer, err := http.ReadResponse(b, r) //nolint:bodyclose // see above
 		for n := 0; err == nil && answer.StatusCode < 200 && n < mostInterim; n++ {
-			answer, err = http.ReadResponse(b, r)
+			answer, err = http.ReadResponse(b, r) //nolint:bodyclose // see above
 		}
 		if err != nil {
 			return err

@@ -61,9 +61,9 @@ func TestServices_MaintenanceEndsByItself(t *testing.T) {
 		}
 		b := open()
 		s, log, stop := follow(t, b, service.Limit{}, &lever{})
-		put := func(service_ string, drain bool, length time.Duration) {
+		put := func(name string, drain bool, length time.Duration) {
 			t.Helper()
-			if err := b.Put(service.Maintenance{Service: service_, Drain: drain, Person: "ann", Reason: "new kernel", Since: time.Now(), Until: time.Now().Add(length)}); err != nil {
+			if err := b.Put(service.Maintenance{Service: name, Drain: drain, Person: "ann", Reason: "new kernel", Since: time.Now(), Until: time.Now().Add(length)}); err != nil {
 				t.Fatal(err)
 			}
 			wait(2 * time.Second)

@@ -30,9 +30,9 @@ func manyNamed() (all []haproxy.Service) {
 	return all
 }
 
-func backendsOf(service_, count int) (all []service.Backend) {
+func backendsOf(number, count int) (all []service.Backend) {
 	for i := range count {
-		all = append(all, service.Backend{Name: fmt.Sprint("i", i), Host: fmt.Sprintf("127.%d.%d.%d", 1+service_/250, service_%250, 1+i), Port: 3000})
+		all = append(all, service.Backend{Name: fmt.Sprint("i", i), Host: fmt.Sprintf("127.%d.%d.%d", 1+number/250, number%250, 1+i), Port: 3000})
 	}
 	return all
 }
