@@ -9,3 +9,6 @@ import "time"
 
 // patience bounds one call: a registry that is away must not hold up the checks.
 const patience = 3 * time.Second
+
+// impatience bounds it while ZooKeeper is away, or refuses: what is wanted is noted, and done without us once that can be.
+const impatience = 200 * time.Millisecond

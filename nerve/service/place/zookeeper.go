@@ -50,7 +50,11 @@ func (p *zooKeeper) Keep(ctx context.Context, state service.State, _ string) err
 	if p.told == state {
 		return p.nodes.Problem(p.key)
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	limit := patience
+	if p.nodes.Problem(p.key) != nil {
+		limit = impatience
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	p.told = ""
 	var err error
