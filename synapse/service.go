@@ -72,8 +72,8 @@ func (s *Service) WatchFleet(ctx context.Context, _ *connect.Request[gliav1.Watc
 	}
 }
 
-// ListFleetDisks asks all hosts, or the named one, for all their disks now. A host that does not
-// answer is listed without disks and with the problem.
+// ListFleetDisks asks all hosts, or the named one, for all their disks now, a page of them at a time if that is
+// asked for. A host that does not answer is listed without disks and with the problem.
 func (s *Service) ListFleetDisks(ctx context.Context, req *connect.Request[gliav1.ListFleetDisksRequest]) (*connect.Response[gliav1.ListFleetDisksResponse], error) {
 	view := s.fleet.View()
 	if view.At.IsZero() {
@@ -88,6 +88,10 @@ func (s *Service) ListFleetDisks(ctx context.Context, req *connect.Request[gliav
 	if name := req.Msg.GetHost(); name != "" && len(hosts) == 0 {
 		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("host %s: %w", name, glia.ErrNotFound))
 	}
+	if req.Msg.GetPageSize() < 0 {
+		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("page_size %d is not possible: want 0 or more", req.Msg.GetPageSize()))
+	}
+	hosts, next := page(hosts, int(req.Msg.GetPageSize()), req.Msg.GetPageToken())
 	var group errgroup.Group
 	group.SetLimit(listers)
 	for i := range hosts {
@@ -100,7 +104,7 @@ func (s *Service) ListFleetDisks(ctx context.Context, req *connect.Request[gliav
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	out := &gliav1.ListFleetDisksResponse{Hosts: make([]*gliav1.HostView, len(hosts))}
+	out := &gliav1.ListFleetDisksResponse{Hosts: make([]*gliav1.HostView, len(hosts)), NextPageToken: next}
 	for i, h := range hosts {
 		out.Hosts[i] = api.HostViewToProto(h)
 	}

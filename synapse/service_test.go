@@ -146,6 +146,55 @@ func TestService_ListsTheDisksOfAllHosts(t *testing.T) {
 	}
 }
 
+// Pages have whole hosts in the order of their names; together they are all, whatever comes and goes meanwhile.
+func TestService_ListsInPages(t *testing.T) {
+	t.Parallel()
+	var r memory.Registry
+	for i := range 5 {
+		host := fmt.Sprintf("node-%d", i)
+		var disks []glia.DiskStatus
+		for j := range i + 1 {
+			disks = append(disks, disk(host, fmt.Sprint(j), glia.StateHealthy))
+		}
+		announce(t, &r, startNerve(t, host, disks...).announcement())
+	}
+	f := run(t, synapse.Options{Watcher: &r})
+	await(t, f, "five hosts", func(v glia.FleetView) bool { return len(v.Hosts) == 5 })
+	c := client(t, f)
+	list := func(size int32, token string) (names string, next string) {
+		res, err := c.ListFleetDisks(t.Context(), connect.NewRequest(&gliav1.ListFleetDisksRequest{PageSize: size, PageToken: token}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range res.Msg.GetHosts() {
+			names += fmt.Sprintf("%s:%d ", strings.TrimPrefix(h.GetAnnouncement().GetHost(), "node-"), len(h.GetDisks()))
+		}
+		return names, res.Msg.GetNextPageToken()
+	}
+	for _, tt := range []struct {
+		size  int32
+		token string
+		names string
+		next  string
+	}{
+		{0, "", "0:1 1:2 2:3 3:4 4:5 ", ""},
+		{15, "", "0:1 1:2 2:3 3:4 4:5 ", ""},
+		{3, "", "0:1 1:2 ", "node-1"},
+		{3, "node-1", "2:3 ", "node-2"},
+		{3, "node-2", "3:4 ", "node-3"}, // a host is not divided
+		{3, "node-3", "4:5 ", ""},
+		{3, "node-3a", "4:5 ", ""}, // it has gone since
+		{3, "node-9", "", ""},
+	} {
+		if names, next := list(tt.size, tt.token); names != tt.names || next != tt.next {
+			t.Errorf("%d after %q: got %s and then %q, want %s and then %q", tt.size, tt.token, names, next, tt.names, tt.next)
+		}
+	}
+	if _, err := c.ListFleetDisks(t.Context(), connect.NewRequest(&gliav1.ListFleetDisksRequest{PageSize: -1})); connect.CodeOf(err) != connect.CodeInvalidArgument {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestService_ListNeedsAView(t *testing.T) {
 	t.Parallel()
 	f := synapse.New(synapse.Options{Watcher: new(memory.Registry)})

@@ -100,6 +100,9 @@ func (d disksDoc) incomplete() error {
 	return degradedError{reasons}
 }
 
+// pageOfDisks is how many disks are asked for at a time: so few that a page comes well within the time for one answer.
+const pageOfDisks = 5000
+
 // fleetDisks asks the synapse for the disks of one host, or of all when host is empty.
 func (a *app) fleetDisks(ctx context.Context, host string) (disksDoc, error) {
 	d := disksDoc{Disks: []disk{}, Unanswered: []unansweredHost{}, addresses: map[string]string{}}
@@ -107,11 +110,18 @@ func (a *app) fleetDisks(ctx context.Context, host string) (disksDoc, error) {
 	if err != nil {
 		return d, err
 	}
-	res, err := call(ctx, s, fc.ListFleetDisks, &gliav1.ListFleetDisksRequest{Host: host})
-	if err != nil {
-		return d, err
+	var told []*gliav1.HostView
+	for token := ""; ; {
+		res, err := call(ctx, s, fc.ListFleetDisks, &gliav1.ListFleetDisksRequest{Host: host, PageSize: pageOfDisks, PageToken: token})
+		if err != nil {
+			return d, err
+		}
+		told = append(told, res.GetHosts()...)
+		if token = res.GetNextPageToken(); token == "" {
+			break
+		}
 	}
-	hosts := slices.SortedStableFunc(slices.Values(res.GetHosts()), func(x, y *gliav1.HostView) int {
+	hosts := slices.SortedStableFunc(slices.Values(told), func(x, y *gliav1.HostView) int {
 		return strings.Compare(x.GetAnnouncement().GetHost(), y.GetAnnouncement().GetHost())
 	})
 	for _, h := range hosts {

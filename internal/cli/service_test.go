@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -43,6 +44,18 @@ func (s fleetService) ListFleetDisks(_ context.Context, r *connect.Request[gliav
 	for _, h := range s.hosts {
 		if want := r.Msg.GetHost(); want == "" || want == h.Announcement.Host {
 			out.Hosts = append(out.Hosts, h)
+		}
+	}
+	// One host a page, whatever was asked for.
+	if r.Msg.GetPageSize() > 0 {
+		n := 0
+		if r.Msg.GetPageToken() != "" {
+			n = slices.IndexFunc(out.Hosts, func(h *gliav1.HostView) bool { return h.Announcement.Host == r.Msg.GetPageToken() }) + 1
+		}
+		rest := out.Hosts[n:]
+		out.Hosts = rest[:min(1, len(rest))]
+		if len(rest) > 1 {
+			out.NextPageToken = rest[0].Announcement.Host
 		}
 	}
 	return answer(out), nil

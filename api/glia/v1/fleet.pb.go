@@ -400,7 +400,9 @@ func (x *WatchFleetResponse) GetView() *FleetView {
 
 type ListFleetDisksRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"` // empty: all hosts
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`                            // empty: all hosts
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`   // about so many disks in one answer, which has whole hosts and at least one; 0: all
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"` // next_page_token of the answer before; empty: from the first host
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -442,9 +444,24 @@ func (x *ListFleetDisksRequest) GetHost() string {
 	return ""
 }
 
+func (x *ListFleetDisksRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListFleetDisksRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListFleetDisksResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Hosts         []*HostView            `protobuf:"bytes,1,rep,name=hosts,proto3" json:"hosts,omitempty"` // disks filled for every host that answered; problem for the others
+	Hosts         []*HostView            `protobuf:"bytes,1,rep,name=hosts,proto3" json:"hosts,omitempty"`                                        // disks filled for every host that answered; problem for the others; by name
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty: these were the last ones
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -486,6 +503,13 @@ func (x *ListFleetDisksResponse) GetHosts() []*HostView {
 	return nil
 }
 
+func (x *ListFleetDisksResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_glia_v1_fleet_proto protoreflect.FileDescriptor
 
 const file_glia_v1_fleet_proto_rawDesc = "" +
@@ -520,11 +544,15 @@ const file_glia_v1_fleet_proto_rawDesc = "" +
 	"\x05hosts\x18\x02 \x03(\v2\x11.glia.v1.HostViewR\x05hosts\"\x13\n" +
 	"\x11WatchFleetRequest\"<\n" +
 	"\x12WatchFleetResponse\x12&\n" +
-	"\x04view\x18\x01 \x01(\v2\x12.glia.v1.FleetViewR\x04view\"+\n" +
+	"\x04view\x18\x01 \x01(\v2\x12.glia.v1.FleetViewR\x04view\"g\n" +
 	"\x15ListFleetDisksRequest\x12\x12\n" +
-	"\x04host\x18\x01 \x01(\tR\x04host\"A\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"i\n" +
 	"\x16ListFleetDisksResponse\x12'\n" +
-	"\x05hosts\x18\x01 \x03(\v2\x11.glia.v1.HostViewR\x05hosts2\xaa\x01\n" +
+	"\x05hosts\x18\x01 \x03(\v2\x11.glia.v1.HostViewR\x05hosts\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xaa\x01\n" +
 	"\fFleetService\x12G\n" +
 	"\n" +
 	"WatchFleet\x12\x1a.glia.v1.WatchFleetRequest\x1a\x1b.glia.v1.WatchFleetResponse0\x01\x12Q\n" +
