@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"golang.org/x/sync/singleflight"
 
 	"glia"
 	"glia/api"
@@ -19,6 +20,7 @@ import (
 type Service struct {
 	engine *Engine
 	desk   Desk // nil when tickets are worked on elsewhere
+	reads  singleflight.Group
 }
 
 var _ gliav1connect.RepairServiceHandler = (*Service)(nil)
@@ -157,34 +159,6 @@ func (s *Service) caseAndEvents(ctx context.Context, id string, after uint64) (C
 	events, err := s.engine.Store.Events(ctx, id, after)
 	// What has come since the case was read comes with a case that has it.
 	return c, slices.DeleteFunc(events, func(e Event) bool { return e.Seq > c.Seq }), err
-}
-
-// WatchCase sends the case now and after each new event, until it has ended.
-func (s *Service) WatchCase(ctx context.Context, r *connect.Request[gliav1.WatchCaseRequest], stream *connect.ServerStream[gliav1.WatchCaseResponse]) error {
-	var after uint64
-	for first := true; ; first = false {
-		changed := s.engine.Store.Changed()
-		c, events, err := s.caseAndEvents(ctx, r.Msg.GetId(), after)
-		if err != nil {
-			return fail(err)
-		}
-		if len(events) > 0 || first {
-			if err := stream.Send(&gliav1.WatchCaseResponse{Case: s.show(c), Events: eventsToProto(events)}); err != nil {
-				return err
-			}
-		}
-		if len(events) > 0 {
-			after = events[len(events)-1].Seq
-		}
-		if c.Phase.Ended() {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changed:
-		}
-	}
 }
 
 // PlanRepair tells what a repair of the disk would do. It reads and computes only.

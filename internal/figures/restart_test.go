@@ -37,6 +37,7 @@ const (
 	envDatabase = "GLIA_FIGURES_DATABASE"
 	envSynapse  = "GLIA_FIGURES_SYNAPSE"
 	envListen   = "GLIA_FIGURES_LISTEN"
+	envKeys     = "GLIA_FIGURES_KEYS" // directory with its certificate; empty: without TLS
 )
 
 // TestMain is also the main of the repairer that is measured.
@@ -47,6 +48,9 @@ func TestMain(m *testing.M) {
 	c := config.DefaultRepairer()
 	c.Database, c.Synapse, c.API.Listen = os.Getenv(envDatabase), os.Getenv(envSynapse), os.Getenv(envListen)
 	c.Gates.StopFile = ""
+	if dir := os.Getenv(envKeys); dir != "" {
+		c.TLS = keysIn(dir)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	if err := program.Repairer(ctx, c, nil, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))); err != nil {
@@ -209,11 +213,11 @@ type process struct {
 	url string
 }
 
-func start(b *testing.B, database, synapse string) process {
+func start(b *testing.B, database, synapse string, env ...string) process {
 	b.Helper()
 	addr := testbed.Addr(b)
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), envDatabase+"="+database, envSynapse+"="+synapse, envListen+"="+addr)
+	cmd.Env = append(append(os.Environ(), envDatabase+"="+database, envSynapse+"="+synapse, envListen+"="+addr), env...)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
