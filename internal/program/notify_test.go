@@ -26,14 +26,14 @@ import (
 type wall struct {
 	mu    sync.Mutex
 	lines []string
-	down  bool
+	down  string // path that nothing is taken at
 }
 
 func (w *wall) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	b, _ := io.ReadAll(r.Body)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.down {
+	if r.URL.Path == w.down {
 		http.Error(out, "down", http.StatusServiceUnavailable)
 		return
 	}
@@ -87,9 +87,13 @@ func TestRepairer_TellsPeople(t *testing.T) {
 	web := httptest.NewServer(w)
 	t.Cleanup(web.Close)
 	hook := filepath.Join(t.TempDir(), "hook")
-	if err := os.WriteFile(hook, []byte(web.URL+"/services/x"), 0o600); err != nil {
-		t.Fatal(err)
+	address := func(path string) {
+		t.Helper()
+		if err := os.WriteFile(hook, []byte(web.URL+path), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
+	address("/first")
 	db := filepath.Join(t.TempDir(), "db")
 	told := func(c *config.Repairer) {
 		c.Notify = []config.Notify{{Name: "wall", Kind: config.NotifySlackWebhook, Webhook: secret.MustParse(hook), Severity: "info", Zone: "UTC"}}
@@ -107,13 +111,11 @@ func TestRepairer_TellsPeople(t *testing.T) {
 	w.until(t, "power work on host:node-1")
 	o.counted(t, `glia_notices_total{sink="wall"} 1`)
 	w.mu.Lock()
-	w.down = true
+	w.down = "/first" // for good: what is under way at the end of the first repairer is not taken later
 	w.mu.Unlock()
 	pause(o, "host:node-2")
 	o.stop()
-	w.mu.Lock()
-	w.down = false
-	w.mu.Unlock()
+	address("/second")
 	o = start(t, db, told)
 	w.until(t, "power work on host:node-2")
 	pause(o, "host:node-3")
