@@ -122,7 +122,8 @@ func JudgeReplica(status map[string]string, most time.Duration) error {
 		}
 		return ""
 	}
-	for thread, state := range map[string]string{"IO": get("Replica_IO_Running", "Slave_IO_Running"), "SQL": get("Replica_SQL_Running", "Slave_SQL_Running")} {
+	for _, thread := range []string{"IO", "SQL"} {
+		state := get("Replica_"+thread+"_Running", "Slave_"+thread+"_Running")
 		if !strings.EqualFold(state, "Yes") {
 			why := get("Last_" + thread + "_Error")
 			return fmt.Errorf("its %s thread does not run (%s) %s", thread, state, why)
