@@ -119,9 +119,10 @@ func BenchmarkService_ListOf100000Disks(b *testing.B) {
 			first = append(first, time.Since(at).Seconds()*1000)
 		}
 		at, disks := time.Now(), 0
-		for token, n := "", 0; ; disks += n {
-			if n, token = page(token); token == "" {
-				disks += n
+		for token := ""; ; {
+			n, next := page(token)
+			disks += n
+			if token = next; token == "" {
 				break
 			}
 		}

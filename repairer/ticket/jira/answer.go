@@ -70,7 +70,7 @@ func reasons(body []byte) string {
 		fields = append(fields, k+": "+v)
 	}
 	slices.Sort(fields)
-	out := append(b.ErrorMessages, fields...)
+	out := slices.Concat(b.ErrorMessages, fields)
 	if b.Message != "" {
 		out = append(out, b.Message)
 	}
