@@ -43,7 +43,9 @@ type watchedInventory struct {
 	watchers []watcher
 
 	mu    sync.Mutex
-	stamp string // of the last scan; empty when it must not be used again
+	begun uint64 // scans that began; several may go on at a time
+	kept  uint64 // the one whose outcome is kept, which no earlier one replaces
+	stamp string // of it; empty when it must not be used again
 	disks []glia.Disk
 }
 
@@ -59,6 +61,10 @@ func watched(i nerve.Inventory, watchers ...watcher) nerve.Inventory {
 // ScanAll is part of nerve.Doubter. Scan, which others call at any time, is not watched.
 func (w *watchedInventory) ScanAll(ctx context.Context) (disks []glia.Disk, doubtful map[string]string, err error) {
 	w.begin()
+	w.mu.Lock()
+	w.begun++
+	scan := w.begun
+	w.mu.Unlock()
 	stamp := w.read() // before the scan: what changes meanwhile leads to another one
 	if all, ok := w.Inventory.(nerve.Doubter); ok {
 		disks, doubtful, err = all.ScanAll(ctx)
@@ -68,13 +74,21 @@ func (w *watchedInventory) ScanAll(ctx context.Context) (disks []glia.Disk, doub
 	if err != nil || len(doubtful) > 0 {
 		stamp = ""
 	}
-	w.mu.Lock()
-	w.stamp, w.disks = stamp, disks
-	w.mu.Unlock()
+	w.keep(scan, stamp, disks)
 	if err == nil {
 		w.look(disks, true)
 	}
 	return disks, doubtful, err
+}
+
+// keep keeps the outcome of a scan, unless that of one that began later is kept: the kernel may have told of a disk between
+// the two.
+func (w *watchedInventory) keep(scan uint64, stamp string, disks []glia.Disk) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if scan > w.kept {
+		w.kept, w.stamp, w.disks = scan, stamp, disks
+	}
 }
 
 // Recheck is part of nerve.Rechecker.

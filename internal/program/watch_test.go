@@ -68,3 +68,40 @@ func TestWatchedInventory_IsUsedAgainWhileItsStampStays(t *testing.T) {
 		t.Errorf("a whole scan: %d scans, %v", s.scans, err)
 	}
 }
+
+// slow is a shelf whose first scan ends only when it is let go.
+type slow struct {
+	*shelf
+	looking, goOn chan struct{}
+}
+
+func (s slow) ScanAll(ctx context.Context) ([]glia.Disk, map[string]string, error) {
+	found, doubtful, err := s.shelf.ScanAll(ctx)
+	if s.scans == 1 {
+		close(s.looking)
+		<-s.goOn
+	}
+	return found, doubtful, err
+}
+
+// A scan that began before a disk was swapped, and ends after the one that the kernel's event has led to, is not what is
+// used again.
+func TestWatchedInventory_AnOldScanReplacesNoNewOne(t *testing.T) {
+	t.Parallel()
+	s := slow{&shelf{disks: make([]glia.Disk, 1)}, make(chan struct{}), make(chan struct{})}
+	w := watched(s, &looks{}).(*watchedInventory) //nolint:forcetypeassert // it is what watched makes
+	old := make(chan error, 1)
+	go func() { _, _, err := w.ScanAll(context.Background()); old <- err }()
+	<-s.looking
+	s.disks = make([]glia.Disk, 2)
+	if _, _, err := w.ScanAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	close(s.goOn)
+	if err := <-old; err != nil {
+		t.Fatal(err)
+	}
+	if found, _, err := w.Recheck(t.Context()); err != nil || len(found) != 2 || s.scans != 2 {
+		t.Errorf("%d disks after %d scans, %v; want the 2 of the second one", len(found), s.scans, err)
+	}
+}
