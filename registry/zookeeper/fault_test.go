@@ -335,6 +335,26 @@ func TestRegistry_SaysThatTheServerIsAway(t *testing.T) {
 	}
 }
 
+func TestRegistry_SaysWhyItLeavesWithoutGoodbye(t *testing.T) {
+	t.Parallel()
+	s := testbed.ZooKeeper(t)
+	c := newCluster(s)
+	h, err := zookeeper.Open(zookeeper.Options{Servers: []string{s.Addr}, Path: c.path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Announce(t.Context(), registrytest.Announcement("node-1", 1)); err != nil {
+		t.Error(err)
+	}
+	s.Stop(t)
+	for deadline := time.Now().Add(registrytest.Patience); h.Ready() == nil && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := h.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "leave zookeeper: no session with any of its servers") {
+		t.Errorf("Close: %v", err)
+	}
+}
+
 func TestOpen_RefusesWrongOptions(t *testing.T) {
 	t.Parallel()
 	for want, o := range map[string]zookeeper.Options{

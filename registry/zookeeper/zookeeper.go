@@ -238,9 +238,11 @@ func (r *Registry) Close(ctx context.Context) error {
 	r.want = map[string]glia.Announcement{}
 	r.wantMu.Unlock()
 	_, err := within(ctx, func() (struct{}, error) { return struct{}{}, r.goodbye(own) })
+	// While the session is there: afterwards all that it says is that it is closed.
+	err = r.explain(err)
 	within(context.WithoutCancel(ctx), func() (struct{}, error) { r.close(); return struct{}{}, nil }) //nolint:errcheck // can not fail
 	if err != nil {
-		return fmt.Errorf("leave zookeeper: %w", r.explain(err))
+		return fmt.Errorf("leave zookeeper: %w", err)
 	}
 	return nil
 }
