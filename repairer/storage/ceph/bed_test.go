@@ -112,7 +112,7 @@ func (b *bed) open(id int) *repairer.Case {
 	return &repairer.Case{ID: "case-" + strconv.Itoa(id), Store: "test", Disk: d, Plan: &p, Started: true, Steps: map[string]repairer.StepState{}, Facts: map[string]string{}}
 }
 
-// once calls the driver once for a step of the case, and keeps what it says.
+// once calls the driver once for a step of the case, and keeps what it says as the repairer's log does.
 func (b *bed) once(c *repairer.Case, step string, others ...repairer.Case) repairer.Progress {
 	b.Helper()
 	i := slices.IndexFunc(c.Plan.Steps, func(s repairer.PlanStep) bool { return s.Name == step })
@@ -122,14 +122,19 @@ func (b *bed) once(c *repairer.Case, step string, others ...repairer.Case) repai
 	p, err := b.driver.Do(b.Context(), repairer.Act{Case: *c, Step: c.Plan.Steps[i], Epoch: 1, Others: others})
 	if err != nil {
 		p.Waits = "error: " + err.Error()
-		s.Error, s.Attempts = err.Error(), s.Attempts+1
-		c.Steps[step] = s
+		s.Waits, s.Error, s.Attempts = false, err.Error(), s.Attempts+1
 	}
-	if p.Done {
+	switch {
+	case p.Done:
 		s.Done = true
-		c.Steps[step] = s
 		maps.Copy(c.Facts, p.Facts)
+	case err != nil:
+	case p.Waits != "":
+		s.Waits, s.Error = true, p.Waits
+	case s.Waits:
+		s.Waits, s.Error = false, ""
 	}
+	c.Steps[step] = s
 	return p
 }
 

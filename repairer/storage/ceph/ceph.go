@@ -81,6 +81,7 @@ type cluster struct {
 
 	mu      sync.Mutex
 	last    Look
+	changes int                // of the cluster by this driver or by its orders
 	boots   map[int][]boot     // of OSDs, as far as looks have seen them
 	courses map[string]*course // by case and step
 }
@@ -109,7 +110,7 @@ func (c *cluster) see(ctx context.Context, maxAge time.Duration, now func() time
 // seeHeld is see for a caller that has the turn.
 func (c *cluster) seeHeld(ctx context.Context, maxAge time.Duration, now func() time.Time) (Look, error) {
 	c.mu.Lock()
-	l := c.last
+	l, changes := c.last, c.changes
 	c.mu.Unlock()
 	if age := now().Sub(l.At); !l.At.IsZero() && age >= 0 && age < maxAge {
 		return l, nil
@@ -120,16 +121,18 @@ func (c *cluster) seeHeld(ctx context.Context, maxAge time.Duration, now func() 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last = l
+	if c.changes == changes { // else a part of it may be from before the change
+		c.last = l
+	}
 	booted(c.boots, l)
 	return l, nil
 }
 
-// changed forgets the last look, because it is no more what the cluster is like.
+// changed forgets the last look, and one that is under way, because it is no more what the cluster is like.
 func (c *cluster) changed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last = Look{}
+	c.last, c.changes = Look{}, c.changes+1
 }
 
 func (c *cluster) course(caseID, step string) *course {

@@ -39,6 +39,7 @@ func (s run) order(ctx context.Context) (repairer.Progress, error) {
 		order.Osds = append(order.Osds, api.OSDToProto(osd))
 	}
 	r, err := s.hosts.Execute(ctx, c.Host(), order)
+	s.changed() // by what the hand has done; the next step may refuse what it sees
 	if err != nil {
 		return repairer.Progress{}, err
 	}

@@ -14,7 +14,8 @@ import (
 // prepare has the hand make the OSD on the new disk. When that does not succeed, ceph-volume takes back
 // what it has done by `osd purge-new`, and the id and its CRUSH place are gone; or it does not come that
 // far, and the id is left claimed. Both are put right before the next attempt: the OSD is destroyed
-// again, at its place.
+// again, at its place. That another attempt is made goes to the log before the order for it, so that what the
+// hand makes in it is never taken for what the attempt before has left.
 func (s run) prepare(ctx context.Context) (repairer.Progress, error) {
 	l, err := s.see(ctx)
 	if err != nil {
@@ -36,8 +37,14 @@ func (s run) prepare(ctx context.Context) (repairer.Progress, error) {
 			}
 		}
 	}
+	if leftClaimed(failed) {
+		return repairer.Progress{Waits: madeAgain}, nil
+	}
 	return s.order(ctx)
 }
+
+// madeAgain is said before the order for another attempt.
+const madeAgain = "nothing is left of the attempt before, and another one is made"
 
 // givenUp is said of an id that is in the map for nothing.
 const givenUp = "is left claimed by a preparation that did not succeed, and is given up"
