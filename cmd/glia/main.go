@@ -13,11 +13,11 @@ import (
 	"glia/internal/cephcmd"
 	"glia/internal/cli"
 	"glia/internal/dev"
-	"glia/internal/program"
+	"glia/internal/program/repairerd"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(cli.Main(ctx, os.Args[1:], cli.Options{Straight: program.Entrypoint, Extra: []*cobra.Command{dev.Command(), cephcmd.Command()}}))
+	os.Exit(cli.Main(ctx, os.Args[1:], cli.Options{Straight: repairerd.Entrypoint, Extra: []*cobra.Command{dev.Command(), cephcmd.Command()}}))
 }

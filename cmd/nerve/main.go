@@ -8,14 +8,14 @@ import (
 
 	"glia/config"
 	"glia/internal/daemon"
-	"glia/internal/program"
+	"glia/internal/program/nerved"
 )
 
 func main() {
 	os.Exit(daemon.Main(daemon.Program[config.Nerve]{
 		Name: "nerve",
 		Path: "/etc/glia/nerve.toml",
-		Load: program.LoadNerve,
+		Load: nerved.Load,
 		Log:  func(c config.Nerve) config.Log { return c.Log },
 		Run: func(ctx context.Context, p *daemon.Process[config.Nerve]) error {
 			reloaded := make(chan config.Nerve)
@@ -26,7 +26,7 @@ func main() {
 				case <-ctx.Done():
 				}
 			})
-			return program.Nerve(ctx, p.Config, program.NerveParts{Started: p.Ready, Reloaded: reloaded}, p.Log)
+			return nerved.Run(ctx, p.Config, nerved.Parts{Started: p.Ready, Reloaded: reloaded}, p.Log)
 		},
 	}))
 }

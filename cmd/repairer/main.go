@@ -8,20 +8,20 @@ import (
 
 	"glia/config"
 	"glia/internal/daemon"
-	"glia/internal/program"
+	"glia/internal/program/repairerd"
 )
 
 func main() {
 	os.Exit(daemon.Main(daemon.Program[config.Repairer]{
 		Name: "repairer",
 		Path: "/etc/glia/repairer.toml",
-		Load: program.LoadRepairer,
+		Load: repairerd.Load,
 		Log:  func(c config.Repairer) config.Log { return c.Log },
 		Run: func(ctx context.Context, p *daemon.Process[config.Repairer]) error {
 			p.OnReload(func(config.Repairer) {
 				p.Log.Warn("of the new configuration only [log] is in force; the rest needs a restart")
 			})
-			return program.Repairer(ctx, p.Config, p.Ready, p.Log)
+			return repairerd.Run(ctx, p.Config, p.Ready, p.Log)
 		},
 	}))
 }

@@ -8,20 +8,20 @@ import (
 
 	"glia/config"
 	"glia/internal/daemon"
-	"glia/internal/program"
+	"glia/internal/program/synapsed"
 )
 
 func main() {
 	os.Exit(daemon.Main(daemon.Program[config.Synapse]{
 		Name: "synapse",
 		Path: "/etc/glia/synapse.toml",
-		Load: program.LoadSynapse,
+		Load: synapsed.Load,
 		Log:  func(c config.Synapse) config.Log { return c.Log },
 		Run: func(ctx context.Context, p *daemon.Process[config.Synapse]) error {
 			p.OnReload(func(config.Synapse) {
 				p.Log.Warn("of the new configuration only [log] is in force; the rest needs a restart")
 			})
-			return program.Synapse(ctx, p.Config, p.Ready, p.Log)
+			return synapsed.Run(ctx, p.Config, p.Ready, p.Log)
 		},
 	}))
 }

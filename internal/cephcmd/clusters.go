@@ -17,7 +17,7 @@ import (
 	"glia"
 	"glia/config"
 	"glia/internal/cli"
-	"glia/internal/program"
+	"glia/internal/program/repairerd"
 	"glia/repairer"
 	"glia/repairer/storage/ceph"
 )
@@ -32,7 +32,7 @@ func (t *target) addFlags(c *cobra.Command) {
 
 // each calls f with each cluster that is meant.
 func (t target) each(f func(c config.Ceph, s ceph.Settings) error) error {
-	r, err := program.LoadRepairer(t.config)
+	r, err := repairerd.Load(t.config)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (t target) each(f func(c config.Ceph, s ceph.Settings) error) error {
 			continue
 		}
 		found = true
-		s, err := program.CephSettings(c)
+		s, err := repairerd.CephSettings(c)
 		if err == nil {
 			err = f(c, s)
 		}

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"glia/config"
-	"glia/internal/program"
+	"glia/internal/program/nerved"
 	testbed "glia/internal/testbed/ceph"
 	"glia/repairer/storage/ceph"
 )
@@ -96,7 +96,7 @@ func (s *cephStage) close() error {
 
 func (s *cephStage) globs(host string) []string { return []string{s.cluster.DisksOf(host)} }
 
-func (s *cephStage) parts(string) program.NerveParts { return program.NerveParts{} }
+func (s *cephStage) parts(string) nerved.Parts { return nerved.Parts{} }
 
 // tuneNerve tells the hand of a host how OSDs are started there.
 func (s *cephStage) tuneNerve(c *config.Nerve) error {

@@ -25,7 +25,9 @@ import (
 
 	"glia/config"
 	"glia/internal/loop"
-	"glia/internal/program"
+	"glia/internal/program/nerved"
+	"glia/internal/program/repairerd"
+	"glia/internal/program/synapsed"
 	"glia/repairer/storage/ceph"
 )
 
@@ -44,7 +46,7 @@ type stage interface {
 	words() string
 	prepare(ctx context.Context) error
 	globs(host string) []string
-	parts(host string) program.NerveParts
+	parts(host string) nerved.Parts
 }
 
 // slots are what a person can lay hands on.
@@ -234,13 +236,13 @@ func (d *demo) start(ctx context.Context, g *errgroup.Group, log *slog.Logger) e
 				return err
 			}
 		}
-		g.Go(func() error { return program.Nerve(ctx, c, d.stage.parts(host), log.With("program", host)) })
+		g.Go(func() error { return nerved.Run(ctx, c, d.stage.parts(host), log.With("program", host)) })
 	}
 	s := config.DefaultSynapse()
 	s.Host, s.API.Listen = "synapse-1", prefix+".1:7412"
 	s.Serf.Bind, s.Serf.RPC, s.Serf.Join = prefix+".1:7946", prefix+".1:7373", []string{prefix + ".11:7946"}
 	s.Resolve("synapse-1")
-	g.Go(func() error { return program.Synapse(ctx, s, nil, log.With("program", "synapse")) })
+	g.Go(func() error { return synapsed.Run(ctx, s, nil, log.With("program", "synapse")) })
 
 	if d.ceph != nil {
 		g.Go(func() error { return serveHands(ctx, d.Dir, d.stage) })
@@ -250,7 +252,7 @@ func (d *demo) start(ctx context.Context, g *errgroup.Group, log *slog.Logger) e
 		if err != nil {
 			return err
 		}
-		g.Go(func() error { return program.Repairer(ctx, r, nil, log.With("program", "repairer")) })
+		g.Go(func() error { return repairerd.Run(ctx, r, nil, log.With("program", "repairer")) })
 	}
 	return nil
 }

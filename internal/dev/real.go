@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"glia/internal/loop"
-	"glia/internal/program"
+	"glia/internal/program/nerved"
 )
 
 // diskSize is that of a demo disk: the smallest that mkfs.xfs accepts, and some. The file is sparse.
@@ -96,7 +96,7 @@ func (s realStage) format(ctx context.Context, d loop.Device, host string, slot 
 	return os.WriteFile(filepath.Join(target, "data"), []byte("something that is worth keeping\n"), 0o600)
 }
 
-func (s realStage) parts(string) program.NerveParts { return program.NerveParts{} }
+func (s realStage) parts(string) nerved.Parts { return nerved.Parts{} }
 
 // inSlot finds the disk that is attached in a slot.
 func (s realStage) inSlot(host string, slot int) (loop.Device, error) {

@@ -14,7 +14,7 @@ import (
 	"glia"
 	"glia/api"
 	gliav1 "glia/api/glia/v1"
-	"glia/internal/program"
+	"glia/internal/program/nerved"
 )
 
 // simulatedStage has directories for disks, for machines without root or loop devices. A disk is
@@ -107,9 +107,9 @@ func (s simulatedStage) insert(_ context.Context, host string, slot int, serial 
 	return err
 }
 
-func (s simulatedStage) parts(host string) program.NerveParts {
+func (s simulatedStage) parts(host string) nerved.Parts {
 	h := &simulatedHost{stage: s, host: host, done: map[string]*gliav1.ExecuteResponse{}}
-	return program.NerveParts{Inventory: h, Prober: h, Hand: h}
+	return nerved.Parts{Inventory: h, Prober: h, Hand: h}
 }
 
 // simulatedHost is inventory, prober and hand of one host. It is safe for concurrent use.

@@ -13,7 +13,7 @@ import (
 	"glia/api/glia/v1/gliav1connect"
 	"glia/internal/daemon"
 	"glia/internal/dev"
-	"glia/internal/program"
+	"glia/internal/program/repairerd"
 )
 
 // alarmWithin is the promise: from the pull of a wrong disk to the alarm, with default settings.
@@ -29,7 +29,7 @@ func TestRepairer_RaisesTheAlarmForAWrongDiskWithinSeconds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Go(func() error { return program.Repairer(ctx, c, nil, logOf(t)) })
+	g.Go(func() error { return repairerd.Run(ctx, c, nil, logOf(t)) })
 	client := gliav1connect.NewRepairServiceClient(daemon.HTTPClient(nil), url)
 	nerve := gliav1connect.NewHostServiceClient(daemon.HTTPClient(nil), fleet.Nerve(2))
 

@@ -26,7 +26,7 @@ import (
 	"glia/api/glia/v1/gliav1connect"
 	"glia/config"
 	"glia/internal/figures"
-	"glia/internal/program"
+	"glia/internal/program/repairerd"
 	"glia/internal/testbed"
 	"glia/repairer"
 	"glia/repairer/store"
@@ -53,7 +53,7 @@ func TestMain(m *testing.M) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	if err := program.Repairer(ctx, c, nil, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))); err != nil {
+	if err := repairerd.Run(ctx, c, nil, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"glia/config"
-	"glia/internal/program"
+	"glia/internal/program/repairerd"
 )
 
 // The environment of the process that is killed.
@@ -62,7 +62,7 @@ func repair() error {
 		return err
 	}
 	calls := &counter{at: at, journal: journal}
-	return program.RepairerWith(context.Background(), c, calls.parts(), nil, slog.New(slog.NewTextHandler(os.Stderr, nil)).With("process", os.Getpid()))
+	return repairerd.RunWith(context.Background(), c, calls.parts(), nil, slog.New(slog.NewTextHandler(os.Stderr, nil)).With("process", os.Getpid()))
 }
 
 // sideBySide is how many worlds there are at a time; most of their time goes into waiting.

@@ -16,7 +16,7 @@ import (
 
 	"glia"
 	gliav1 "glia/api/glia/v1"
-	"glia/internal/program"
+	"glia/internal/program/repairerd"
 	"glia/repairer"
 )
 
@@ -109,8 +109,8 @@ func (c *counter) die() {
 	select {}
 }
 
-func (c *counter) parts() program.RepairerParts {
-	return program.RepairerParts{
+func (c *counter) parts() repairerd.Parts {
+	return repairerd.Parts{
 		Store:   func(s repairer.Store) repairer.Store { return countedStore{s, c} },
 		Hosts:   func(h repairer.Hosts) repairer.Hosts { return countedHosts{h, c} },
 		Tracker: func(t repairer.Tracker) repairer.Tracker { return countedTracker{t, c} },

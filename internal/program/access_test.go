@@ -19,7 +19,7 @@ import (
 	"glia/config/secret"
 	"glia/internal/daemon"
 	"glia/internal/pki"
-	"glia/internal/program"
+	"glia/internal/program/nerved"
 	"glia/internal/testbed"
 )
 
@@ -82,7 +82,7 @@ func TestNerve_HandObeysTheRepairerAlone(t *testing.T) {
 	n.Resolve("")
 	var log testbed.Log
 	run(t, func(ctx context.Context, started func()) error {
-		return program.Nerve(ctx, n, program.NerveParts{Inventory: noDisks{}, Prober: noDisks{}, Started: started}, slog.New(slog.NewTextHandler(&log, nil)))
+		return nerved.Run(ctx, n, nerved.Parts{Inventory: noDisks{}, Prober: noDisks{}, Started: started}, slog.New(slog.NewTextHandler(&log, nil)))
 	})
 	url := "https://" + n.API.Listen
 	host := func(r pki.Request) gliav1connect.HostServiceClient {

@@ -10,7 +10,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"glia/config"
-	"glia/internal/program"
+	"glia/internal/program/nerved"
 	"glia/internal/testbed"
 )
 
@@ -36,7 +36,7 @@ func TestNerve_AnnouncesServicesAsSmartstackDoes(t *testing.T) {
 	}
 	n.Resolve("")
 	stop := run(t, func(ctx context.Context, started func()) error {
-		return program.Nerve(ctx, n, program.NerveParts{Inventory: noDisks{}, Prober: noDisks{}, Started: started}, slog.New(slog.DiscardHandler))
+		return nerved.Run(ctx, n, nerved.Parts{Inventory: noDisks{}, Prober: noDisks{}, Started: started}, slog.New(slog.DiscardHandler))
 	})
 
 	c, _, err := zk.Connect([]string{s.Addr}, 10*time.Second, zk.WithLogInfo(false))

@@ -12,7 +12,8 @@ import (
 
 	gliav1 "glia/api/glia/v1"
 	"glia/config"
-	"glia/internal/program"
+	"glia/internal/program/nerved"
+	"glia/internal/program/synapsed"
 	"glia/internal/testbed"
 )
 
@@ -28,13 +29,13 @@ func TestPrograms_SayWhichRegistryIsAway(t *testing.T) {
 	n.ZooKeeper.Servers, n.Consul.Address = []string{nobody}, nobody
 	n.Resolve("")
 	run(t, func(ctx context.Context, started func()) error {
-		return program.Nerve(ctx, n, program.NerveParts{Inventory: noDisks{}, Prober: noDisks{}, Started: started}, log)
+		return nerved.Run(ctx, n, nerved.Parts{Inventory: noDisks{}, Prober: noDisks{}, Started: started}, log)
 	})
 	s := config.DefaultSynapse()
 	s.Host, s.API.Listen, s.Registries, s.Serf, s.ZooKeeper, s.Consul = "watcher", testbed.Addr(t), use, n.Serf, n.ZooKeeper, n.Consul
 	s.Serf.Bind, s.Serf.Node = testbed.Addr(t), ""
 	s.Resolve("")
-	run(t, func(ctx context.Context, started func()) error { return program.Synapse(ctx, s, started, log) })
+	run(t, func(ctx context.Context, started func()) error { return synapsed.Run(ctx, s, started, log) })
 	for _, addr := range []string{n.API.Listen, s.API.Listen} {
 		for _, want := range []string{"serf: not ready: joined 0 of [" + nobody + "]", "zookeeper: not ready: no session with any of its servers: dial tcp " + nobody, "consul: not ready: "} {
 			untilUnready(t, addr, want)

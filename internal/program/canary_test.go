@@ -25,7 +25,9 @@ import (
 
 	"glia/config"
 	"glia/internal/daemon"
-	"glia/internal/program"
+	"glia/internal/program/nerved"
+	"glia/internal/program/repairerd"
+	"glia/internal/program/synapsed"
 	"glia/internal/testbed"
 	"glia/internal/vault/vaulttest"
 )
@@ -37,23 +39,23 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(asProgram) {
 	case "nerve":
 		os.Exit(daemon.Main(daemon.Program[config.Nerve]{
-			Name: "nerve", Load: program.LoadNerve, Log: func(c config.Nerve) config.Log { return c.Log },
+			Name: "nerve", Load: nerved.Load, Log: func(c config.Nerve) config.Log { return c.Log },
 			Run: func(ctx context.Context, p *daemon.Process[config.Nerve]) error {
-				return program.Nerve(ctx, p.Config, program.NerveParts{Inventory: noDisks{}, Prober: noDisks{}, Started: p.Ready}, p.Log)
+				return nerved.Run(ctx, p.Config, nerved.Parts{Inventory: noDisks{}, Prober: noDisks{}, Started: p.Ready}, p.Log)
 			},
 		}))
 	case "synapse":
 		os.Exit(daemon.Main(daemon.Program[config.Synapse]{
-			Name: "synapse", Load: program.LoadSynapse, Log: func(c config.Synapse) config.Log { return c.Log },
+			Name: "synapse", Load: synapsed.Load, Log: func(c config.Synapse) config.Log { return c.Log },
 			Run: func(ctx context.Context, p *daemon.Process[config.Synapse]) error {
-				return program.Synapse(ctx, p.Config, p.Ready, p.Log)
+				return synapsed.Run(ctx, p.Config, p.Ready, p.Log)
 			},
 		}))
 	case "repairer":
 		os.Exit(daemon.Main(daemon.Program[config.Repairer]{
-			Name: "repairer", Load: program.LoadRepairer, Log: func(c config.Repairer) config.Log { return c.Log },
+			Name: "repairer", Load: repairerd.Load, Log: func(c config.Repairer) config.Log { return c.Log },
 			Run: func(ctx context.Context, p *daemon.Process[config.Repairer]) error {
-				return program.Repairer(ctx, p.Config, p.Ready, p.Log)
+				return repairerd.Run(ctx, p.Config, p.Ready, p.Log)
 			},
 		}))
 	}

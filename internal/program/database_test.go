@@ -16,7 +16,7 @@ import (
 	gliav1 "glia/api/glia/v1"
 	"glia/api/glia/v1/gliav1connect"
 	"glia/config"
-	"glia/internal/program"
+	"glia/internal/program/repairerd"
 	"glia/internal/testbed"
 	"glia/repairer/store/storetest"
 )
@@ -46,7 +46,7 @@ func start(t *testing.T, database string, change ...func(*config.Repairer)) one 
 	ended, started := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := program.Repairer(ctx, c, func() { close(started) }, slog.New(slog.DiscardHandler)); err != nil {
+		if err := repairerd.Run(ctx, c, func() { close(started) }, slog.New(slog.DiscardHandler)); err != nil {
 			t.Errorf("repairer on %s: %v", addr, err)
 		}
 	}()

@@ -14,7 +14,7 @@ import (
 
 	gliav1 "glia/api/glia/v1"
 	"glia/config"
-	"glia/internal/program"
+	"glia/internal/program/repairerd"
 	"glia/internal/testbed"
 	"glia/repairer/store/storetest"
 )
@@ -52,7 +52,7 @@ func entrypointOf(t *testing.T, o one) *gliav1.GetEntrypointResponse {
 
 func straight(t *testing.T, path string) *gliav1.GetEntrypointResponse {
 	t.Helper()
-	m, err := program.Entrypoint(t.Context(), path)
+	m, err := repairerd.Entrypoint(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestEntrypoint_OfTwoRepairers(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if m, err := program.Entrypoint(ctx, configured(t, srv.URL("glia"), "")); err != nil || m.GetLeading() != gliav1.Leading_LEADING_UNSPECIFIED {
+	if m, err := repairerd.Entrypoint(ctx, configured(t, srv.URL("glia"), "")); err != nil || m.GetLeading() != gliav1.Leading_LEADING_UNSPECIFIED {
 		t.Errorf("interrupted: %v, %v", m, err)
 	}
 }

@@ -6,7 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"glia/internal/program"
+	"glia/internal/program/nerved"
+	"glia/internal/program/repairerd"
 )
 
 func TestLoadNerve_TellsWhatIsWrongWithTheRulesOfTheSite(t *testing.T) {
@@ -19,15 +20,15 @@ func TestLoadNerve_TellsWhatIsWrongWithTheRulesOfTheSite(t *testing.T) {
 		}
 	}
 	write(conf, "host = \"h\"\n[judge]\nrules = \""+rules+"\"\n")
-	if _, err := program.LoadNerve(conf); err == nil || !strings.Contains(err.Error(), "rules.toml: no such file") {
+	if _, err := nerved.Load(conf); err == nil || !strings.Contains(err.Error(), "rules.toml: no such file") {
 		t.Errorf("without the file: %v", err)
 	}
 	write(rules, "[[rule]]\nname = \"ata-crc\"\nstate = \"failed\"\n")
-	if _, err := program.LoadNerve(conf); err == nil || !strings.Contains(err.Error(), rules+":3:1: rule.state: rule ata-crc: evidence of class interface") {
+	if _, err := nerved.Load(conf); err == nil || !strings.Contains(err.Error(), rules+":3:1: rule.state: rule ata-crc: evidence of class interface") {
 		t.Errorf("with a rule that can not be: %v", err)
 	}
 	write(rules, "[[rule]]\nname = \"ata-crc\"\noff = true\n")
-	if _, err := program.LoadNerve(conf); err != nil {
+	if _, err := nerved.Load(conf); err != nil {
 		t.Error(err)
 	}
 }
@@ -35,11 +36,11 @@ func TestLoadNerve_TellsWhatIsWrongWithTheRulesOfTheSite(t *testing.T) {
 func TestParsePressure(t *testing.T) {
 	t.Parallel()
 	const psi = "some avg10=9.00 avg60=8.00 avg300=7.00 total=1\nfull avg10=0.50 avg60=62.25 avg300=0.10 total=2\n"
-	if v, err := program.ParsePressure(psi); err != nil || v != 62.25 {
+	if v, err := nerved.ParsePressure(psi); err != nil || v != 62.25 {
 		t.Errorf("%v, %v", v, err)
 	}
 	for _, text := range []string{"", "some avg60=1.00\n", "full avg60=\n", "full avg10=1\n", "full avg60=much\n"} {
-		if v, err := program.ParsePressure(text); err == nil {
+		if v, err := nerved.ParsePressure(text); err == nil {
 			t.Errorf("%q gives %v", text, v)
 		}
 	}
@@ -64,7 +65,7 @@ func TestLoadRepairer_KnowsTheRulesOfTheSite(t *testing.T) {
 		{"rule_files = [\"" + rules + "x\"]\n" + mode, "no such file"},
 	} {
 		write(conf, c.text)
-		if _, err := program.LoadRepairer(conf); c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+		if _, err := repairerd.Load(conf); c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", c.text, err, c.want)
 		}
 	}

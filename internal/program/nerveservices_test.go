@@ -13,7 +13,7 @@ import (
 
 	"glia/config"
 	"glia/internal/cli"
-	"glia/internal/program"
+	"glia/internal/program/nerved"
 	"glia/internal/testbed"
 )
 
@@ -55,7 +55,7 @@ enabled = false
 	write("services/two.toml", announce(two.Port, "")+fmt.Sprintf("[[check]]\ntype = \"exec\"\ncommand = [\"test\", \"-e\", %q]\ntimeout = \"30s\"\n", at("healthy")))
 	load := func() config.Nerve {
 		t.Helper()
-		n, err := program.LoadNerve(at("nerve.toml"))
+		n, err := nerved.Load(at("nerve.toml"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,8 +64,8 @@ enabled = false
 	reloaded := make(chan config.Nerve)
 	n := load()
 	stop := run(t, func(ctx context.Context, started func()) error {
-		parts := program.NerveParts{Inventory: noDisks{}, Prober: noDisks{}, Started: started, Reloaded: reloaded}
-		return program.Nerve(ctx, n, parts, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		parts := nerved.Parts{Inventory: noDisks{}, Prober: noDisks{}, Started: started, Reloaded: reloaded}
+		return nerved.Run(ctx, n, parts, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	})
 	s := newStack(t, server.Addr)
 	s.until("both serve", s.serves("one", "two"))
@@ -130,7 +130,7 @@ enabled = false
 	}
 
 	write("services/bad.toml", "port = 70000\ncheck = []\n")
-	_, err := program.LoadNerve(at("nerve.toml"))
+	_, err := nerved.Load(at("nerve.toml"))
 	for _, want := range []string{"bad.toml:1:1: port: 70000 is not possible", "place: is missing"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)

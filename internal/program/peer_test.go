@@ -17,7 +17,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"glia/internal/figures"
-	"glia/internal/program"
+	"glia/internal/program/synapsed"
 	"glia/internal/testbed"
 )
 
@@ -48,13 +48,13 @@ func BenchmarkSynapse_AgainstConsulTemplate(b *testing.B) {
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				b.Fatal(err)
 			}
-			c, err := program.LoadSynapse(file)
+			c, err := synapsed.Load(file)
 			if err != nil {
 				b.Fatal(err)
 			}
 			ctx, cancel := context.WithCancel(b.Context())
 			done := make(chan struct{})
-			go func() { defer close(done); _ = program.Synapse(ctx, c, nil, slog.New(slog.DiscardHandler)) }()
+			go func() { defer close(done); _ = synapsed.Run(ctx, c, nil, slog.New(slog.DiscardHandler)) }()
 			return func() { cancel(); <-done }
 		}))
 		theirs := median(b, client, proxied(b, func(p proxy) func() {

@@ -1,5 +1,6 @@
-// Package program puts nerve, synapse and repairer together from their configurations. The commands
-// run one each; the demo runs several in one process.
+// Package program is what nerve, synapse and repairer have alike when they are put together from their
+// configurations: the shell that serves them, their secrets, and the clients of registries. Each daemon is
+// put together in a package of its own below this one, so that a command links no other daemon.
 package program
 
 import (
@@ -22,84 +23,88 @@ import (
 	"glia/registry/serf"
 )
 
-// shell is what the three programs have alike: one listener with API, health and metrics, the
+// Shell is what the three programs have alike: one listener with API, health and metrics, the
 // certificates, and the profile socket.
-type shell struct {
-	log    *slog.Logger
-	tls    *daemon.TLS // nil: plain, on loopback only
-	guard  *access.Guard
-	health *daemon.Health
-	reg    *prometheus.Registry
-	ln     net.Listener
-	local  net.Listener // for users of this host; nil: none
-	debug  string
-	mux    *http.ServeMux // what is served beside the API
+type Shell struct {
+	TLS     *daemon.TLS // nil: plain, on loopback only
+	Health  *daemon.Health
+	Metrics *prometheus.Registry
+
+	log   *slog.Logger
+	guard *access.Guard
+	ln    net.Listener
+	local net.Listener // for users of this host; nil: none
+	debug string
+	mux   *http.ServeMux // what is served beside the API
 }
 
-// served is what a program configures of its API.
-type served struct {
-	program   string
-	api       config.API
-	tls       config.TLS
-	access    config.Access
-	repairers []string // who may order the hand
-	debug     config.Debug
+// Served is what a program configures of its API.
+type Served struct {
+	Program   string
+	API       config.API
+	TLS       config.TLS
+	Access    config.Access
+	Repairers []string // who may order the hand
+	Debug     config.Debug
 }
 
-func newShell(c served, log *slog.Logger, checks ...string) (*shell, error) {
-	s := &shell{log: log, health: daemon.NewHealth(log, checks...), reg: daemon.NewRegistry(), debug: c.debug.Socket, mux: http.NewServeMux()}
-	s.guard = access.New(access.Options{Access: c.access, Repairers: c.repairers, Program: c.program, Log: log, Registry: s.reg})
+// NewShell listens, and serves nothing before Serve. The checks are the names of those that it is ready with.
+func NewShell(c Served, log *slog.Logger, checks ...string) (*Shell, error) {
+	s := &Shell{log: log, Health: daemon.NewHealth(log, checks...), Metrics: daemon.NewRegistry(), debug: c.Debug.Socket, mux: http.NewServeMux()}
+	s.guard = access.New(access.Options{Access: c.Access, Repairers: c.Repairers, Program: c.Program, Log: log, Registry: s.Metrics})
 	var err error
-	if c.tls.Enabled() {
-		if s.tls, err = daemon.LoadTLS(c.tls.Cert, c.tls.Key, c.tls.CA, log); err != nil {
+	if c.TLS.Enabled() {
+		if s.TLS, err = daemon.LoadTLS(c.TLS.Cert, c.TLS.Key, c.TLS.CA, log); err != nil {
 			return nil, err
 		}
-		if c.access.Others == config.RoleDestroy {
+		if c.Access.Others == config.RoleDestroy {
 			log.Warn("every certificate of the authority may do everything here: name who may in [access], and set access.others to a lesser role")
 		}
 	}
-	if s.ln, err = net.Listen("tcp", c.api.Listen); err != nil {
+	if s.ln, err = net.Listen("tcp", c.API.Listen); err != nil {
 		return nil, fmt.Errorf("serve the API: %w", err)
 	}
-	if c.api.Socket == "" {
+	if c.API.Socket == "" {
 		return s, nil
 	}
 	// Whom the kernel does not name by [access] is refused, so that the file may be open to all.
-	if s.local, err = daemon.ListenUnix(context.Background(), c.api.Socket, 0o666); err != nil {
+	if s.local, err = daemon.ListenUnix(context.Background(), c.API.Socket, 0o666); err != nil {
 		_ = s.ln.Close()
 		return nil, fmt.Errorf("serve the API: %w", err)
 	}
 	return s, nil
 }
 
-func (s *shell) scheme() string {
-	if s.tls != nil {
+// Scheme is that of the addresses of the API, here and at the other programs.
+func (s *Shell) Scheme() string {
+	if s.TLS != nil {
 		return "https"
 	}
 	return "http"
 }
 
-// handle adds a service to those that serve serves.
-func (s *shell) handle(path string, h http.Handler) { s.mux.Handle(path, h) }
+// Handle adds a service to those that Serve serves.
+func (s *Shell) Handle(path string, h http.Handler) { s.mux.Handle(path, h) }
 
-// options are for every service that is served.
-func (s *shell) options() []connect.HandlerOption { return s.guard.HandlerOptions() }
+// Options are for every service that is served.
+func (s *Shell) Options() []connect.HandlerOption { return s.guard.HandlerOptions() }
 
-func (s *shell) client() *http.Client { return daemon.HTTPClient(s.tls) }
+// Client calls the other programs.
+func (s *Shell) Client() *http.Client { return daemon.HTTPClient(s.TLS) }
 
-// serve serves until the context ends, together with the parts. The first part that ends with an
+// Serve serves the API at its path until the context ends, together with the parts. The first part that ends with an
 // error ends the others.
-func (s *shell) serve(ctx context.Context, path string, api http.Handler, parts ...func(context.Context) error) error {
-	s.handle(path, api)
-	daemon.Routes(s.mux, s.health, s.reg)
+func (s *Shell) Serve(ctx context.Context, path string, api http.Handler, parts ...func(context.Context) error) error {
+	s.Handle(path, api)
+	daemon.Routes(s.mux, s.Health, s.Metrics)
 	server := daemon.Server{Handler: s.guard.Handler(s.mux), Log: s.log, ConnContext: access.Peer, Refused: s.guard.Refused}
 	g, ctx := errgroup.WithContext(ctx)
 	if s.local != nil {
 		local := server
 		g.Go(func() error { return local.Serve(ctx, s.local) })
 	}
-	if s.tls != nil {
-		server.TLS = s.tls.Server()
+	if s.TLS != nil {
+		server.TLS = s.TLS.Server()
 	}
 	g.Go(func() error { return server.Serve(ctx, s.ln) })
 	if s.debug != "" {
@@ -111,15 +116,15 @@ func (s *shell) serve(ctx context.Context, path string, api http.Handler, parts 
 	return g.Wait()
 }
 
-// watch reports a readiness check whenever it changes, looking several times a second until it is passed, and then once.
-func (s *shell) watch(name string, check func() error) func(context.Context) error {
+// Watch reports a readiness check whenever it changes, looking several times a second until it is passed, and then once.
+func (s *Shell) Watch(name string, check func() error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for {
 			reason, again := "", time.Second
 			if err := check(); err != nil {
 				reason, again = err.Error(), 200*time.Millisecond
 			}
-			s.health.Ready(name, reason)
+			s.Health.Ready(name, reason)
 			select {
 			case <-ctx.Done():
 				return nil
@@ -129,8 +134,8 @@ func (s *shell) watch(name string, check func() error) func(context.Context) err
 	}
 }
 
-// advertise is the API address that others are told. A port that the kernel chose is filled in.
-func (s *shell) advertise(api config.API) string {
+// Advertise is the API address that others are told. A port that the kernel chose is filled in.
+func (s *Shell) Advertise(api config.API) string {
 	if api.Advertise != "" && !strings.HasSuffix(api.Advertise, ":0") {
 		return api.Advertise
 	}
@@ -164,5 +169,5 @@ func loopback(addr string) bool {
 	return err == nil && ip != nil && ip.IsLoopback()
 }
 
-// goodbye bounds how long leaving the registries may take.
-const goodbye = 5 * time.Second
+// Goodbye bounds how long leaving the registries may take.
+const Goodbye = 5 * time.Second

@@ -2,19 +2,13 @@ package program
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
-	"os"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"glia/config"
-	"glia/config/secret"
 	"glia/registry"
 	"glia/registry/consul"
 	"glia/registry/malformed"
@@ -23,8 +17,8 @@ import (
 	"glia/registry/zookeeper"
 )
 
-// registries are those that a program uses, as one.
-type registries struct {
+// Registries are those that a program uses, as one.
+type Registries struct {
 	several.Backend
 	parts []part
 	log   *slog.Logger
@@ -37,58 +31,58 @@ type part struct {
 	leave func(context.Context) error
 }
 
-// registriesConfig is what nerve and synapse say about them.
-type registriesConfig struct {
-	use       []config.Registry
-	watch     config.Watch
-	serf      config.Serf
-	zookeeper config.ZooKeeper
-	consul    config.Consul
+// RegistriesConfig is what nerve and synapse say about them.
+type RegistriesConfig struct {
+	Use       []config.Registry
+	Watch     config.Watch
+	Serf      config.Serf
+	ZooKeeper config.ZooKeeper
+	Consul    config.Consul
 
-	snapshot string // of Serf
-	role     string
+	Snapshot string // of Serf
+	Role     string
 }
 
-// names are those of the readiness checks.
-func (c registriesConfig) names(more ...string) []string {
-	for _, u := range c.use {
+// Names are those of the readiness checks.
+func (c RegistriesConfig) Names(more ...string) []string {
+	for _, u := range c.Use {
 		more = append(more, string(u))
 	}
 	return more
 }
 
-// openRegistries opens them, and waits for none. Each one connects in the background. The metrics are those of a program that
+// OpenRegistries opens them, and waits for none. Each one connects in the background. The metrics are those of a program that
 // watches, and nil for one that only announces.
-func openRegistries(c registriesConfig, metrics prometheus.Registerer, log *slog.Logger) (_ *registries, err error) {
-	r := &registries{log: log}
+func OpenRegistries(c RegistriesConfig, metrics prometheus.Registerer, log *slog.Logger) (_ *Registries, err error) {
+	r := &Registries{log: log}
 	defer func() {
 		if err != nil {
-			r.leave()
+			r.Leave()
 		}
 	}()
-	for _, u := range c.use {
+	for _, u := range c.Use {
 		var p part
 		switch u {
 		case config.RegistrySerf:
-			if c.serf.Agent != "" {
-				key, err := c.serf.AgentKey.Read()
+			if c.Serf.Agent != "" {
+				key, err := c.Serf.AgentKey.Read()
 				if err != nil {
 					return nil, fmt.Errorf("serf: read the key of the agent's RPC: %w", err)
 				}
-				a, err := serf.Attach(serf.RemoteOptions{Addr: c.serf.Agent, AuthKey: key.Reveal(), DropIn: c.serf.DropIn, Log: log})
+				a, err := serf.Attach(serf.RemoteOptions{Addr: c.Serf.Agent, AuthKey: key.Reveal(), DropIn: c.Serf.DropIn, Log: log})
 				if err != nil {
 					return nil, err
 				}
 				p = part{several.Named{Name: string(u), Backend: a}, a.Ready, a.Close}
 				break
 			}
-			a, err := startSerf(c.serf, c.snapshot, map[string]string{"role": c.role}, log)
+			a, err := startSerf(c.Serf, c.Snapshot, map[string]string{"role": c.Role}, log)
 			if err != nil {
 				return nil, err
 			}
 			p = part{several.Named{Name: string(u), Backend: a}, a.Ready, a.Close}
 		case config.RegistryZooKeeper:
-			o, err := zookeeperOptions(c.zookeeper, log)
+			o, err := ZooKeeperOptions(c.ZooKeeper, log)
 			if err != nil {
 				return nil, err
 			}
@@ -98,7 +92,7 @@ func openRegistries(c registriesConfig, metrics prometheus.Registerer, log *slog
 			}
 			p = part{several.Named{Name: string(u), Backend: z}, z.Ready, z.Close}
 		case config.RegistryConsul:
-			o, err := consulOptions(c.consul, log)
+			o, err := ConsulOptions(c.Consul, log)
 			if err != nil {
 				return nil, err
 			}
@@ -121,7 +115,7 @@ func openRegistries(c registriesConfig, metrics prometheus.Registerer, log *slog
 	for _, p := range r.parts {
 		all = append(all, p.Named)
 	}
-	r.Backend = several.New(several.Mode(c.watch), all...)
+	r.Backend = several.New(several.Mode(c.Watch), all...)
 	if len(r.parts) == 1 {
 		r.Backend = r.parts[0].Backend
 	}
@@ -134,17 +128,17 @@ type watchedBackend struct {
 	registry.Watcher
 }
 
-// checks are the readiness checks.
-func (r *registries) checks(s *shell) (out []func(context.Context) error) {
+// Checks are the readiness checks.
+func (r *Registries) Checks(s *Shell) (out []func(context.Context) error) {
 	for _, p := range r.parts {
-		out = append(out, s.watch(p.Name, p.ready))
+		out = append(out, s.Watch(p.Name, p.ready))
 	}
 	return out
 }
 
-// leave says goodbye, so that the host is seen as left and not as gone.
-func (r *registries) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
+// Leave says goodbye, within Goodbye, so that the host is seen as left and not as gone.
+func (r *Registries) Leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), Goodbye)
 	defer cancel()
 	var all sync.WaitGroup
 	for _, p := range r.parts {
@@ -155,68 +149,4 @@ func (r *registries) leave() {
 		})
 	}
 	all.Wait()
-}
-
-func zookeeperOptions(c config.ZooKeeper, log *slog.Logger) (zookeeper.Options, error) {
-	o := zookeeper.Options{Servers: c.Servers, Path: c.Path, SessionTimeout: time.Duration(c.SessionTimeout), User: c.User, Log: log}
-	password, err := c.Password.Read()
-	if o.Password = password.Reveal(); err == nil {
-		o.TLS, err = clientTLS(c.CA, c.Cert, c.Key)
-	}
-	if err == nil && o.TLS == nil && o.User != "" {
-		log.Warn("the password for zookeeper can be read on the way; set zookeeper.ca")
-	}
-	if err != nil {
-		return o, fmt.Errorf("zookeeper: %w", err)
-	}
-	return o, nil
-}
-
-func consulOptions(c config.Consul, log *slog.Logger) (consul.Options, error) {
-	o := consul.Options{Address: c.Address, Datacenter: c.Datacenter, Path: c.Path, TTL: time.Duration(c.TTL), Log: log}
-	token, err := c.Token.Read()
-	if o.Token = token.Reveal(); err == nil {
-		o.TLS, err = clientTLS(c.CA, c.Cert, c.Key)
-	}
-	if err == nil && o.TLS == nil && o.Token != "" && !strings.HasPrefix(c.Address, "unix://") && !loopback(c.Address) {
-		log.Warn("the token for consul can be read on the way; set consul.ca")
-	}
-	if err != nil {
-		return o, fmt.Errorf("consul: %w", err)
-	}
-	return o, nil
-}
-
-// clientTLS is nil without an authority. Our certificate is read for each connection, so that a renewed one is used.
-func clientTLS(ca, cert string, key secret.Ref) (*tls.Config, error) {
-	if ca == "" {
-		return nil, nil
-	}
-	b, err := os.ReadFile(ca)
-	if err != nil {
-		return nil, err
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
-	if !c.RootCAs.AppendCertsFromPEM(b) {
-		return nil, fmt.Errorf("%s has no PEM certificate in it", ca)
-	}
-	if cert != "" {
-		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := keyPair(cert, key)
-			return &pair, err
-		}
-	}
-	return c, nil
-}
-
-func keyPair(cert string, key secret.Ref) (tls.Certificate, error) {
-	b, err := os.ReadFile(cert)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	k, err := key.Read()
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	return tls.X509KeyPair(b, []byte(k.Reveal()))
 }

@@ -19,7 +19,8 @@ import (
 	gliav1 "glia/api/glia/v1"
 	"glia/api/glia/v1/gliav1connect"
 	"glia/config"
-	"glia/internal/program"
+	"glia/internal/program/nerved"
+	"glia/internal/program/synapsed"
 	"glia/internal/testbed"
 )
 
@@ -85,7 +86,7 @@ func TestPrograms_OverEachRegistryAndAllOfThem(t *testing.T) {
 	n.ZooKeeper.Servers, n.Consul.Address = []string{zk.Addr}, consul.Addr
 	n.Resolve("")
 	stop := run(t, func(ctx context.Context, started func()) error {
-		return program.Nerve(ctx, n, program.NerveParts{Inventory: noDisks{}, Prober: noDisks{}, Started: started}, log)
+		return nerved.Run(ctx, n, nerved.Parts{Inventory: noDisks{}, Prober: noDisks{}, Started: started}, log)
 	})
 
 	var watchers []string
@@ -96,7 +97,7 @@ func TestPrograms_OverEachRegistryAndAllOfThem(t *testing.T) {
 			s.Serf.Bind, s.Serf.Join = testbed.Addr(t), []string{n.Serf.Bind}
 			s.ZooKeeper, s.Consul = n.ZooKeeper, n.Consul
 			s.Resolve("")
-			run(t, func(ctx context.Context, started func()) error { return program.Synapse(ctx, s, started, log) })
+			run(t, func(ctx context.Context, started func()) error { return synapsed.Run(ctx, s, started, log) })
 			watchers = append(watchers, s.API.Listen)
 		}
 	}
@@ -157,12 +158,12 @@ func TestPrograms_ThroughASerfAgentThatRunsAlready(t *testing.T) {
 	n.Serf.Agent, n.Serf.DropIn = agent.Addr, filepath.Join(dir, "zzz_nerve_glia.json")
 	n.Resolve("")
 	stop := run(t, func(ctx context.Context, started func()) error {
-		return program.Nerve(ctx, n, program.NerveParts{Inventory: noDisks{}, Prober: noDisks{}, Started: started}, log)
+		return nerved.Run(ctx, n, nerved.Parts{Inventory: noDisks{}, Prober: noDisks{}, Started: started}, log)
 	})
 	s := config.DefaultSynapse()
 	s.Host, s.API.Listen, s.Serf.Bind, s.Serf.RPC, s.Serf.Join = "watcher", testbed.Addr(t), testbed.Addr(t), "", []string{gossip}
 	s.Resolve("")
-	run(t, func(ctx context.Context, started func()) error { return program.Synapse(ctx, s, started, log) })
+	run(t, func(ctx context.Context, started func()) error { return synapsed.Run(ctx, s, started, log) })
 	untilSeen(t, s.API.Listen, glia.MemberAlive)
 	stop()
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {

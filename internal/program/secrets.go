@@ -14,22 +14,22 @@ import (
 	"glia/internal/vault"
 )
 
-// secrets is where a program has its secrets from, beside files; the zero value is that of one without a Vault.
-type secrets struct {
+// Secrets is where a program has its secrets from, beside files; the zero value is that of one without a Vault.
+type Secrets struct {
 	keeper *vault.Keeper
 	stop   func()
 }
 
-// openSecrets takes secrets out of the environment, reads what the configuration wants of Vault, binds its references, and lets tls name the files of the certificate that Vault
+// OpenSecrets takes secrets out of the environment, reads what the configuration wants of Vault, binds its references, and lets tls name the files of the certificate that Vault
 // issues. It keeps all that fresh until it is closed. into is the whole configuration, by a pointer.
-func openSecrets(ctx context.Context, into any, v config.Vault, t *config.TLS, api config.API, host string, log *slog.Logger) (secrets, error) {
+func OpenSecrets(ctx context.Context, into any, v config.Vault, t *config.TLS, api config.API, host string, log *slog.Logger) (Secrets, error) {
 	secret.TakeEnvironment(into)
 	if !v.Used() {
-		return secrets{}, nil
+		return Secrets{}, nil
 	}
-	way, err := outward(v.Proxy, v.CA)
+	way, err := Outward(v.Proxy, v.CA)
 	if err != nil {
-		return secrets{}, fmt.Errorf("vault: %w", err)
+		return Secrets{}, fmt.Errorf("vault: %w", err)
 	}
 	o := vault.Options{
 		Address: v.Address, Namespace: v.Namespace, Transport: way, Refresh: time.Duration(v.Refresh), Dir: v.Dir, Keep: time.Duration(v.Keep), Now: time.Now, Log: log,
@@ -47,7 +47,7 @@ func openSecrets(ctx context.Context, into any, v config.Vault, t *config.TLS, a
 	}
 	k, err := vault.Open(ctx, o)
 	if err != nil {
-		return secrets{}, err
+		return Secrets{}, err
 	}
 	secret.Bind(into, k)
 	if t.Vault != "" {
@@ -59,7 +59,7 @@ func openSecrets(ctx context.Context, into any, v config.Vault, t *config.TLS, a
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = k.Run(ctx) }() // it ends with the context, and never by an error
-	return secrets{k, sync.OnceFunc(func() {
+	return Secrets{k, sync.OnceFunc(func() {
 		cancel()
 		<-ended
 		k.Close(context.WithoutCancel(ctx))
@@ -75,36 +75,36 @@ func names(api config.API) []string {
 	return []string{host}
 }
 
-// hostname is that of this host, for a program whose configuration has none.
-func hostname() string {
+// Hostname is that of this host, for a program whose configuration has none.
+func Hostname() string {
 	name, _ := os.Hostname() // without one, Vault says that the certificate has no name
 	return name
 }
 
-func (v secrets) close() {
+func (v Secrets) Close() {
 	if v.keeper != nil {
 		v.stop()
 	}
 }
 
-// checks are the readiness checks.
-func (v secrets) checks(s *shell) []func(context.Context) error {
+// Checks are the readiness checks.
+func (v Secrets) Checks(s *Shell) []func(context.Context) error {
 	if v.keeper == nil {
 		return nil
 	}
-	return []func(context.Context) error{s.watch("vault", v.keeper.Ready)}
+	return []func(context.Context) error{s.Watch("vault", v.keeper.Ready)}
 }
 
-// names adds the name of the readiness check.
-func (v secrets) names(more ...string) []string {
+// Names adds the name of the readiness check.
+func (v Secrets) Names(more ...string) []string {
 	if v.keeper != nil {
 		more = append(more, "vault")
 	}
 	return more
 }
 
-// bind lets a later configuration be read. What it names anew in Vault is read after a restart.
-func (v secrets) bind(into any) {
+// Bind lets a later configuration be read. What it names anew in Vault is read after a restart.
+func (v Secrets) Bind(into any) {
 	secret.TakeEnvironment(into)
 	if v.keeper != nil {
 		secret.Bind(into, v.keeper)

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"glia/config"
-	"glia/internal/program"
+	"glia/internal/program/synapsed"
 	"glia/internal/testbed"
 )
 
@@ -64,12 +64,12 @@ backends = ["master=10.0.0.9:3306"]
 			t.Fatal(err)
 		}
 	}
-	c, err := program.LoadSynapse(at("synapse.toml"))
+	c, err := synapsed.Load(at("synapse.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	run(t, func(ctx context.Context, started func()) error {
-		return program.Synapse(ctx, c, started, slog.New(slog.DiscardHandler))
+		return synapsed.Run(ctx, c, started, slog.New(slog.DiscardHandler))
 	})
 	for file, want := range map[string]string{
 		"haproxy.cfg":    "frontend web\n\tbind localhost:3210\n\tdefault_backend web\n\nbackend web\n\tserver a_10.0.0.1:8080 10.0.0.1:8080 id 1 cookie a_10.0.0.1:8080 check\n\nbackend db\n\tmode tcp\n\tserver master_10.0.0.9:3306 10.0.0.9:3306 id 1 \n",
@@ -119,7 +119,7 @@ backends = ["a:1"]
 `), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := program.LoadSynapse(file)
+	_, err := synapsed.Load(file)
 	if bad := (*config.Errors)(nil); !errors.As(err, &bad) || !strings.Contains(err.Error(), `service web: "modehttp" is no directive whose place is known`) {
 		t.Errorf("error %v", err)
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"glia/config"
-	"glia/internal/program"
+	"glia/internal/program/synapsed"
 	"glia/internal/testbed"
 	"glia/registry/smartstack"
 )
@@ -86,7 +86,7 @@ path = "/other"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if s.c, err = program.LoadSynapse(file); err != nil {
+	if s.c, err = synapsed.Load(file); err != nil {
 		t.Fatal(err)
 	}
 	s.start()
@@ -96,7 +96,7 @@ path = "/other"
 func (s *stack) start() {
 	s.t.Helper()
 	s.stop = run(s.t, func(ctx context.Context, started func()) error {
-		return program.Synapse(ctx, s.c, started, slog.New(slog.NewTextHandler(s.t.Output(), nil)))
+		return synapsed.Run(ctx, s.c, started, slog.New(slog.NewTextHandler(s.t.Output(), nil)))
 	})
 }
 

@@ -15,7 +15,7 @@ import (
 	gliav1 "glia/api/glia/v1"
 	"glia/config"
 	"glia/config/secret"
-	"glia/internal/program"
+	"glia/internal/program/repairerd"
 	"glia/repairer/ticket/jira/jiratest"
 )
 
@@ -35,7 +35,7 @@ func TestRepairer_DoesNotStartWithAnotherScreenInJira(t *testing.T) {
 	c := config.DefaultRepairer()
 	c.Database, c.API.Listen = filepath.Join(t.TempDir(), "db"), "127.0.0.1:0"
 	inJira(t, jiratest.Start(t, jiratest.Options{Required: []string{"Rack"}}))(&c)
-	err := program.Repairer(t.Context(), c, nil, slog.New(slog.DiscardHandler))
+	err := repairerd.Run(t.Context(), c, nil, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), `the screen requires "Rack" (customfield_10011)`) {
 		t.Errorf("started: %v", err)
 	}
@@ -52,7 +52,7 @@ func TestRepairer_DoesNotStartWithoutItsProjectInRedmine(t *testing.T) {
 	c := config.DefaultRepairer()
 	c.Database, c.API.Listen = filepath.Join(t.TempDir(), "db"), "127.0.0.1:0"
 	c.Tracker.Kind, c.Redmine.URL, c.Redmine.Key, c.Redmine.Project = config.TrackerRedmine, s.URL, secret.MustParse(key), "disks"
-	err := program.Repairer(t.Context(), c, nil, slog.New(slog.DiscardHandler))
+	err := repairerd.Run(t.Context(), c, nil, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "there is no project disks") {
 		t.Errorf("started: %v", err)
 	}
@@ -96,7 +96,7 @@ func TestLoadRepairer_TriesTheTemplateOfTickets(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		_, err := program.LoadRepairer(conf)
+		_, err := repairerd.Load(conf)
 		if (err == nil) != (want == "") || err != nil && !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}

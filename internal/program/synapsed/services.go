@@ -1,10 +1,9 @@
-package program
+package synapsed
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,7 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"glia/config"
-	"glia/config/secret"
+	"glia/internal/program"
 	"glia/registry/zookeeper"
 	"glia/synapse"
 	"glia/synapse/file"
@@ -23,8 +22,8 @@ import (
 	"glia/synapse/source"
 )
 
-// LoadSynapse loads the configuration, and renders with it what HAProxy would get. The error is *config.Errors.
-func LoadSynapse(path string) (config.Synapse, error) {
+// Load loads the configuration, and renders with it what HAProxy would get. The error is *config.Errors.
+func Load(path string) (config.Synapse, error) {
 	c, err := config.LoadSynapse(path)
 	if err != nil {
 		return c, err
@@ -121,7 +120,7 @@ func (b *sources) open(s config.ServiceSource) (source.Source, error) {
 		o := source.ZooKeeperOptions{Servers: s.Servers, Timeout: time.Duration(b.c.ZooKeeper.SessionTimeout), Log: b.log}
 		key := strings.Join(s.Servers, ",") // empty: those of [zookeeper], who alone may see the password
 		if key == "" && b.ensembles[key] == nil {
-			z, err := zookeeperOptions(b.c.ZooKeeper, b.log)
+			z, err := program.ZooKeeperOptions(b.c.ZooKeeper, b.log)
 			if err != nil {
 				return nil, err
 			}
@@ -138,7 +137,7 @@ func (b *sources) open(s config.ServiceSource) (source.Source, error) {
 	case "consul":
 		if b.consul == nil {
 			var err error
-			if b.consul, err = consulClient(b.c.Consul); err != nil {
+			if b.consul, err = program.ConsulClient(b.c.Consul); err != nil {
 				return nil, fmt.Errorf("consul: %w", err)
 			}
 		}
@@ -179,24 +178,6 @@ func originOf(s config.ServiceSource) string {
 		return strings.Join(append([]string{s.Method, s.Service}, s.Tags...), " ")
 	}
 	return s.Method + " " + strings.Join(s.Backends, " ")
-}
-
-func consulClient(c config.Consul) (*api.Client, error) {
-	token, err := c.Token.Read()
-	if err != nil {
-		return nil, err
-	}
-	o := &api.Config{Address: c.Address, Datacenter: c.Datacenter, Token: token.Reveal(), Scheme: "http"}
-	ours, err := clientTLS(c.CA, c.Cert, c.Key)
-	if err != nil {
-		return nil, err
-	}
-	way := http.DefaultTransport.(*http.Transport).Clone()
-	if way.TLSClientConfig = ours; ours != nil {
-		o.Scheme = "https"
-	}
-	o.HttpClient = &http.Client{Transport: secret.Quiet{Base: way, Secret: token}}
-	return api.NewClient(o)
 }
 
 // rules are those of a service.

@@ -1,4 +1,6 @@
-package program
+// Package repairerd puts a repairer together from its configuration and runs it. It also answers who leads where
+// no repairer does.
+package repairerd
 
 import (
 	"context"
@@ -11,6 +13,7 @@ import (
 
 	"glia/api/glia/v1/gliav1connect"
 	"glia/config"
+	"glia/internal/program"
 	"glia/nerve/judge"
 	"glia/repairer"
 	"glia/repairer/queue"
@@ -27,35 +30,35 @@ const answerWithin = time.Minute
 // cases come and go as a whole, and a repairer is idle most of the time.
 const garbage = 25
 
-// RepairerParts stands between the engine and what it changes, for tests that count or cut off every
+// Parts stands between the engine and what it changes, for tests that count or cut off every
 // effect. A nil field leaves that part as it is.
-type RepairerParts struct {
+type Parts struct {
 	Store   func(repairer.Store) repairer.Store
 	Hosts   func(repairer.Hosts) repairer.Hosts
 	Tracker func(repairer.Tracker) repairer.Tracker
 }
 
-// Repairer runs a repairer until the context ends; started is called once it serves
+// Run runs a repairer until the context ends; started is called once it serves
 // or, on a database that is shared, stands by; it may be nil.
-func Repairer(ctx context.Context, c config.Repairer, started func(), log *slog.Logger) error {
+func Run(ctx context.Context, c config.Repairer, started func(), log *slog.Logger) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}
-	return RepairerWith(ctx, c, RepairerParts{}, started, log)
+	return RunWith(ctx, c, Parts{}, started, log)
 }
 
-// RepairerWith is Repairer with something around its parts.
-func RepairerWith(ctx context.Context, c config.Repairer, parts RepairerParts, started func(), log *slog.Logger) error {
+// RunWith is Run with something around its parts.
+func RunWith(ctx context.Context, c config.Repairer, parts Parts, started func(), log *slog.Logger) error {
 	ready := sync.OnceFunc(func() {
 		if started != nil {
 			started()
 		}
 	})
-	v, err := openSecrets(ctx, &c, c.Vault, &c.TLS, c.API, hostname(), log)
+	v, err := program.OpenSecrets(ctx, &c, c.Vault, &c.TLS, c.API, program.Hostname(), log)
 	if err != nil {
 		return err
 	}
-	defer v.close()
+	defer v.Close()
 	lead := func(ctx context.Context, st database) error { return lead(ctx, c, v, st, parts, ready, log) }
 	if c.Postgres() {
 		return share(ctx, c, v, ready, log, lead)
@@ -69,14 +72,14 @@ func RepairerWith(ctx context.Context, c config.Repairer, parts RepairerParts, s
 }
 
 // lead runs the repairer on an open database until the context ends.
-func lead(ctx context.Context, c config.Repairer, v secrets, st database, parts RepairerParts, ready func(), log *slog.Logger) error {
-	s, err := newShell(served{"repairer", c.API, c.TLS, c.Access, nil, c.Debug}, log, v.names("fleet")...)
+func lead(ctx context.Context, c config.Repairer, v program.Secrets, st database, parts Parts, ready func(), log *slog.Logger) error {
+	s, err := program.NewShell(program.Served{Program: "repairer", API: c.API, TLS: c.TLS, Access: c.Access, Debug: c.Debug}, log, v.Names("fleet")...)
 	if err != nil {
 		return err
 	}
 	var engine *repairer.Engine
-	feed := repairer.NewSynapseFeed(s.client(), c.Synapse, func() { engine.Wake() }, log)
-	nerves := around[repairer.Hosts](parts.Hosts, repairer.NewNerves(feed, s.client(), s.scheme(), answerWithin))
+	feed := repairer.NewSynapseFeed(s.Client(), c.Synapse, func() { engine.Wake() }, log)
+	nerves := around[repairer.Hosts](parts.Hosts, repairer.NewNerves(feed, s.Client(), s.Scheme(), answerWithin))
 	tickets, err := openTracker(ctx, c, st.DB(), func() { engine.Wake() }, log)
 	if err != nil {
 		return err
@@ -96,17 +99,17 @@ func lead(ctx context.Context, c config.Repairer, v secrets, st database, parts 
 	if err != nil {
 		return err
 	}
-	s.reg.MustRegister(engine, people.figures)
+	s.Metrics.MustRegister(engine, people.figures)
 	log.Info("repairing", "database", c.Database, "epoch", st.Epoch(), "mode", c.Mode, "synapse", c.Synapse)
-	path, handler := gliav1connect.NewRepairServiceHandler(repairer.NewService(engine, tickets.desk), s.options()...)
+	path, handler := gliav1connect.NewRepairServiceHandler(repairer.NewService(engine, tickets.desk), s.Options()...)
 	entrypoint{c: c, log: log}.serve(s)
-	s.handle(gliav1connect.NewQueueServiceHandler(queue.NewService(st.DB(), st), s.options()...))
+	s.Handle(gliav1connect.NewQueueServiceHandler(queue.NewService(st.DB(), st), s.Options()...))
 	if tickets.changed != nil {
-		s.handle("/tracker/changed", tickets.changed)
+		s.Handle("/tracker/changed", tickets.changed)
 	}
 	ready()
-	return s.serve(ctx, path, handler, append(v.checks(s), engine.Run, tickets.run, people.run, events(c, st, log).Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
-		s.watch("fleet", func() error { _, err := feed.View(); return err }))...)
+	return s.Serve(ctx, path, handler, append(v.Checks(s), engine.Run, tickets.run, people.run, events(c, st, log).Run, func(ctx context.Context) error { feed.Run(ctx); return nil },
+		s.Watch("fleet", func() error { _, err := feed.View(); return err }))...)
 }
 
 // events are the queue and timers of the database, with what handles them.
@@ -143,8 +146,8 @@ func ruleModes(in []config.Rule) []repairer.RuleMode {
 	return out
 }
 
-// LoadRepairer loads the configuration, knows the rules that it may name, and tries its template of tickets.
-func LoadRepairer(path string) (config.Repairer, error) {
+// Load loads the configuration, knows the rules that it may name, and tries its template of tickets.
+func Load(path string) (config.Repairer, error) {
 	return config.LoadRepairer(path, config.Known{Rules: ruleNames, Template: func(text string) error {
 		_, err := repairer.ParseWords(text)
 		return err

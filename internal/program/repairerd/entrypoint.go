@@ -1,4 +1,4 @@
-package program
+package repairerd
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"glia/api/glia/v1/gliav1connect"
 	"glia/config"
 	"glia/internal/daemon"
+	"glia/internal/program"
 	"glia/registry"
 	"glia/repairer/store"
 )
@@ -37,16 +38,16 @@ var _ gliav1connect.EntrypointServiceHandler = entrypoint{}
 
 // Entrypoint answers who leads from a configuration of a repairer alone.
 func Entrypoint(ctx context.Context, path string) (*gliav1.GetEntrypointResponse, error) {
-	c, err := LoadRepairer(path)
+	c, err := Load(path)
 	if err != nil {
 		return nil, err
 	}
 	log := slog.New(slog.DiscardHandler)
-	v, err := openSecrets(ctx, &c, c.Vault, &c.TLS, c.API, hostname(), log)
+	v, err := program.OpenSecrets(ctx, &c, c.Vault, &c.TLS, c.API, program.Hostname(), log)
 	if err != nil {
 		return nil, err
 	}
-	defer v.close()
+	defer v.Close()
 	var t *daemon.TLS
 	if c.TLS.Enabled() {
 		if t, err = daemon.LoadTLS(c.TLS.Cert, c.TLS.Key, c.TLS.CA, log); err != nil {
@@ -56,9 +57,9 @@ func Entrypoint(ctx context.Context, path string) (*gliav1.GetEntrypointResponse
 	return entrypoint{c, daemon.HTTPClient(t), log}.ask(ctx), nil
 }
 
-func (e entrypoint) serve(s *shell) {
-	e.client = s.client()
-	s.handle(gliav1connect.NewEntrypointServiceHandler(e, s.options()...))
+func (e entrypoint) serve(s *program.Shell) {
+	e.client = s.Client()
+	s.Handle(gliav1connect.NewEntrypointServiceHandler(e, s.Options()...))
 }
 
 // GetEntrypoint is part of gliav1connect.EntrypointServiceHandler.

@@ -1,21 +1,18 @@
-package program
+package repairerd
 
 import (
 	"context"
-	"crypto/tls"
 	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"glia/config"
-	"glia/config/secret"
+	"glia/internal/program"
 	"glia/repairer"
 	"glia/repairer/ticket"
 	"glia/repairer/ticket/jira"
@@ -92,7 +89,7 @@ func elsewhere(ctx context.Context, c config.Repairer, log *slog.Logger) (repair
 		if err != nil {
 			return nil, fmt.Errorf("read the secret of the webhook: %w", err)
 		}
-		way, err := outward(c.Webhook.Proxy, c.Webhook.CA)
+		way, err := program.Outward(c.Webhook.Proxy, c.Webhook.CA)
 		if err != nil {
 			return nil, err
 		}
@@ -138,7 +135,7 @@ func jiraOptions(c config.Jira) (o jira.Options, err error) {
 	if o.Secret, err = from.Read(); err != nil {
 		return o, fmt.Errorf("read the secret for Jira: %w", err)
 	}
-	o.Transport, err = outward(c.Proxy, c.CA)
+	o.Transport, err = program.Outward(c.Proxy, c.CA)
 	return o, err
 }
 
@@ -153,28 +150,4 @@ func meanings(done, wontDo, duplicate, cannotReproduce []string) map[string]stri
 		}
 	}
 	return out
-}
-
-// outward calls servers that are not glia's: through this proxy and no other, trusting this authority, or those of
-// the system when it is empty.
-func outward(proxy, ca string) (http.RoundTripper, error) {
-	t := &http.Transport{
-		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, TLSHandshakeTimeout: 5 * time.Second,
-		ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
-	}
-	if proxy != "" {
-		u, err := url.Parse(proxy)
-		if err != nil {
-			return nil, errors.New("the proxy is no URL")
-		}
-		t.Proxy = http.ProxyURL(u)
-	}
-	trusted, err := clientTLS(ca, "", secret.Ref{})
-	if err != nil {
-		return nil, fmt.Errorf("read the authority: %w", err)
-	}
-	if trusted != nil {
-		t.TLSClientConfig = trusted
-	}
-	return t, nil
 }

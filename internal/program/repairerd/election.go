@@ -1,4 +1,4 @@
-package program
+package repairerd
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"glia/config"
+	"glia/internal/program"
 	"glia/registry"
 	"glia/registry/consul"
 	"glia/registry/zookeeper"
@@ -29,7 +30,7 @@ func elector(c config.Repairer, waiting func(string), log *slog.Logger) (repaire
 	holder := fmt.Sprintf("process %d on %s", os.Getpid(), host)
 	switch c.Election.By {
 	case config.ElectZooKeeper:
-		o, err := zookeeperOptions(c.ZooKeeper, log)
+		o, err := program.ZooKeeperOptions(c.ZooKeeper, log)
 		if err != nil {
 			return nil, err
 		}
@@ -37,7 +38,7 @@ func elector(c config.Repairer, waiting func(string), log *slog.Logger) (repaire
 		e, err := zookeeper.NewElector(o, c.Election.Name, holder)
 		return elected{e}, err
 	case config.ElectConsul:
-		o, err := consulOptions(c.Consul, log)
+		o, err := program.ConsulOptions(c.Consul, log)
 		if err != nil {
 			return nil, err
 		}

@@ -1,4 +1,4 @@
-package program
+package repairerd
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"glia/config"
+	"glia/internal/program"
 	"glia/repairer/ticket/redmine"
 )
 
@@ -17,7 +18,7 @@ func openRedmine(ctx context.Context, c config.Redmine, log *slog.Logger) (*redm
 	if err != nil {
 		return nil, fmt.Errorf("read the key for Redmine: %w", err)
 	}
-	way, err := outward(c.Proxy, c.CA)
+	way, err := program.Outward(c.Proxy, c.CA)
 	if err != nil {
 		return nil, err
 	}

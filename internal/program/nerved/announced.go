@@ -1,4 +1,4 @@
-package program
+package nerved
 
 import (
 	"cmp"
@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"glia/config"
+	"glia/internal/program"
 	"glia/nerve/service"
 	"glia/nerve/service/place"
 	"glia/registry/smartstack"
@@ -51,7 +52,7 @@ func openAnnounced(c config.Nerve, log *slog.Logger) (_ *announced, err error) {
 }
 
 // run follows the services until ctx is done, and those of each configuration that comes later.
-func (a *announced) run(ctx context.Context, later <-chan config.Nerve, v secrets) error {
+func (a *announced) run(ctx context.Context, later <-chan config.Nerve, v program.Secrets) error {
 	reloads := make(chan struct{})
 	defer func() { <-reloads }()
 	go func() {
@@ -61,7 +62,7 @@ func (a *announced) run(ctx context.Context, later <-chan config.Nerve, v secret
 			case <-ctx.Done():
 				return
 			case c := <-later:
-				v.bind(&c)
+				v.Bind(&c)
 				next, err := a.build(c.Services)
 				if err != nil {
 					a.log.Error("services stay as they were", "error", err)
@@ -76,7 +77,7 @@ func (a *announced) run(ctx context.Context, later <-chan config.Nerve, v secret
 
 // close ends the sessions, and what they announce with them.
 func (a *announced) close() {
-	bye, cancel := context.WithTimeout(context.Background(), goodbye)
+	bye, cancel := context.WithTimeout(context.Background(), program.Goodbye)
 	defer cancel()
 	for servers, n := range a.sessions {
 		if n == nil {
@@ -154,7 +155,7 @@ func (a *announced) place(s config.AnnouncedService, p config.ServicePlace) (nam
 	v := announcement(s, a.c.Host)
 	if p.Registry == config.RegistryConsul {
 		if a.consul == nil {
-			client, err := consulClient(a.c.Consul)
+			client, err := program.ConsulClient(a.c.Consul)
 			if err != nil {
 				return "", nil, fmt.Errorf("consul: %w", err)
 			}
@@ -179,7 +180,7 @@ func (a *announced) session(servers []string) (_ *zookeeper.Nodes, name string, 
 	}
 	name = strings.Join(slices.Sorted(slices.Values(servers)), ",")
 	if a.sessions[name] == nil {
-		o, err := zookeeperOptions(a.c.ZooKeeper, a.log)
+		o, err := program.ZooKeeperOptions(a.c.ZooKeeper, a.log)
 		if err != nil {
 			return nil, "", err
 		}

@@ -1,4 +1,4 @@
-package program
+package repairerd
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	gliav1 "glia/api/glia/v1"
 	"glia/config"
+	"glia/internal/program"
 	"glia/repairer/notify"
 )
 
@@ -40,7 +41,7 @@ func openNotices(c config.Repairer, st database, log *slog.Logger) (notices, err
 // change of the leader takes.
 func openVacancy(c config.Repairer, log *slog.Logger) (*notify.Vacancy, error) {
 	v := &notify.Vacancy{
-		Who: "the repairer on " + hostname(), Every: time.Duration(c.Lease.TTL) / 2, After: 3 * time.Duration(c.Lease.TTL), Sinks: map[string]notify.Sink{}, Wants: map[string]notify.Policy{}, Log: log,
+		Who: "the repairer on " + program.Hostname(), Every: time.Duration(c.Lease.TTL) / 2, After: 3 * time.Duration(c.Lease.TTL), Sinks: map[string]notify.Sink{}, Wants: map[string]notify.Policy{}, Log: log,
 	}
 	who := entrypoint{c: c, log: log}
 	v.Ask = func(ctx context.Context) (bool, string) {
@@ -71,7 +72,7 @@ func openSink(n config.Notify) (notify.Sink, error) {
 		}
 		return notify.NewShoutrrr(address)
 	}
-	way, err := outward(n.Proxy, n.CA)
+	way, err := program.Outward(n.Proxy, n.CA)
 	if err != nil {
 		return nil, err
 	}

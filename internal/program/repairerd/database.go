@@ -1,4 +1,4 @@
-package program
+package repairerd
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"glia"
 	"glia/api/glia/v1/gliav1connect"
 	"glia/config"
+	"glia/internal/program"
 	"glia/repairer"
 	"glia/repairer/notify"
 	"glia/repairer/queue"
@@ -45,7 +46,7 @@ func closeDatabase(st database, log *slog.Logger) {
 
 // share takes turns with the other repairers on one PostgreSQL: it stands by, leads until the lease is lost, and
 // stands by again, until the context ends or something fails that waiting does not mend.
-func share(ctx context.Context, c config.Repairer, v secrets, ready func(), log *slog.Logger, lead func(context.Context, database) error) error {
+func share(ctx context.Context, c config.Repairer, v program.Secrets, ready func(), log *slog.Logger, lead func(context.Context, database) error) error {
 	for {
 		st, err := standBy(ctx, c, v, ready, log)
 		if ctx.Err() != nil {
@@ -92,19 +93,19 @@ func deposed(st database, err error) bool {
 var errLeading = errors.New("this repairer leads")
 
 // standBy waits until this repairer leads. Meanwhile it serves health and metrics, and an API that says so.
-func standBy(ctx context.Context, c config.Repairer, v secrets, ready func(), log *slog.Logger) (st *store.Postgres, err error) {
+func standBy(ctx context.Context, c config.Repairer, v program.Secrets, ready func(), log *slog.Logger) (st *store.Postgres, err error) {
 	o := store.Options{TTL: time.Duration(c.Lease.TTL), Renew: time.Duration(c.Lease.Renew), Log: log}
 	if o.Password, err = c.DatabasePassword.Read(); err != nil {
 		return nil, fmt.Errorf("read the password of the database: %w", err)
 	}
-	s, err := newShell(served{"repairer", c.API, c.TLS, c.Access, nil, c.Debug}, log, v.names("leader")...)
+	s, err := program.NewShell(program.Served{Program: "repairer", API: c.API, TLS: c.TLS, Access: c.Access, Debug: c.Debug}, log, v.Names("leader")...)
 	if err != nil {
 		return nil, err
 	}
 	var waitsFor atomic.Value
 	o.Waiting = func(reason string) {
 		waitsFor.Store(reason)
-		s.health.Ready("leader", "standing by: "+reason)
+		s.Health.Ready("leader", "standing by: "+reason)
 	}
 	o.Waiting("the database has not answered yet")
 	if o.Elector, err = elector(c, o.Waiting, log); err != nil {
@@ -120,7 +121,7 @@ func standBy(ctx context.Context, c config.Repairer, v secrets, ready func(), lo
 		return nil, err
 	}
 	ready()
-	err = s.serve(ctx, "/"+gliav1connect.RepairServiceName+"/", api, append(v.checks(s), vacancy.Run, func(ctx context.Context) error {
+	err = s.Serve(ctx, "/"+gliav1connect.RepairServiceName+"/", api, append(v.Checks(s), vacancy.Run, func(ctx context.Context) error {
 		if st, err = store.OpenPostgres(ctx, c.Database, o); err != nil {
 			return err
 		}

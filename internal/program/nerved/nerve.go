@@ -1,4 +1,6 @@
-package program
+// Package nerved puts a nerve together from its configuration and runs it. Each storage host runs one, so what
+// it imports is weighed.
+package nerved
 
 import (
 	"context"
@@ -15,6 +17,7 @@ import (
 	"glia"
 	"glia/api/glia/v1/gliav1connect"
 	"glia/config"
+	"glia/internal/program"
 	"glia/nerve"
 	"glia/nerve/disk"
 	"glia/nerve/disk/probe"
@@ -25,9 +28,9 @@ import (
 	"glia/nerve/service"
 )
 
-// NerveParts replaces parts of a nerve, for the demo on a machine without block devices. The zero
+// Parts replaces parts of a nerve, for the demo on a machine without block devices. The zero
 // value is a nerve on this machine's disks.
-type NerveParts struct {
+type Parts struct {
 	Inventory nerve.Inventory
 	Prober    nerve.Prober
 	Hand      nerve.Hand
@@ -37,18 +40,20 @@ type NerveParts struct {
 	Reloaded <-chan config.Nerve // later configurations, of which only the services are used; nil: there are none
 }
 
-// Nerve runs a nerve until the context ends.
-func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logger) error {
+// Run runs a nerve until the context ends.
+func Run(ctx context.Context, c config.Nerve, parts Parts, log *slog.Logger) error {
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
-	v, err := openSecrets(ctx, &c, c.Vault, &c.TLS, c.API, c.Host, log)
+	v, err := program.OpenSecrets(ctx, &c, c.Vault, &c.TLS, c.API, c.Host, log)
 	if err != nil {
 		return err
 	}
-	defer v.close()
-	where := registriesConfig{c.Registries, config.WatchUnion, c.Serf, c.ZooKeeper, c.Consul, filepath.Join(c.StateDir, "serf.snapshot"), "nerve"}
-	s, err := newShell(served{"nerve", c.API, c.TLS, c.Access, c.Hand.Repairers, c.Debug}, log, v.names(where.names("inventory", "services")...)...)
+	defer v.Close()
+	where := program.RegistriesConfig{
+		Use: c.Registries, Watch: config.WatchUnion, Serf: c.Serf, ZooKeeper: c.ZooKeeper, Consul: c.Consul, Snapshot: filepath.Join(c.StateDir, "serf.snapshot"), Role: "nerve",
+	}
+	s, err := program.NewShell(program.Served{Program: "nerve", API: c.API, TLS: c.TLS, Access: c.Access, Repairers: c.Hand.Repairers, Debug: c.Debug}, log, v.Names(where.Names("inventory", "services")...)...)
 	if err != nil {
 		return err
 	}
@@ -62,7 +67,7 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		}
 		parts.Inventory = inventory{Source: &disk.Source{Host: c.Host, Loop: c.Inventory.Loop, Ignore: c.Inventory.Ignore}}
 	}
-	run := v.checks(s)
+	run := v.Checks(s)
 	if parts.Prober == nil {
 		kernelLog, err := openKernelLog(c, log)
 		if err != nil {
@@ -94,21 +99,21 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		defer func() { _ = h.Close(context.Background()) }()
 		parts.Hand = h
 	}
-	if s.tls != nil && parts.Hand != nil && len(c.Hand.Repairers) == 0 {
+	if s.TLS != nil && parts.Hand != nil && len(c.Hand.Repairers) == 0 {
 		log.Warn("the hand takes orders from every certificate with the role destroy: name the repairers in hand.repairers")
 	}
-	reg, err := openRegistries(where, nil, log)
+	reg, err := program.OpenRegistries(where, nil, log)
 	if err != nil {
 		return err
 	}
-	defer reg.leave()
+	defer reg.Leave()
 	services, err := openAnnounced(c, log)
 	if err != nil {
 		return err
 	}
 	defer services.close()
-	s.reg.MustRegister(services)
-	run = append(run, func(ctx context.Context) error { return services.run(ctx, parts.Reloaded, v) }, s.watch("services", services.Problem))
+	s.Metrics.MustRegister(services)
+	run = append(run, func(ctx context.Context) error { return services.run(ctx, parts.Reloaded, v) }, s.Watch("services", services.Problem))
 
 	rules, err := judgeRules(c.Judge)
 	if err != nil {
@@ -119,27 +124,27 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 		return err
 	}
 	o := nerve.Options{
-		Host: c.Host, Kernel: kernelRelease(), API: s.advertise(c.API), StateFile: filepath.Join(c.StateDir, "disks.json"),
+		Host: c.Host, Kernel: kernelRelease(), API: s.Advertise(c.API), StateFile: filepath.Join(c.StateDir, "disks.json"),
 		Inventory: parts.Inventory, Prober: parts.Prober, Hand: parts.Hand, Announcer: reg, Labels: nerve.SuperblockLabels, Events: parts.Events, Rules: rules,
 		Together: judge.Together{Least: c.Judge.Together, Within: time.Duration(c.Judge.TogetherWithin)},
 		Starved:  judge.Starvation{Late: time.Duration(c.Judge.Late), Memory: float64(c.Judge.MemoryPressure), IO: float64(c.Judge.IOPressure)},
 		Pressure: pressure, History: past,
-		Interval: time.Duration(c.Probe.Interval), Deadline: time.Duration(c.Probe.Deadline), Expiry: time.Duration(c.Probe.Expiry), Log: log, Registry: s.reg,
+		Interval: time.Duration(c.Probe.Interval), Deadline: time.Duration(c.Probe.Deadline), Expiry: time.Duration(c.Probe.Expiry), Log: log, Registry: s.Metrics,
 	}
-	if s.tls != nil {
-		o.Cert = s.tls.Fingerprint
+	if s.TLS != nil {
+		o.Cert = s.TLS.Fingerprint
 	}
 	n, err := nerve.New(o)
 	if err != nil {
 		return err
 	}
-	s.reg.MustRegister(n)
-	s.handle(gliav1connect.NewAnnouncerServiceHandler(service.NewAPI(c.Host, services.Services), s.options()...))
-	path, handler := gliav1connect.NewHostServiceHandler(nerve.NewService(n), s.options()...)
+	s.Metrics.MustRegister(n)
+	s.Handle(gliav1connect.NewAnnouncerServiceHandler(service.NewAPI(c.Host, services.Services), s.Options()...))
+	path, handler := gliav1connect.NewHostServiceHandler(nerve.NewService(n), s.Options()...)
 	if parts.Started != nil {
 		parts.Started()
 	}
-	return s.serve(ctx, path, handler, append(append(reg.checks(s), run...), n.Run, s.watch("inventory", func() error {
+	return s.Serve(ctx, path, handler, append(append(reg.Checks(s), run...), n.Run, s.Watch("inventory", func() error {
 		if p := n.Problem(); p != "" {
 			return fmt.Errorf("%s", p)
 		}
@@ -147,8 +152,8 @@ func Nerve(ctx context.Context, c config.Nerve, parts NerveParts, log *slog.Logg
 	}))...)
 }
 
-// LoadNerve loads the configuration, and the rules that it names.
-func LoadNerve(path string) (config.Nerve, error) {
+// Load loads the configuration, and the rules that it names.
+func Load(path string) (config.Nerve, error) {
 	c, err := config.LoadNerve(path)
 	if err != nil {
 		return c, err
