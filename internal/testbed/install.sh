@@ -6,7 +6,7 @@ set -eu
 
 case "${1:-}" in
 demo) want="e2fsprogs xfsprogs" ;;
-test) want="e2fsprogs xfsprogs lvm2 runit serf gcc libc6-dev fdisk parted util-linux procps postgresql protobuf-compiler libprotobuf-dev smartmontools openjdk-17-jre-headless libzookeeper-java libslf4j-java haproxy python3-jira redmine redmine-sqlite puma" ;;
+test) want="e2fsprogs xfsprogs lvm2 runit serf gcc libc6-dev fdisk parted util-linux procps postgresql protobuf-compiler libprotobuf-dev smartmontools openjdk-17-jre-headless libzookeeper-java libslf4j-java haproxy mariadb-server-core mariadb-client-core rabbitmq-server python3-jira redmine redmine-sqlite puma" ;;
 ceph | demo-ceph) want="ceph-mon ceph-mgr ceph-osd ceph-common librados-dev udev gcc libc6-dev util-linux xfsprogs e2fsprogs lvm2" ;; # ceph-volume asks udev
 lab) want="qemu-system-x86 busybox-static e2fsprogs xfsprogs lvm2 smartmontools xz-utils" ;;
 *) echo "usage: install.sh demo|demo-ceph|test|ceph|lab" >&2; exit 2 ;;
@@ -45,11 +45,20 @@ apt="apt-get -qq -o DPkg::Lock::Timeout=600"
 case "$missing" in *redmine*)
 	printf 'redmine redmine/instances/default/%s\n' 'dbconfig-install boolean true' 'database-type select sqlite3' | $as_root debconf-set-selections
 esac
-# shellcheck disable=SC2086 # the lists are words
-[ -z "$missing" ] || $as_root $apt install -y --no-install-recommends $missing >/dev/null 2>&1 || {
-	$as_root $apt update
-	$as_root $apt install -y --no-install-recommends $missing >/dev/null
-}
+install_missing() (
+	# Where dpkg's scripts would start what they install, this file tells them not to.
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e $policy ]; then
+		trap '$as_root rm -f $policy' EXIT
+		printf '#!/bin/sh\nexit 101\n' | $as_root sh -c "cat >$policy && chmod 755 $policy"
+	fi
+	# shellcheck disable=SC2086 # the lists are words
+	$as_root $apt install -y --no-install-recommends $missing >/dev/null 2>&1 || {
+		$as_root $apt update
+		$as_root $apt install -y --no-install-recommends $missing >/dev/null
+	}
+)
+[ -z "$missing" ] || install_missing
 [ -n "$consul$kernel" ] || exit 0
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT

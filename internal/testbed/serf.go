@@ -2,7 +2,6 @@ package testbed
 
 import (
 	"context"
-	"net"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -25,13 +24,7 @@ func Serf(t testing.TB, node string, join ...string) (s *Server, gossip, dir str
 	for _, j := range join {
 		s.argv = append(s.argv, "-join="+j)
 	}
-	s.ready = func(ctx context.Context) error {
-		c, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr)
-		if err == nil {
-			err = c.Close()
-		}
-		return err
-	}
+	s.ready = func(ctx context.Context) error { return accepts(ctx, s.Addr) }
 	s.cleanup(t)
 	s.Start(t)
 	return s, gossip, dir

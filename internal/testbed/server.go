@@ -32,6 +32,7 @@ type Server struct {
 	Addr string // host:port for clients
 
 	argv  []string
+	env   []string // nil: that of the test
 	log   string
 	ready func(context.Context) error
 	cmd   *exec.Cmd
@@ -80,7 +81,7 @@ func (s *Server) begin() error {
 	}
 	defer func() { _ = log.Close() }()
 	cmd, ended, begun := exec.Command(s.argv[0], s.argv[1:]...), make(chan struct{}), make(chan error)
-	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, filepath.Dir(s.log)
+	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.Env = log, log, filepath.Dir(s.log), s.env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	go func() {
 		runtime.LockOSThread() // the server gets its signal when this thread ends

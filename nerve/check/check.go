@@ -34,6 +34,12 @@ type Address struct {
 
 func (a Address) String() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }
 
+// Login is with whom a check speaks.
+type Login struct {
+	User, Password string
+	Database       string // may be empty
+}
+
 // conversation does something over a connection that ends with ctx, and not later.
 func conversation(ctx context.Context, network, address string, do func(net.Conn) error) error {
 	c, err := (&net.Dialer{}).DialContext(ctx, network, address)

@@ -240,29 +240,3 @@ func TestExec(t *testing.T) {
 		t.Errorf("a command that hangs: %v", err)
 	}
 }
-
-func TestJudgeReplica(t *testing.T) {
-	t.Parallel()
-	status := func(io, sql, lag string) map[string]string {
-		return map[string]string{"Slave_IO_Running": io, "Slave_SQL_Running": sql, "Seconds_Behind_Master": lag, "Last_SQL_Error": "duplicate key"}
-	}
-	for _, c := range []struct {
-		status map[string]string
-		most   time.Duration
-		want   string
-	}{
-		{status("Yes", "Yes", "0"), time.Minute, ""},
-		{status("Yes", "Yes", "60"), time.Minute, ""},
-		{status("Yes", "Yes", "61"), time.Minute, "61 s behind, more than 1m0s"},
-		{status("Yes", "Yes", "99999"), 0, ""},
-		{status("Connecting", "Yes", "0"), 0, "IO thread does not run (Connecting)"},
-		{status("Yes", "No", "0"), 0, "SQL thread does not run (No) duplicate key"},
-		{status("Yes", "Yes", ""), 0, "lag is not known"},
-		{map[string]string{"Replica_IO_Running": "Yes", "Replica_SQL_Running": "Yes", "Seconds_Behind_Source": "1"}, time.Second, ""},
-		{nil, 0, "replicates nothing"},
-	} {
-		if err := check.JudgeReplica(c.status, c.most); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%v: %v, want %q", c.status, err, c.want)
-		}
-	}
-}

@@ -29,20 +29,37 @@ func (c RabbitMQ) Probe(ctx context.Context) error {
 	if c.Database != "" {
 		config.Vhost = c.Database
 	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	config.Dial = func(network, address string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-		if err == nil {
-			context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+		if err == nil { // not by a deadline: the library sets its own over it
+			context.AfterFunc(ctx, func() { _ = conn.Close() })
 		}
 		return conn, err
 	}
 	conn, err := amqp.DialConfig("amqp://"+c.Address.String(), config)
 	if err != nil {
-		return plain(ctx, err)
+		return plain(ctx, fmt.Errorf("log in as %s to the virtual host %s: %w", user, config.Vhost, err))
 	}
 	defer func() { _ = conn.CloseDeadline(time.Now().Add(time.Second)) }()
-	return plain(ctx, roundTrip(ctx, conn))
+	blocked := conn.NotifyBlocked(make(chan amqp.Blocking, 1))
+	go func() {
+		for b := range blocked { // it is closed with the connection
+			if b.Active {
+				end(fmt.Errorf("%w: %s", errBlocked, b.Reason))
+			}
+		}
+	}()
+	err = roundTrip(ctx, conn)
+	if why := context.Cause(ctx); errors.Is(why, errBlocked) {
+		return why
+	}
+	return plain(ctx, err)
 }
+
+// errBlocked is how a broker with too little memory or disk answers: it reads nothing more from who publishes.
+var errBlocked = errors.New("the broker takes no messages")
 
 func roundTrip(ctx context.Context, conn *amqp.Connection) error {
 	ch, err := conn.Channel()
