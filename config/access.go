@@ -61,7 +61,7 @@ const (
 )
 
 func defaultAccess() Access {
-	return Access{Others: RoleDestroy, Loopback: RoleDestroy, Requests: 500, Streams: 2000}
+	return Access{Others: RoleRead, Loopback: RoleRead, Requests: 500, Streams: 2000}
 }
 
 func (a Access) validate(c *check, api API, t TLS) {

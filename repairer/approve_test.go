@@ -151,7 +151,7 @@ func TestService_OneCertificateIsOnePerson(t *testing.T) {
 	w, _, c := twoPersons(t)
 	_, h := gliav1connect.NewRepairServiceHandler(repairer.NewService(w.engine, w.tickets))
 	name := ""
-	guard := access.New(access.Options{Access: config.DefaultRepairer().Access, Program: "repairer", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	guard := access.New(access.Options{Access: config.Access{Others: config.RoleDestroy, Requests: 100, Streams: 10}, Program: "repairer", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Subject: pkix.Name{CommonName: name}}}}
 		guard.Handler(h).ServeHTTP(rw, r)

@@ -83,7 +83,7 @@ func TestService_ProvenCallerStandsInTheLog(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(o *repairer.Options) { o.Mode = repairer.ModePropose })
 	_, h := gliav1connect.NewRepairServiceHandler(repairer.NewService(w.engine, w.tickets))
-	guard := access.New(access.Options{Access: config.DefaultRepairer().Access, Program: "repairer", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	guard := access.New(access.Options{Access: config.Access{Others: config.RoleDestroy, Requests: 100, Streams: 10}, Program: "repairer", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Subject: pkix.Name{CommonName: "bob"}}}}
 		r.Header.Set(access.RequestID, "r-1")

@@ -76,6 +76,17 @@ func TestGuard_Role(t *testing.T) {
 	}
 }
 
+// Who is not named by anything may look, and change nothing, until the configuration says otherwise.
+func TestGuard_RoleByDefault(t *testing.T) {
+	t.Parallel()
+	for program, a := range map[string]config.Access{"nerve": config.DefaultNerve().Access, "synapse": config.DefaultSynapse().Access, "repairer": config.DefaultRepairer().Access} {
+		g := access.New(access.Options{Access: a, Program: program, Registry: prometheus.NewRegistry()})
+		if got := g.Role(access.OfCertificate(named("x"))); got != config.RoleRead || a.Loopback != config.RoleRead {
+			t.Errorf("%s: %s by certificate, %s at loopback", program, got, a.Loopback)
+		}
+	}
+}
+
 func FuzzOfCertificate(f *testing.F) {
 	f.Add("ann", "glia:role:read", "a@example.com")
 	f.Add("", "user:root", "user:root")

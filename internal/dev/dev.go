@@ -261,6 +261,7 @@ func (d *demo) start(ctx context.Context, g *errgroup.Group, log *slog.Logger) e
 // new disk soon.
 func (d *demo) repairerConfig(ctx context.Context, listen string) (config.Repairer, error) {
 	c := config.DefaultRepairer()
+	c.Access.Loopback = config.RoleDestroy // whoever plays with the demo may do everything in it
 	c.Database, c.Synapse, c.Mode, c.API.Listen = filepath.Join(d.Dir, "repairer", "glia.db"), d.synapse, config.ModeAuto, listen
 	c.Repair.Settle, c.Repair.RetryMin = config.Duration(3*time.Second), config.Duration(time.Second)
 	c.Gates.StopFile, c.Gates.FlapBlock = filepath.Join(d.Dir, "STOP"), config.Duration(time.Second)
@@ -278,6 +279,7 @@ func (d *demo) repairerConfig(ctx context.Context, listen string) (config.Repair
 // disks but its own.
 func (d *demo) nerveConfig(host, addr, prefix string) config.Nerve {
 	c := config.DefaultNerve()
+	c.Access.Loopback = config.RoleDestroy
 	c.Host, c.StateDir = host, filepath.Join(d.Dir, host, "nerve")
 	c.API.Listen = addr + ":7411"
 	c.Serf.Bind, c.Serf.RPC, c.Serf.Join = addr+":7946", addr+":7373", []string{prefix + ".1:7946"}

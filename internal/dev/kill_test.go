@@ -50,7 +50,7 @@ func (p *process) kill() {
 
 func writeConfig(t *testing.T, path string, c config.Repairer) {
 	t.Helper()
-	text := fmt.Sprintf("database = %q\nsynapse = %q\nmode = %q\n[api]\nlisten = %q\n[repair]\nsettle = \"1s\"\nretry_min = \"1s\"\n", c.Database, c.Synapse, c.Mode, c.API.Listen)
+	text := fmt.Sprintf("database = %q\nsynapse = %q\nmode = %q\n[api]\nlisten = %q\n[access]\nloopback = \"destroy\"\n[repair]\nsettle = \"1s\"\nretry_min = \"1s\"\n", c.Database, c.Synapse, c.Mode, c.API.Listen)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

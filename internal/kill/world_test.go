@@ -99,7 +99,7 @@ func (h *host) repairedBy(dir, database, more string) (*world, error) {
 		dir: dir, host: h, database: database, api: address, tech: &technician{h: h}, config: filepath.Join(dir, "repairer.toml"),
 		client: gliav1connect.NewRepairServiceClient(daemon.HTTPClient(nil), "http://"+address),
 	}
-	text := fmt.Sprintf("database = %q\nsynapse = \"http://%s\"\nmode = \"auto\"\n[api]\nlisten = %q\n[repair]\ntick = \"20ms\"\nsettle = \"1ms\"\nretry_min = \"20ms\"\nretry_max = \"200ms\"\n%s",
+	text := fmt.Sprintf("database = %q\nsynapse = \"http://%s\"\nmode = \"auto\"\n[api]\nlisten = %q\n[access]\nloopback = \"destroy\"\n[repair]\ntick = \"20ms\"\nsettle = \"1ms\"\nretry_min = \"20ms\"\nretry_max = \"200ms\"\n%s",
 		database, h.api, address, more)
 	return w, os.WriteFile(w.config, []byte(text), 0o600)
 }

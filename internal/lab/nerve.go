@@ -20,10 +20,10 @@ import (
 )
 
 // StartNerve starts the machine's nerve on a configuration, in the words of nerve.toml, and waits until it is ready.
-// The addresses that are built in are those that API and Serf lead to. What it logs is on the console.
+// The addresses that are built in are those that API and Serf lead to, and API may do everything. What it logs is on the console.
 func (m *Machine) StartNerve(ctx context.Context, config string) error {
 	const file = "/etc/glia/nerve.toml"
-	if err := m.Put(ctx, file, strings.NewReader(config)); err != nil {
+	if err := m.Put(ctx, file, strings.NewReader(config+"\n[access]\nloopback = \"destroy\"\n")); err != nil {
 		return err
 	}
 	if err := m.Start(ctx, "nerve", "-config", file); err != nil {

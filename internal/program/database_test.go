@@ -36,7 +36,7 @@ func start(t *testing.T, database string, change ...func(*config.Repairer)) one 
 	t.Helper()
 	addr := testbed.Addr(t)
 	c := config.DefaultRepairer()
-	c.Database, c.API.Listen = database, addr
+	c.Database, c.API.Listen, c.Access.Loopback = database, addr, config.RoleDestroy
 	c.Gates.StopFile = filepath.Join(t.TempDir(), "STOP")
 	for _, f := range change {
 		f(&c)

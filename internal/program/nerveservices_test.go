@@ -40,6 +40,8 @@ services_dir = %q
 registries = ["zookeeper"]
 [api]
 listen = %q
+[access]
+loopback = "operate"
 [zookeeper]
 servers = [%q]
 session_timeout = "30s"

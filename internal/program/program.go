@@ -58,8 +58,10 @@ func NewShell(c Served, log *slog.Logger, checks ...string) (*Shell, error) {
 			return nil, err
 		}
 		if c.Access.Others == config.RoleDestroy {
-			log.Warn("every certificate of the authority may do everything here: name who may in [access], and set access.others to a lesser role")
+			log.Warn("every certificate of the authority may do everything here: name who may in [access], and leave access.others out")
 		}
+	} else if c.Access.Loopback == config.RoleDestroy {
+		log.Warn("every user of this host may do everything here: set api.socket, name who may in [access], and leave access.loopback out")
 	}
 	if s.ln, err = net.Listen("tcp", c.API.Listen); err != nil {
 		return nil, fmt.Errorf("serve the API: %w", err)
