@@ -113,6 +113,8 @@ type Engine struct {
 	status   Status          // of the newest look
 	refused  map[string]uint64
 	progress map[string]string // of the steps under way, by case
+
+	inspections map[string]string // keys of those that run, by case and new disk
 }
 
 // New makes an engine. It does nothing until Run or Tick is called.
@@ -123,7 +125,7 @@ func New(o Options) *Engine {
 	if o.Words == nil {
 		o.Words = DefaultWords()
 	}
-	return &Engine{Options: o.fenced(), wake: make(chan struct{}, 1), slots: make(chan struct{}, o.Parallel), busy: map[string]bool{}, refused: map[string]uint64{}, progress: map[string]string{}}
+	return &Engine{Options: o.fenced(), wake: make(chan struct{}, 1), slots: make(chan struct{}, o.Parallel), busy: map[string]bool{}, refused: map[string]uint64{}, progress: map[string]string{}, inspections: map[string]string{}}
 }
 
 // Wake makes Run look at everything now, because a person has just said something.

@@ -165,12 +165,12 @@ func (e *Engine) inspect(ctx context.Context, c Case, found glia.DiskStatus, t T
 	if err != nil {
 		return e.reject(ctx, c, Rejection{Serial: serial, Findings: []string{brief(err)}}, Ticket{})
 	}
-	// An inspection reads only, so its key is new each time: the disk may have changed since.
 	o := &gliav1.Order{
-		Epoch: e.Store.Epoch(), CaseId: c.ID, Key: c.Key(fmt.Sprintf("%s/%d", StepInspect, e.Now().UnixNano())), Verb: gliav1.Verb_VERB_INSPECT,
+		Epoch: e.Store.Epoch(), CaseId: c.ID, Key: e.inspection(c, serial), Verb: gliav1.Verb_VERB_INSPECT,
 		Serial: c.Serial(), Place: c.Disk.Location.Place(), MinSize: c.Disk.Identity.Size, Retired: retired,
 	}
 	answer, err := e.Hosts.Execute(ctx, c.Host(), o)
+	e.keepInspection(c, serial, o.GetKey(), answer.GetState() == gliav1.OrderState_ORDER_STATE_RUNNING)
 	switch {
 	case errors.Is(err, glia.ErrStaleEpoch):
 		return err
@@ -199,6 +199,27 @@ func (e *Engine) inspect(ctx context.Context, c Case, found glia.DiskStatus, t T
 	}
 	_, err = e.record(ctx, c, KindAccepted, StepInspect, "accepted "+disk.String(), Data{Disk: &disk})
 	return err
+}
+
+// inspection is the key of the inspection of a new disk. It reads only, so the key is new each time: the disk may
+// have changed since. One that still runs is asked for by its own key, else nobody would hear what it finds.
+func (e *Engine) inspection(c Case, serial string) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if key, runs := e.inspections[c.ID+" "+serial]; runs {
+		return key
+	}
+	return c.Key(fmt.Sprintf("%s/%d", StepInspect, e.Now().UnixNano()))
+}
+
+// keepInspection remembers the key of an inspection for as long as it runs.
+func (e *Engine) keepInspection(c Case, serial, key string, runs bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.inspections, c.ID+" "+serial)
+	if runs {
+		e.inspections[c.ID+" "+serial] = key
+	}
 }
 
 // UnfitError is a driver's answer that the new disk itself may not be used. Nothing was made on it, so

@@ -434,3 +434,17 @@ func TestEngine_RemindsOnceAStageAndEscalates(t *testing.T) {
 		t.Errorf("findings %q", s)
 	}
 }
+
+// An inspection that takes longer than the hand lets anybody wait is asked for until it has ended, and is heard.
+func TestEngine_HearsAnInspectionThatTakesLong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.fleet.Do("node-1", func(h *sim.Host) { h.Slow = 3 })
+	w.fail("node-1", "2")
+	w.phase("N1S2", repairer.PhaseAwaitingReplacement)
+	w.swap("node-1", "2", blank("NEW1"))
+	c := w.phase("N1S2", repairer.PhaseClosed)
+	if n := w.said(c, "not taken"); n != 0 {
+		t.Errorf("the person was told %d times that the disk is not taken", n)
+	}
+}

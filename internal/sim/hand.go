@@ -83,7 +83,7 @@ func (f *Fleet) execute(host string, o *gliav1.Order) (*gliav1.ExecuteResponse, 
 		r.State, r.Reason = gliav1.OrderState_ORDER_STATE_REFUSED, err.Error()
 	}
 	h.orders[o.GetKey()] = r
-	if h.Slow > 0 && o.GetVerb() != gliav1.Verb_VERB_INSPECT {
+	if h.Slow > 0 {
 		h.running[o.GetKey()] = h.Slow // what runs goes on, whoever leads by then
 		return &gliav1.ExecuteResponse{State: gliav1.OrderState_ORDER_STATE_RUNNING}, nil
 	}
