@@ -75,11 +75,11 @@ func (s *Service) Locate(ctx context.Context, r *connect.Request[gliav1.LocateRe
 	return connect.NewResponse(&gliav1.LocateResponse{Host: m.GetHost(), Place: place, Serial: serial, On: m.GetOn()}), nil
 }
 
-// order sends an order until it has ended.
+// order sends an order until it has ended, or is told to wait.
 func (e *Engine) order(ctx context.Context, host string, o *gliav1.Order) (*gliav1.ExecuteResponse, error) {
 	for {
 		r, err := e.Hosts.Execute(ctx, host, o)
-		if err != nil || r.GetState() != gliav1.OrderState_ORDER_STATE_RUNNING {
+		if err != nil || r.GetState() != gliav1.OrderState_ORDER_STATE_RUNNING || r.GetReason() != "" {
 			return r, err
 		}
 		select {

@@ -48,7 +48,7 @@ func (e *Engine) light(ctx context.Context, c Case, step string, on bool) (strin
 	switch {
 	case err != nil:
 		return "", err
-	case r.GetState() == gliav1.OrderState_ORDER_STATE_RUNNING:
+	case r.GetState() == gliav1.OrderState_ORDER_STATE_RUNNING && r.GetReason() == "":
 		return "", runningError{}
 	case r.GetState() != gliav1.OrderState_ORDER_STATE_DONE:
 		return "", fmt.Errorf("locate light of %s: %s", c.Disk.Location.Place(), r.GetReason())

@@ -177,10 +177,12 @@ func (e *Engine) inspect(ctx context.Context, c Case, found glia.DiskStatus, t T
 	case err != nil:
 		return e.reject(ctx, c, Rejection{Serial: serial, Findings: []string{brief(err)}}, Ticket{})
 	case answer.GetState() == gliav1.OrderState_ORDER_STATE_RUNNING:
+		e.tellProgress(c.ID, answer.GetReason())
 		return nil
 	case answer.GetState() != gliav1.OrderState_ORDER_STATE_DONE:
 		return e.reject(ctx, c, Rejection{Serial: serial, Findings: []string{"the inspection did not succeed: " + answer.GetReason()}}, Ticket{})
 	}
+	e.tellProgress(c.ID, "")
 	in := answer.GetInspection()
 	findings := JudgeReplacement(c, probed, in.GetFindings(), e.Now())
 	disk := api.DiskFromProto(in.GetDisk())

@@ -2,6 +2,7 @@ package hand
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -84,7 +85,7 @@ func (h *Hand) claim(o *gliav1.Order) (*flight, *gliav1.ExecuteResponse, error) 
 	}
 	for key, f := range h.flights {
 		if what := f.subject.conflict(s); what != "" && !f.over() {
-			return nil, h.refuse(o, fmt.Errorf("%s is busy with %s (%s); send the order again when that has ended", what, key, f.subject)), nil
+			return nil, h.refuse(o, passing{fmt.Errorf("%s is busy with %s (%s)", what, key, f.subject)}), nil
 		}
 	}
 	f := &flight{order: proto.CloneOf(o), subject: s, started: now, ended: make(chan struct{})}
@@ -161,6 +162,9 @@ func (h *Hand) act(ctx context.Context, f *flight) (*gliav1.ExecuteResponse, err
 	o := f.order
 	st, err := h.prepare(ctx, o)
 	if err != nil {
+		if context.Cause(ctx) != nil {
+			err = passing{err} // whatever it says, the nerve stops and has looked at nothing any more
+		}
 		return h.refuse(o, err), nil
 	}
 	if st.run == nil {
@@ -176,7 +180,7 @@ func (h *Hand) act(ctx context.Context, f *flight) (*gliav1.ExecuteResponse, err
 		return nil, err
 	}
 	if cause := context.Cause(ctx); cause != nil {
-		return h.refuse(o, cause), nil
+		return h.refuse(o, passing{cause}), nil
 	}
 	e := entry{At: h.opts.Now(), Event: begun, Key: o.Key, Epoch: o.Epoch, subject: f.subject, Commands: st.commands, Counts: st.counts}
 	if err := h.journal.Append(e); err != nil {
@@ -203,9 +207,19 @@ func (h *Hand) act(ctx context.Context, f *flight) (*gliav1.ExecuteResponse, err
 	return recorded(r), nil
 }
 
-// refuse answers that a check said no and that nothing was changed.
+// passing is a reason that goes by itself, or that tells nothing of the disk, such as another act on it. No person is
+// needed: the order waits, and is looked at again when it is sent again.
+type passing struct{ error }
+
+func (p passing) Unwrap() error { return p.error }
+
+// refuse answers that a check said no and that nothing was changed; or that the order waits, when the check may say
+// yes the next time.
 func (h *Hand) refuse(o *gliav1.Order, reason error) *gliav1.ExecuteResponse {
 	words := text(reason.Error())
+	if w := (passing{}); errors.As(reason, &w) && !o.GetDryRun() {
+		return &gliav1.ExecuteResponse{State: gliav1.OrderState_ORDER_STATE_RUNNING, Reason: words}
+	}
 	if !o.GetDryRun() {
 		h.opts.Log.Info("order refused", "key", o.GetKey(), "case", o.GetCaseId(), "verb", verbName(o.GetVerb()), "serial", o.GetSerial(), "error", words)
 	}

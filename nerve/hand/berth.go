@@ -60,7 +60,7 @@ func (h *Hand) berths(ctx context.Context, o *gliav1.Order, d glia.Disk, known b
 		return berths{}, err
 	}
 	if by := holdersOf(numbers); len(by) > 0 {
-		return berths{}, fmt.Errorf("%s is open for writing: %s; send the order again when they are gone", d.DevicePath(), inProcesses(by))
+		return berths{}, passing{fmt.Errorf("%s is open for writing: %s", d.DevicePath(), inProcesses(by))}
 	}
 	return b, nil
 }

@@ -198,15 +198,31 @@ func TestHand_RefusesADiskThatChangesWhileItIsLookedAt(t *testing.T) {
 	}
 }
 
-func TestHand_InventoryThatFailsRefuses(t *testing.T) {
+// What can not be told of any disk is no refusal of one: the order waits, and is carried out when the disks can be
+// listed again.
+func TestHand_WaitsForAnInventoryThatFails(t *testing.T) {
 	t.Parallel()
 	l := fakeLab(t)
-	opts := l.options(&recorder{})
-	opts.Inventory = func(context.Context) ([]glia.Disk, error) { return nil, os.ErrPermission }
+	l.add("NEW", 2, "loop998", 32*mib)
+	rec := &recorder{}
+	opts := l.options(rec)
+	opts.DrainHook = []string{"drain"}
+	whole, broken := opts.Inventory, true
+	opts.Inventory = func(ctx context.Context) ([]glia.Disk, error) {
+		if broken {
+			return nil, os.ErrPermission
+		}
+		return whole(ctx)
+	}
 	h := l.hand(opts)
 	for _, verb := range []gliav1.Verb{drain, unmount, inspect, format, mount, rejoin} {
-		wantNo(t, finish(t, h, order(verb, "NEW", 2, on("/data/x"))), refused, "inventory: permission denied")
+		wantNo(t, finish(t, h, order(verb, "NEW", 2, on("/data/x"))), waits, "inventory: permission denied")
 	}
+	if calls := rec.Calls(); len(calls) > 0 {
+		t.Errorf("ran %q", calls)
+	}
+	broken = false
+	wantDone(t, finish(t, h, order(drain, "NEW", 2, on("/data/x"))))
 }
 
 func FuzzRecognise(f *testing.F) {

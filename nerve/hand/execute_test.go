@@ -75,7 +75,7 @@ func TestHand_ActsOutliveTheCall(t *testing.T) {
 	other.Serial, other.Place = "B", place(2)
 	wantNo(t, send(other), refused, "key "+o.Key+" was given for the drain of A")
 	for _, busy := range []*gliav1.Order{order(inspect, "A", 1, epoch(6)), order(inspect, "OLD", 1, epoch(6))} {
-		wantNo(t, send(busy), refused, "is busy with "+o.Key)
+		wantNo(t, send(busy), waits, "is busy with "+o.Key)
 	}
 	if r := send(order(drain, "B", 2, epoch(6))); r.State != running {
 		t.Errorf("another disk must not wait: %v", r)
@@ -95,6 +95,7 @@ func TestHand_ActsOutliveTheCall(t *testing.T) {
 	if calls := rec.Calls(); len(calls) != 2 {
 		t.Errorf("ran %q", calls)
 	}
+	wantDone(t, finish(t, h, order(inspect, "A", 1, epoch(6)))) // what was busy is not any more
 }
 
 func TestHand_FailedOrdersMayBeSentAgain(t *testing.T) {
@@ -172,6 +173,37 @@ func TestHand_CloseEndsActs(t *testing.T) {
 	}
 	opts.DrainHook = nil
 	wantDone(t, finish(t, l.hand(opts), o))
+}
+
+// An order that a stop of the nerve finds before its act has begun was not refused: nobody has said no.
+func TestHand_CloseRefusesNoOrder(t *testing.T) {
+	t.Parallel()
+	l := fakeLab(t)
+	l.add("A", 1, "loop999", 32*mib)
+	opts := l.options(&recorder{})
+	looking := make(chan bool)
+	opts.Inventory = func(ctx context.Context) ([]glia.Disk, error) {
+		close(looking)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	h, err := hand.New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := make(chan *gliav1.ExecuteResponse)
+	go func() {
+		r, err := h.Execute(t.Context(), order(drain, "A", 1))
+		if err != nil {
+			t.Error(err)
+		}
+		answer <- r
+	}()
+	<-looking
+	if err := h.Close(impatient()); err != nil {
+		t.Fatal(err)
+	}
+	wantNo(t, <-answer, waits)
 }
 
 // Invariant 8: a dry run tells the commands that the order would run, and leaves no trace.

@@ -12,7 +12,7 @@
 //   - a dry run changes nothing at all.
 //
 // It fails closed: what can not be read, told or recorded is a refusal with the reason, and nothing was
-// changed then. A journal or epoch that it does not understand stops it at the start.
+// changed then. What passes by itself is none: the order waits. A journal or epoch that it does not understand stops it at the start.
 package hand
 
 import (
@@ -206,7 +206,8 @@ func (h *Hand) Fence(epoch uint64) error {
 // Execute carries out one order, or tells how it stands. It waits up to two seconds, or until ctx
 // ends, for the act, which goes on in any case; the same order sent again gives the outcome.
 //
-// What the hand can not or may not do is told by the state and reason of the answer. The errors are
+// What the hand can not or may not do is told by the state and reason of the answer. An order that waits, for
+// another act on its disk or until the disks can be listed, is told as running, with the reason. The errors are
 // one that wraps glia.ErrStaleEpoch, ErrClosed, and failures to remember a new epoch; nothing was
 // done in each of these cases.
 func (h *Hand) Execute(ctx context.Context, o *gliav1.Order) (*gliav1.ExecuteResponse, error) {
@@ -273,7 +274,7 @@ func (h *Hand) disks(ctx context.Context) ([]glia.Disk, error) {
 	defer cancel()
 	all, err := h.opts.Inventory(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return nil, passing{fmt.Errorf("inventory: %w", err)}
 	}
 	var out []glia.Disk
 	for _, d := range all {

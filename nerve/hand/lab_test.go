@@ -343,7 +343,7 @@ func on(target string) func(*gliav1.Order) {
 	return func(o *gliav1.Order) { o.Filesystem.Target = target }
 }
 
-// finish sends an order until it is not running any more.
+// finish sends an order until it is not running any more, or is told to wait.
 func finish(t *testing.T, h *hand.Hand, o *gliav1.Order) *gliav1.ExecuteResponse {
 	t.Helper()
 	for deadline := time.Now().Add(60 * time.Second); ; {
@@ -351,7 +351,7 @@ func finish(t *testing.T, h *hand.Hand, o *gliav1.Order) *gliav1.ExecuteResponse
 		if err != nil {
 			t.Fatalf("%s: %v", o.Verb, err)
 		}
-		if r.State != gliav1.OrderState_ORDER_STATE_RUNNING {
+		if r.State != gliav1.OrderState_ORDER_STATE_RUNNING || r.Reason != "" {
 			return r
 		}
 		if time.Now().After(deadline) {
@@ -367,7 +367,7 @@ func wantDone(t *testing.T, r *gliav1.ExecuteResponse) {
 	}
 }
 
-// wantNo wants a refusal or failure whose reason has all the words.
+// wantNo wants a refusal, failure or wait whose reason has all the words.
 func wantNo(t *testing.T, r *gliav1.ExecuteResponse, state gliav1.OrderState, words ...string) {
 	t.Helper()
 	if r.State != state {
@@ -383,6 +383,7 @@ func wantNo(t *testing.T, r *gliav1.ExecuteResponse, state gliav1.OrderState, wo
 const (
 	refused = gliav1.OrderState_ORDER_STATE_REFUSED
 	failed  = gliav1.OrderState_ORDER_STATE_FAILED
+	waits   = gliav1.OrderState_ORDER_STATE_RUNNING
 	drain   = gliav1.Verb_VERB_DRAIN
 	unmount = gliav1.Verb_VERB_UNMOUNT
 	inspect = gliav1.Verb_VERB_INSPECT

@@ -151,7 +151,7 @@ func TestHand_TakesAnOSDToANewDisk(t *testing.T) {
 	if in.UUID != old.OSDs[0].UUID {
 		t.Fatalf("the disk tells uuid %s, the cluster %s", old.OSDs[0].UUID, in.UUID)
 	}
-	wantNo(t, finish(t, l.hand, l.order(osdDeactivate, old, old)), refused, "open for writing", "ceph-osd")
+	wantNo(t, finish(t, l.hand, l.order(osdDeactivate, old, old)), refused, "runs (pid", "ceph-osd", "stop it first")
 
 	stopped := l.order(osdStop, old, old)
 	pid := c.PID(id)

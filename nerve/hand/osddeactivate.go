@@ -39,9 +39,6 @@ func (h *Hand) deactivateOSDs(ctx context.Context, o *gliav1.Order) (step, error
 			return step{}, fmt.Errorf("disk %s has uses that the order does not name: %s", d.Serial(), inWords(usesOf(d)))
 		}
 	}
-	if by := holdersOf(numbers); len(by) > 0 {
-		return step{}, fmt.Errorf("%s is open for writing: %s; stop the OSD first", d.DevicePath(), inProcesses(by))
-	}
 	st := step{}
 	var targets []string
 	var commands [][]string
@@ -64,6 +61,9 @@ func (h *Hand) deactivateOSDs(ctx context.Context, o *gliav1.Order) (step, error
 		if r.Mode == glia.ModeLVM && isDir("/run/systemd/system") {
 			commands = append(commands, []string{"systemctl", "disable", fmt.Sprintf("ceph-volume@lvm-%d-%s", r.ID, r.UUID)})
 		}
+	}
+	if by := holdersOf(numbers); len(by) > 0 {
+		return step{}, passing{fmt.Errorf("%s is open for writing: %s", d.DevicePath(), inProcesses(by))}
 	}
 	// The upper ones first: an LV with dm-crypt on it can not be deactivated.
 	for _, kind := range []string{"crypt", "lvm"} {

@@ -2,8 +2,11 @@ package hand_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"glia"
 	"glia/api"
@@ -174,4 +177,33 @@ func TestHand_ZapsNoDBOfAnotherOSD(t *testing.T) {
 	}
 	l.change("NVME", func(d *glia.Disk) { d.Identity.Serial = "ANOTHER" })
 	wantNo(t, finish(t, h, order(gliav1.Verb_VERB_OSD_PREPARE, "NEW", 1, ofOSDs(lvmOSD()))), refused, "NVME")
+}
+
+// Whoever has the disk open for writing for a while, such as smartctl, is waited for: no person is needed.
+func TestHand_WaitsUntilNobodyHasTheDiskOpenForWriting(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	dev := l.attach("DISK", 1, 64*mib)
+	osd := glia.OSD{ID: 4001, UUID: osdUUID, Cluster: cephFSID, Role: glia.RoleBlock, Mode: glia.ModeRaw, Device: filepath.Base(dev)}
+	l.change("DISK", func(d *glia.Disk) { d.OSDs = []glia.OSD{osd} })
+	opts := l.options(hand.Linux())
+	opts.Ceph = &hand.Ceph{}
+	h := l.hand(opts)
+	open, err := os.OpenFile("/dev/"+filepath.Base(dev), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := order(gliav1.Verb_VERB_OSD_DEACTIVATE, "DISK", 1, ofOSDs(osd))
+	wantNo(t, finish(t, h, o), waits, "is open for writing: pid")
+	if err := open.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// A program that is started at this moment by another test has the file open until it is loaded.
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		if r := finish(t, h, o); r.State != waits {
+			wantDone(t, r)
+			return
+		}
+	}
+	t.Error("it waits still")
 }

@@ -66,7 +66,7 @@ func (h *Hand) prepareOSD(ctx context.Context, o *gliav1.Order) (step, error) {
 		return step{}, err
 	}
 	if by := holdersOf(numbers); len(by) > 0 {
-		return step{}, fmt.Errorf("%s is open for writing: %s; send the order again when they are gone", d.DevicePath(), inProcesses(by))
+		return step{}, passing{fmt.Errorf("%s is open for writing: %s", d.DevicePath(), inProcesses(by))}
 	}
 	if err := c.ready(r); err != nil {
 		return step{}, err

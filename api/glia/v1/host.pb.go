@@ -109,7 +109,7 @@ type OrderState int32
 
 const (
 	OrderState_ORDER_STATE_UNSPECIFIED OrderState = 0
-	OrderState_ORDER_STATE_RUNNING     OrderState = 1
+	OrderState_ORDER_STATE_RUNNING     OrderState = 1 // or it waits for what the reason says; the same order sent again tells how it stands
 	OrderState_ORDER_STATE_DONE        OrderState = 2
 	OrderState_ORDER_STATE_FAILED      OrderState = 3 // tried and failed; the same order may be sent again
 	OrderState_ORDER_STATE_REFUSED     OrderState = 4 // a check said no; nothing was changed
@@ -1222,7 +1222,7 @@ type ExecuteResponse struct {
 	State         OrderState             `protobuf:"varint,1,opt,name=state,proto3,enum=glia.v1.OrderState" json:"state,omitempty"`
 	Commands      []string               `protobuf:"bytes,2,rep,name=commands,proto3" json:"commands,omitempty"`     // what was run, or would be
 	Output        string                 `protobuf:"bytes,3,opt,name=output,proto3" json:"output,omitempty"`         // what the commands printed, cut to its end
-	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`         // why it failed or was refused
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`         // why it failed, was refused or waits
 	Inspection    *Inspection            `protobuf:"bytes,5,opt,name=inspection,proto3" json:"inspection,omitempty"` // answer to inspect
 	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	EndedAt       *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`

@@ -53,6 +53,7 @@ func (s run) order(ctx context.Context) (repairer.Progress, error) {
 	case gliav1.OrderState_ORDER_STATE_DONE:
 		p.Done = true
 	case gliav1.OrderState_ORDER_STATE_RUNNING:
+		p.Waits = r.GetReason()
 	case gliav1.OrderState_ORDER_STATE_REFUSED:
 		p.Refused = r.GetReason()
 	case gliav1.OrderState_ORDER_STATE_FAILED:

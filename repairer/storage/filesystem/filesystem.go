@@ -162,6 +162,7 @@ func (dr *Driver) Do(ctx context.Context, a repairer.Act) (repairer.Progress, er
 	case gliav1.OrderState_ORDER_STATE_DONE:
 		p.Done = true
 	case gliav1.OrderState_ORDER_STATE_RUNNING:
+		p.Waits = r.GetReason()
 	case gliav1.OrderState_ORDER_STATE_REFUSED:
 		p.Refused = r.GetReason()
 	case gliav1.OrderState_ORDER_STATE_FAILED:

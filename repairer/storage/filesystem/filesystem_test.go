@@ -103,10 +103,12 @@ func TestDriver_DoReadsTheHandsAnswer(t *testing.T) {
 		err     error
 		done    bool
 		refused string
+		waits   string
 		fails   string
 	}{
 		"done":        {answer: &gliav1.ExecuteResponse{State: gliav1.OrderState_ORDER_STATE_DONE}, done: true},
 		"running":     {answer: &gliav1.ExecuteResponse{State: gliav1.OrderState_ORDER_STATE_RUNNING}},
+		"waits":       {answer: &gliav1.ExecuteResponse{State: gliav1.OrderState_ORDER_STATE_RUNNING, Reason: "disk S1 is busy with another order"}, waits: "disk S1 is busy with another order"},
 		"refused":     {answer: &gliav1.ExecuteResponse{State: gliav1.OrderState_ORDER_STATE_REFUSED, Reason: "it is protected"}, refused: "it is protected"},
 		"failed":      {answer: &gliav1.ExecuteResponse{State: gliav1.OrderState_ORDER_STATE_FAILED, Reason: "used by java"}, fails: "unmount on h: used by java"},
 		"no state":    {answer: &gliav1.ExecuteResponse{}, fails: "the hand answered ORDER_STATE_UNSPECIFIED"},
@@ -116,7 +118,7 @@ func TestDriver_DoReadsTheHandsAnswer(t *testing.T) {
 		d := filesystem.New(h)
 		plan := d.Plan(disk(nil))
 		p, err := d.Do(t.Context(), repairer.Act{Case: repairer.Case{ID: "c1", Store: "db", Disk: disk(nil), Plan: &plan}, Step: plan.Steps[1], Epoch: 7})
-		if p.Done != tc.done || p.Refused != tc.refused || (err != nil) != (tc.fails != "") || (err != nil && !strings.Contains(err.Error(), tc.fails)) {
+		if p.Done != tc.done || p.Refused != tc.refused || p.Waits != tc.waits || (err != nil) != (tc.fails != "") || (err != nil && !strings.Contains(err.Error(), tc.fails)) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 		if o := h.got; o.GetEpoch() != 7 || o.GetKey() != "db/c1/unmount" || o.GetSerial() != "S1" || o.GetPlace() != "slot 2" || o.GetVerb() != gliav1.Verb_VERB_UNMOUNT || o.GetFilesystem().GetTarget() != "/data/2" {
