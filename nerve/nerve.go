@@ -55,6 +55,8 @@ type Hand interface {
 	// Fence makes orders of older epochs be refused, also after a restart. The error wraps glia.ErrStaleEpoch
 	// when a newer one is known.
 	Fence(epoch uint64) error
+	// Execute carries out one order, or tells how it stands. The error wraps glia.ErrStaleEpoch when a newer epoch is
+	// known, and glia.ErrUnreachable when the hand takes no orders any more.
 	Execute(ctx context.Context, o *gliav1.Order) (*gliav1.ExecuteResponse, error)
 }
 

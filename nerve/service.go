@@ -56,12 +56,15 @@ func (s *Service) Fence(_ context.Context, r *connect.Request[gliav1.FenceReques
 	return connect.NewResponse(&gliav1.FenceResponse{}), nil
 }
 
-// Execute hands one order to the hand.
+// Execute hands one order to the hand. While the nerve stops it is not available, which is no answer to the order: an act
+// that was begun may still run.
 func (s *Service) Execute(ctx context.Context, r *connect.Request[gliav1.ExecuteRequest]) (*connect.Response[gliav1.ExecuteResponse], error) {
 	out, err := s.n.Execute(ctx, r.Msg.GetOrder())
 	switch {
 	case errors.Is(err, glia.ErrStaleEpoch):
 		return nil, connect.NewError(connect.CodeAborted, err)
+	case errors.Is(err, glia.ErrUnreachable):
+		return nil, connect.NewError(connect.CodeUnavailable, err)
 	case err != nil:
 		return nil, connect.NewError(connect.CodeInternal, err)
 	}

@@ -182,7 +182,7 @@ func (n *Nerves) Fence(ctx context.Context, host string, epoch uint64) error {
 	case connect.CodeOf(err) == connect.CodeAborted && err != nil:
 		return fmt.Errorf("%w: %w", glia.ErrStaleEpoch, plain(err))
 	case err != nil:
-		return reached(plain(err), connect.CodeOf(err))
+		return reached(err)
 	}
 	return nil
 }
@@ -200,17 +200,24 @@ func (n *Nerves) Execute(ctx context.Context, host string, o *gliav1.Order) (*gl
 	case connect.CodeOf(err) == connect.CodeAborted && err != nil:
 		return nil, fmt.Errorf("order %s to %s: %w: %w", o.GetKey(), host, glia.ErrStaleEpoch, plain(err))
 	case err != nil:
-		return nil, fmt.Errorf("order %s to %s: %w", o.GetKey(), host, reached(plain(err), connect.CodeOf(err)))
+		return nil, fmt.Errorf("order %s to %s: %w", o.GetKey(), host, reached(err))
 	}
 	return r.Msg, nil
 }
 
-// reached marks the errors of hosts that gave no answer at all.
-func reached(err error, code connect.Code) error {
-	if code == connect.CodeUnavailable || code == connect.CodeDeadlineExceeded {
-		return fmt.Errorf("%w: %w", glia.ErrUnreachable, err)
+// reached marks the errors of hosts that gave no answer at all, or one that was cut off: what came of the request is
+// not known then.
+func reached(err error) error {
+	switch connect.CodeOf(err) {
+	case connect.CodeUnknown, connect.CodeCanceled:
+		if connect.IsWireError(err) {
+			return plain(err)
+		}
+	case connect.CodeUnavailable, connect.CodeDeadlineExceeded:
+	default:
+		return plain(err)
 	}
-	return err
+	return fmt.Errorf("%w: %w", glia.ErrUnreachable, plain(err))
 }
 
 // plain drops the name of the code, which tells an operator nothing that the message does not.

@@ -43,8 +43,15 @@ const (
 	defaultMountTimeout = time.Minute
 )
 
-// ErrClosed is returned by Execute once Close was called.
-var ErrClosed = errors.New("the hand is closed")
+// ErrClosed is returned by Execute once Close was called. It wraps glia.ErrUnreachable: the acts that run go on for
+// now, and what comes of them is not told any more.
+var ErrClosed error = closedError{}
+
+type closedError struct{}
+
+func (closedError) Error() string { return "the hand is closed" }
+
+func (closedError) Unwrap() error { return glia.ErrUnreachable }
 
 // Options are what a hand works with. Host, Inventory, System and StateDir are needed.
 type Options struct {
