@@ -16,6 +16,9 @@ import (
 	"glia/repairer/storage/ceph"
 )
 
+// newUUID is of an OSD that is made in place of the old one.
+const newUUID = "11111111-2222-4333-8444-555555555555"
+
 // attempts is a cluster and a hand of which a test says what a step sees, and which keep what it did.
 type attempts struct {
 	canned
@@ -43,7 +46,7 @@ func (a *attempts) say(state ...string) {
 	o := doc["osds"].([]any)[2].(map[string]any)
 	o["state"], o["up"], o["in"], o["weight"] = state, 0, 0, 0
 	if !slices.Contains(state, "destroyed") {
-		o["uuid"] = "11111111-2222-4333-8444-555555555555"
+		o["uuid"] = newUUID
 	}
 	a.canned["osd dump"], _ = json.Marshal(doc)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"glia"
 	"glia/repairer"
@@ -29,7 +30,11 @@ func (dr *Driver) Survey(ctx context.Context) repairer.Survey {
 			continue
 		}
 		disks := dr.read(ctx, l.Tree.Hosts())
-		for _, f := range Strays(l, c.FSID, disks) {
+		strays, err := c.strays(ctx, l, disks, dr.now)
+		if err != nil {
+			out.Findings = append(out.Findings, fmt.Sprintf("what the cluster %s has is not known: %s", c.Settings.Name, steadyWords(err)))
+		}
+		for _, f := range strays {
 			out.Findings = append(out.Findings, "cluster "+c.Settings.Name+": "+f)
 		}
 		signs, err := c.signs(ctx, l)
@@ -45,6 +50,21 @@ func (dr *Driver) Survey(ctx context.Context) repairer.Survey {
 		}
 	}
 	return out
+}
+
+// strays are those of the look that a second one still has. To read all disks takes time, in which an OSD may have been
+// made or destroyed: a person who is told to make its disk blank would do so.
+func (c *cluster) strays(ctx context.Context, l Look, disks map[string][]glia.Disk, now func() time.Time) ([]string, error) {
+	first := Strays(l, c.FSID, disks)
+	if len(first) == 0 {
+		return nil, nil
+	}
+	l, err := c.see(ctx, 0, now)
+	if err != nil {
+		return nil, err
+	}
+	second := Strays(l, c.FSID, disks)
+	return slices.DeleteFunc(first, func(f string) bool { return !slices.Contains(second, f) }), nil
 }
 
 // signs are what the cluster has against single OSDs now.

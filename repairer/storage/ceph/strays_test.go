@@ -1,9 +1,13 @@
 package ceph_test
 
 import (
+	"context"
+	"fmt"
+	"log/slog"
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"glia"
 	"glia/repairer/storage/ceph"
@@ -62,6 +66,44 @@ func TestStrays_AreWhereTheClusterAndTheDisksDoNotAgree(t *testing.T) {
 			t.Errorf("%s: %q", tt.name, got)
 		case tt.want != "" && (len(got) != 1 || !strings.Contains(got[0], tt.want)):
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// watched is a cluster whose hosts' disks are read while something happens.
+type watched struct {
+	*attempts
+	disks []glia.DiskStatus
+}
+
+func (w watched) Disks(context.Context, string) ([]glia.DiskStatus, error) {
+	if w.during != nil {
+		w.during()
+	}
+	return w.disks, nil
+}
+
+// An OSD that is made while the disks are read is no stray: who is told to make its disk blank would do so.
+func TestSurvey_TellsNobodyToWipeAnOSDThatIsBeingMade(t *testing.T) {
+	t.Parallel()
+	for name, made := range map[string]bool{"made meanwhile": true, "not known": false} {
+		w := watched{attempts: &attempts{canned: grown(t, 24)}}
+		m := must(t, ceph.DecodeMap, "osd-dump")
+		for id := range 24 {
+			osd := glia.OSD{ID: id, UUID: m.OSDs[0].UUID, Cluster: m.FSID, Role: glia.RoleBlock, Mode: glia.ModeRaw}
+			if id == 2 {
+				osd.UUID = newUUID
+			}
+			w.disks = append(w.disks, glia.DiskStatus{Disk: glia.Disk{Identity: glia.Identity{Serial: fmt.Sprint("S", id)}, OSDs: []glia.OSD{osd}}})
+		}
+		w.say("exists", "destroyed")
+		if made {
+			w.during = func() { w.say("exists", "new") }
+		}
+		d := ceph.New(w, []ceph.Settings{{Name: "test", FSID: m.FSID, Cluster: w, Fresh: time.Hour}}, time.Now, slog.New(slog.DiscardHandler))
+		found := strings.Join(d.Survey(t.Context()).Findings, "; ")
+		if strings.Contains(found, "S2") == made {
+			t.Errorf("%s: %s", name, found)
 		}
 	}
 }
