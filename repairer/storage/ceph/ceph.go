@@ -135,6 +135,13 @@ func (c *cluster) changed() {
 	c.last, c.changes = Look{}, c.changes+1
 }
 
+// sawBefore says that the last look is from before that time.
+func (c *cluster) sawBefore(at time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.last.At.IsZero() && c.last.At.Before(at)
+}
+
 func (c *cluster) course(caseID, step string) *course {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -183,7 +190,12 @@ func (dr *Driver) Do(ctx context.Context, a repairer.Act) (repairer.Progress, er
 	if do == nil {
 		return repairer.Progress{}, fmt.Errorf("step %s is not one of the driver %s", a.Step.Name, Name)
 	}
+	asked := dr.now()
 	p, err := do(ctx)
+	if p.Refused != "" && c.sawBefore(asked) {
+		c.changed() // a person may have mended it since, and the case would be parked for it again
+		p, err = do(ctx)
+	}
 	if p.Done {
 		c.forget(a.Case.ID, a.Step.Name)
 	}

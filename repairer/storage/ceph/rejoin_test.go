@@ -150,3 +150,24 @@ func TestActivate_SeesWhatTheHandHasPrepared(t *testing.T) {
 		t.Errorf("activate: %+v, %v", p, err)
 	}
 }
+
+// What parks a case is seen at that moment, and not by another case a moment before.
+func TestDriver_RefusesNothingByAnOldLook(t *testing.T) {
+	t.Parallel()
+	a, d, c := rejoining(t, time.Hour)
+	a.say("exists", "destroyed")
+	d.Survey(t.Context()) // looks
+	a.say("exists", "new")
+	if p, err := doStep(t, d, c, "activate"); err != nil || p.Refused != "" {
+		t.Errorf("activate: %+v, %v", p, err)
+	}
+	d.Survey(t.Context())
+	a.say("exists", "destroyed")
+	a.did = nil
+	if p, err := doStep(t, d, c, "activate"); err != nil || p.Refused != "" || len(a.did) != 1 {
+		t.Errorf("by a look that is fresh enough: %+v, %v, did %v", p, err, a.did)
+	}
+	if p, err := doStep(t, d, c, "activate"); err != nil || !strings.Contains(p.Refused, "is not prepared") {
+		t.Errorf("a true refusal: %+v, %v", p, err)
+	}
+}
