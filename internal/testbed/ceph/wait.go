@@ -38,18 +38,9 @@ func until(ctx context.Context, what string, look func(context.Context) (ok bool
 // that have seen the osd map of this moment: what the mgr remembers from before may be stale, and says
 // clean for about a second after a change that will move data.
 func (c *Cluster) WaitClean(ctx context.Context) error {
-	var m struct {
-		Epoch int64
-		Pools []struct {
-			PGNum int `json:"pg_num"`
-		}
-	}
-	if err := c.JSON(ctx, &m, "osd", "dump"); err != nil {
+	first, err := c.pools(ctx)
+	if err != nil {
 		return err
-	}
-	want := 0
-	for _, p := range m.Pools {
-		want += p.PGNum
 	}
 	return until(ctx, "all placement groups are active+clean", func(ctx context.Context) (bool, string) {
 		var out struct {
@@ -62,20 +53,41 @@ func (c *Cluster) WaitClean(ctx context.Context) error {
 		if err := c.JSON(ctx, &out, "pg", "ls"); err != nil {
 			return false, err.Error()
 		}
+		now, err := c.pools(ctx) // the mgr makes one of its own, when it comes to it
+		if err != nil {
+			return false, err.Error()
+		}
+		want := 0
+		for _, p := range now.Pools {
+			want += p.PGNum
+		}
 		clean, stale := 0, 0
 		states := map[string]int{}
 		for _, p := range out.PGs {
 			epoch, _ := p.Reported.Int64() // 0 when it is no number: stale
 			states[p.State]++
 			switch {
-			case epoch < m.Epoch:
+			case epoch < first.Epoch:
 				stale++
 			case p.State == "active+clean":
 				clean++
 			}
 		}
-		return out.Ready && clean == want && len(out.PGs) == want, fmt.Sprintf("of %d: %v, %d not reported since osd map %d", want, states, stale, m.Epoch)
+		return out.Ready && clean == want && len(out.PGs) == want, fmt.Sprintf("of %d: %v, %d not reported since osd map %d", want, states, stale, first.Epoch)
 	})
+}
+
+// poolMap is what the osd map says of the pools.
+type poolMap struct {
+	Epoch int64
+	Pools []struct {
+		PGNum int `json:"pg_num"`
+	}
+}
+
+func (c *Cluster) pools(ctx context.Context) (m poolMap, err error) {
+	err = c.JSON(ctx, &m, "osd", "dump")
+	return m, err
 }
 
 // WaitUp waits until the mon sees an OSD up.
