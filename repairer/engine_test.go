@@ -294,6 +294,24 @@ func TestEngine_HaltsWhenTheWrongDiskIsPulled(t *testing.T) {
 	w.phase("N1S2", repairer.PhaseClosed)
 }
 
+// Two disks of one host are in repair, and one of them is done first. Its old disk was taken out for that.
+func TestEngine_HaltsForNoDiskThatWasReplacedMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *repairer.Options) { o.Limits = repairer.Limits{} })
+	w.fail("node-1", "2")
+	w.fail("node-1", "3")
+	w.phase("N1S2", repairer.PhaseAwaitingReplacement)
+	w.phase("N1S3", repairer.PhaseAwaitingReplacement)
+	w.swap("node-1", "3", blank("NEW3"))
+	w.phase("N1S3", repairer.PhaseClosed)
+	w.ticks(5)
+	w.swap("node-1", "2", blank("NEW2"))
+	c := w.phase("N1S2", repairer.PhaseClosed)
+	if log := w.texts(c); strings.Contains(log, "WRONG DISK") {
+		t.Errorf("log\n%s", log)
+	}
+}
+
 func TestEngine_HoldsBudgets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)

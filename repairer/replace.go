@@ -77,6 +77,9 @@ func (e *Engine) awaitReplacement(ctx context.Context, c Case) error {
 		return err
 	}
 	r := WatchRemoval(c, disks, excused)
+	if r.Wrong, err = e.unexplained(ctx, c, r.Wrong); err != nil {
+		return err
+	}
 	if len(r.Wrong) > 0 {
 		return e.alarm(ctx, c, r.Wrong)
 	}
@@ -124,6 +127,22 @@ func (e *Engine) excused(ctx context.Context, c Case) ([]string, error) {
 	for _, o := range open {
 		if o.ID != c.ID && o.Host() == c.Host() && o.Step(StepTicket).Done {
 			out = append(out, o.Serial())
+		}
+	}
+	return out, nil
+}
+
+// unexplained are those of the serials that were not replaced by a case of their own which has ended since this one
+// began.
+func (e *Engine) unexplained(ctx context.Context, c Case, gone []string) ([]string, error) {
+	var out []string
+	for _, serial := range gone {
+		last, err := e.Store.LastCase(ctx, serial)
+		switch {
+		case err != nil && !errors.Is(err, glia.ErrNotFound):
+			return nil, fmt.Errorf("look for cases of %s: %w", serial, err)
+		case err != nil || last.Phase != PhaseClosed || last.Host() != c.Host() || !last.ClosedAt.After(c.StartedAt):
+			out = append(out, serial)
 		}
 	}
 	return out, nil
