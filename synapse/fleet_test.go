@@ -25,7 +25,7 @@ import (
 )
 
 // patience bounds every wait. Only a failing test waits so long.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // disk is a disk of a host in a state.
 func disk(host, serial string, s glia.State) glia.DiskStatus {

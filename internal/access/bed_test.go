@@ -173,10 +173,10 @@ func (b *bed) counted(verb, reason string) float64 {
 	return 0
 }
 
-// wantCounted polls until it is at least that often, for at most ten seconds.
+// wantCounted polls until it is at least that often, for at most a minute.
 func (b *bed) wantCounted(verb, reason string, least float64) {
 	b.t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for b.counted(verb, reason) < least {

@@ -33,7 +33,7 @@ import (
 )
 
 // patience is how long a script waits for what must happen.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // bed is one server with its data. The data outlives a restart of the server, as a database does.
 type bed struct {

@@ -211,7 +211,7 @@ func TestMain_TellsTheServiceManager(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = manager.Close() })
-	if err := manager.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := manager.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	told := func(want string) {

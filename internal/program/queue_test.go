@@ -19,14 +19,19 @@ func TestRepairer_EndsAPauseByItsTimer(t *testing.T) {
 	t.Parallel()
 	a := start(t, filepath.Join(t.TempDir(), "glia.db"))
 	queue := gliav1connect.NewQueueServiceClient(http.DefaultClient, a.url)
-	pause := &gliav1.PauseRequest{Scope: "fleet", Owner: "ann", Reason: "a moment", Until: timestamppb.New(time.Now().Add(2 * time.Second))}
-	if _, err := a.api.Pause(t.Context(), connect.NewRequest(pause)); err != nil {
-		t.Fatal(err)
+	pause := func(scope string, length time.Duration) {
+		t.Helper()
+		m := &gliav1.PauseRequest{Scope: scope, Owner: "ann", Reason: "a moment", Until: timestamppb.New(time.Now().Add(length))}
+		if _, err := a.api.Pause(t.Context(), connect.NewRequest(m)); err != nil {
+			t.Fatal(err)
+		}
 	}
+	pause("host:node-1", time.Hour)
 	list, err := queue.ListQueue(t.Context(), connect.NewRequest(&gliav1.ListQueueRequest{All: true}))
 	if err != nil || len(list.Msg.GetTimers()) != 1 || list.Msg.GetTimers()[0].GetKey() != "pause/p1" {
 		t.Fatalf("the queue has %v, %v", list, err)
 	}
+	pause("fleet", 2*time.Second)
 	a.until(t, "over", func(*gliav1.GetStatusResponse, error) bool {
 		log, err := a.api.ExportAudit(t.Context(), connect.NewRequest(&gliav1.ExportAuditRequest{}))
 		if err != nil {

@@ -106,7 +106,7 @@ func TestPostgres_PausedLeaderIsDeposed(t *testing.T) {
 	<-stalled
 	paused := time.Now()
 	b := openPostgres(t, srv.URL(name), store.Options{TTL: short, Holder: "b"})
-	if waited := time.Since(paused); waited > 3*short {
+	if waited := time.Since(paused); waited > patience/2 { // to connect takes a busy machine seconds
 		t.Errorf("took over after %s with a lease of %s", waited, short)
 	}
 	if b.Epoch() <= a.Epoch() {

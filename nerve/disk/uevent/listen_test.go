@@ -38,7 +38,7 @@ func listen(t *testing.T, l *uevent.Listener) <-chan uevent.Batch {
 			if err != nil {
 				t.Error(err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("the listener does not stop")
 		}
 	})
@@ -57,7 +57,7 @@ func open(t *testing.T) *uevent.Listener {
 // until waits for a batch and returns how long that took.
 func until(t *testing.T, batches <-chan uevent.Batch, what string, ok func(uevent.Batch) bool) time.Duration {
 	t.Helper()
-	began, late := time.Now(), time.After(20*time.Second)
+	began, late := time.Now(), time.After(time.Minute)
 	for {
 		select {
 		case b := <-batches:

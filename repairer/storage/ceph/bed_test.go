@@ -159,7 +159,7 @@ func (b *bed) until(c *repairer.Case, step, what string, ok func(repairer.Progre
 		if ok(p) {
 			return p
 		}
-		if p.Refused != "" || time.Since(start) > 100*time.Second {
+		if p.Refused != "" || time.Since(start) > 5*time.Minute {
 			b.Fatalf("%s: never %s: %+v", step, what, p)
 		}
 		<-tick.C

@@ -89,7 +89,7 @@ func (b *bed) eventually(what string, ok func() bool) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for start := time.Now(); !ok(); <-tick.C {
-		if time.Since(start) > 2*time.Minute {
+		if time.Since(start) > 5*time.Minute {
 			b.Fatalf("never %s", what)
 		}
 	}
