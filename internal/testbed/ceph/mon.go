@@ -18,6 +18,10 @@ func (c *Cluster) startMonAndMgr(ctx context.Context) error {
 	if err := c.StartMon(); err != nil {
 		return err
 	}
+	// Else the mgr makes a pool for it, at any time or never: it depends on how many OSDs are up when it starts.
+	if _, err := c.Ceph(ctx, "config", "set", "mgr", "mgr/devicehealth/enable_monitoring", "false", "--force"); err != nil {
+		return err
+	}
 	return c.StartMgr()
 }
 
