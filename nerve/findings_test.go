@@ -171,6 +171,10 @@ func TestNerve_AcceptedValueSurvivesARestartAndEnds(t *testing.T) {
 		n, stop = start(t, b.options(dir))
 		defer stop()
 		time.Sleep(time.Minute)
+		all, err := nerve.NewService(n).ListAccepted(t.Context(), connect.NewRequest(&gliav1.ListAcceptedRequest{}))
+		if err != nil || len(all.Msg.GetAccepted()) != 1 || all.Msg.GetAccepted()[0].GetSerial() != "A" || all.Msg.GetAccepted()[0].GetAccepted().GetPerson() != "ann" {
+			t.Errorf("what is accepted on the host: %v, %v", all, err)
+		}
 		r, err := nerve.NewService(n).GetHistory(t.Context(), connect.NewRequest(&gliav1.GetHistoryRequest{Serial: "A"}))
 		if err != nil || len(r.Msg.GetAccepted()) != 1 || r.Msg.GetAccepted()[0].GetValue() != 2 || state(n, "A") != glia.StateHealthy {
 			t.Errorf("after a restart: %v, %v, A is %s", r.Msg.GetAccepted(), err, state(n, "A"))

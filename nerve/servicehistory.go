@@ -1,8 +1,11 @@
 package nerve
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -55,6 +58,20 @@ func (s *Service) AcceptValue(_ context.Context, r *connect.Request[gliav1.Accep
 	default:
 		return connect.NewResponse(&gliav1.AcceptValueResponse{Accepted: acceptedToProto(a)}), nil
 	}
+}
+
+// ListAccepted tells what is accepted now of all disks.
+func (s *Service) ListAccepted(context.Context, *connect.Request[gliav1.ListAcceptedRequest]) (*connect.Response[gliav1.ListAcceptedResponse], error) {
+	out := &gliav1.ListAcceptedResponse{Host: s.n.Host}
+	for _, d := range s.n.Disks() {
+		for _, a := range s.n.Accepted(d.Disk.Serial()) {
+			out.Accepted = append(out.Accepted, &gliav1.AcceptedOfDisk{Serial: d.Disk.Serial(), Accepted: acceptedToProto(a)})
+		}
+	}
+	slices.SortFunc(out.Accepted, func(a, b *gliav1.AcceptedOfDisk) int {
+		return cmp.Or(strings.Compare(a.GetSerial(), b.GetSerial()), strings.Compare(a.GetAccepted().GetRule(), b.GetAccepted().GetRule()))
+	})
+	return connect.NewResponse(out), nil
 }
 
 func acceptedToProto(a judge.Accepted) *gliav1.AcceptedValue {

@@ -68,12 +68,13 @@ var verbs = map[string]verb{
 	gliav1connect.FleetServiceWatchFleetProcedure:     watch,
 	gliav1connect.FleetServiceListFleetDisksProcedure: look,
 
-	gliav1connect.HostServiceListDisksProcedure:   look,
-	gliav1connect.HostServiceGetHistoryProcedure:  look,
-	gliav1connect.HostServiceProbeDiskProcedure:   probe,
-	gliav1connect.HostServiceAcceptValueProcedure: steer,
-	gliav1connect.HostServiceFenceProcedure:       order,
-	gliav1connect.HostServiceExecuteProcedure:     order,
+	gliav1connect.HostServiceListDisksProcedure:    look,
+	gliav1connect.HostServiceGetHistoryProcedure:   look,
+	gliav1connect.HostServiceListAcceptedProcedure: look,
+	gliav1connect.HostServiceProbeDiskProcedure:    probe,
+	gliav1connect.HostServiceAcceptValueProcedure:  steer,
+	gliav1connect.HostServiceFenceProcedure:        order,
+	gliav1connect.HostServiceExecuteProcedure:      order,
 
 	gliav1connect.BackendServiceListFollowedProcedure: look,
 

@@ -26,7 +26,7 @@ var needs = map[string]string{
 	"QueueService/ListQueue": "read", "QueueService/ReplayEvent": "operate", "QueueService/DropEvent": "operate",
 	"EntrypointService/GetEntrypoint": "read",
 	"FleetService/WatchFleet":         "read", "FleetService/ListFleetDisks": "read",
-	"HostService/ListDisks": "read", "HostService/GetHistory": "read", "HostService/ProbeDisk": "operate", "HostService/AcceptValue": "operate",
+	"HostService/ListDisks": "read", "HostService/GetHistory": "read", "HostService/ListAccepted": "read", "HostService/ProbeDisk": "operate", "HostService/AcceptValue": "operate",
 	"HostService/Fence": "repairer", "HostService/Execute": "repairer",
 	"BackendService/ListFollowed":   "read",
 	"AnnouncerService/ListServices": "read", "AnnouncerService/BeginMaintenance": "operate", "AnnouncerService/EndMaintenance": "operate",

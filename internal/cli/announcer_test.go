@@ -84,8 +84,12 @@ func newFollowed() *gliav1.FollowedService {
 func (s backendService) ListFollowed(_ context.Context, r *connect.Request[gliav1.ListFollowedRequest]) (*connect.Response[gliav1.ListFollowedResponse], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := r.Msg.GetService(); n != "" && n != "web" {
+	n, all := r.Msg.GetService(), []*gliav1.FollowedService{s.web}
+	switch {
+	case n != "" && n != "web":
 		return nil, connect.NewError(connect.CodeNotFound, errors.New("node-1 follows no service "+n))
+	case n == "" && s.fellows != nil:
+		all = append(all, s.fellows)
 	}
-	return connect.NewResponse(&gliav1.ListFollowedResponse{Host: "node-1", Services: []*gliav1.FollowedService{s.web}}), nil
+	return answer(&gliav1.ListFollowedResponse{Host: "node-1", Services: all}), nil
 }

@@ -22,7 +22,7 @@ func maintCommand(a *app) *cobra.Command {
 		Args:  group,
 		RunE:  group,
 	}
-	cmd.AddCommand((&maintOnCommand{app: a}).command(), (&maintOffCommand{app: a}).command())
+	cmd.AddCommand((&maintListCommand{app: a}).command(), (&maintOnCommand{app: a}).command(), (&maintOffCommand{app: a}).command())
 	return cmd
 }
 
@@ -70,6 +70,7 @@ type maintOnCommand struct {
 	length string
 	drain  bool
 	wait   time.Duration
+	fellow string // service of which the synapses are the backends
 }
 
 func (c *maintOnCommand) command() *cobra.Command {
@@ -77,15 +78,18 @@ func (c *maintOnCommand) command() *cobra.Command {
 		Use:   "on SERVICE|HOST --for LONG --reason WHY",
 		Short: "Begin a maintenance",
 		Long: `Take a service of a host, or all services of a host, out of use, and wait until it is: until the registries show it
-no more, and the HAProxy of this host, where a synapse runs and follows the service, sends nobody there. It ends by
-itself after --for, or with glia maint off, also when nerve or the host restarts meanwhile. With --drain it takes no
-new clients and goes on with those that it has. Exits with 4 when it is in force and not seen everywhere within --wait.`,
+no more, and every synapse that is known and its HAProxy send nobody there. Known are the synapse that is asked, and
+those that it follows as backends of the service --synapses. It ends by itself after --for, or with glia maint off,
+also when nerve or the host restarts meanwhile. With --drain it takes no new clients and goes on with those that it
+has. Exits with 4 when it is in force and not seen everywhere within --wait: each synapse that is not known to have
+seen it is named, and glia why service NAME --synapse ADDRESS says what holds it up there.`,
 		Args: argument("SERVICE or HOST"),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args[0]) },
 	}
 	cmd.Flags().StringVar(&c.length, "for", "", "how `long`, such as 2h or 1d, 30 days at most; required")
 	cmd.Flags().BoolVar(&c.drain, "drain", false, "keep the clients that it has")
 	cmd.Flags().DurationVar(&c.wait, "wait", time.Minute, "how long to wait until it is seen; 0 does not wait")
+	cmd.Flags().StringVar(&c.fellow, "synapses", "synapse", "the `service` that all synapses are announced as")
 	c.subject.addFlag(c.app, cmd)
 	c.reason.addFlag(cmd)
 	c.person.addFlag(cmd)
@@ -110,127 +114,67 @@ func (c *maintOnCommand) run(cmd *cobra.Command, name string) error {
 	if err != nil {
 		return err
 	}
+	d := maintDoc{}
+	var all []*reader
+	if c.wait > 0 {
+		all, d.Unknown = c.readers(ctx, c.fellow)
+		before, err := call(ctx, s, n.ListServices, &gliav1.ListServicesRequest{})
+		if err != nil {
+			return err
+		}
+		eachReader(all, func(r *reader) []string { return r.look(ctx, concerned(before, service)) }) // they are asked again
+	}
 	res, err := call(ctx, s, n.BeginMaintenance, &gliav1.BeginMaintenanceRequest{Maintenance: &gliav1.Maintenance{
 		Service: service, Drain: c.drain, Person: who, Reason: why, Until: api.TimeToProto(c.now().Add(length)),
 	}})
 	if err != nil {
 		return err
 	}
-	missing := c.await(ctx, s, n, res.GetMaintenance())
-	d := maintDoc{Host: host, Maintenance: maintenanceFrom(res.GetMaintenance()), Missing: missing}
+	d.maintenanceDoc = maintenanceFrom(host, res.GetMaintenance())
+	if c.wait > 0 {
+		d.Missing = c.await(ctx, s, n, res.GetMaintenance(), all)
+		for _, r := range all {
+			if r.done {
+				d.Seen = append(d.Seen, r.host)
+			}
+		}
+		slices.Sort(d.Seen)
+		d.Seen = slices.Compact(d.Seen)
+	}
 	if err := c.print(d); err != nil {
 		return err
 	}
-	if len(missing) > 0 && c.wait > 0 {
-		return degradedError{missing}
+	if len(d.Missing) > 0 {
+		return degradedError{d.Missing}
 	}
 	return nil
 }
 
-// await waits until a maintenance is seen, and says what does not show it.
-func (c *maintOnCommand) await(ctx context.Context, s server, n gliav1connect.AnnouncerServiceClient, m *gliav1.Maintenance) []string {
-	if c.wait <= 0 {
-		return nil
-	}
-	limit := time.NewTimer(c.wait)
-	defer limit.Stop()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		missing := c.missing(ctx, s, n, m)
-		if len(missing) == 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return missing
-		case <-limit.C:
-			return missing
-		case <-tick.C:
-		}
-	}
-}
-
-// missing says where services are still used that must not be.
-func (c *maintOnCommand) missing(ctx context.Context, s server, n gliav1connect.AnnouncerServiceClient, m *gliav1.Maintenance) (out []string) {
-	list, err := call(ctx, s, n.ListServices, &gliav1.ListServicesRequest{})
-	if err != nil {
-		return []string{err.Error()}
-	}
-	for _, x := range list.GetServices() {
-		if m.GetService() != "" && x.GetName() != m.GetService() {
-			continue
-		}
-		// Another one of the service may win over that of the host.
-		heeds := x.GetMaintenance().GetService() != m.GetService() || x.GetMaintenance().GetSince().AsTime().Equal(m.GetSince().AsTime())
-		if x.GetMaintenance() == nil || !heeds || x.GetAnnounced() == "up" || x.GetAnnounced() == "unknown" {
-			out = append(out, fmt.Sprintf("%s is still announced as %s", clean(x.GetName()), clean(x.GetAnnounced())))
-		}
-		for _, p := range x.GetPlaces() {
-			if p.GetProblem() != "" {
-				out = append(out, fmt.Sprintf("%s in %s: %s", clean(x.GetName()), clean(p.GetName()), clean(p.GetProblem())))
-			}
-		}
-		if len(out) == 0 {
-			out = append(out, c.stillUsed(ctx, x)...)
-		}
-	}
-	return out
-}
-
-// stillUsed asks the synapse of this host, if there is one, which HAProxy still sends clients to an instance.
-func (c *maintOnCommand) stillUsed(ctx context.Context, x *gliav1.AnnouncedService) (out []string) {
-	r, err := c.followed(ctx, "", false)
-	if err != nil {
-		if c.namesSynapse() {
-			return []string{err.Error()}
-		}
-		return nil
-	}
-	for _, f := range r.GetServices() {
-		follows := func(b *gliav1.FollowedBackend) bool {
-			return b.GetAddress() == x.GetAddress() && b.GetName() == x.GetInstance()
-		}
-		if i := slices.IndexFunc(f.GetBackends(), follows); i >= 0 && !f.GetBackends()[i].GetDraining() {
-			out = append(out, fmt.Sprintf("the synapse of %s still uses it for %s: %s", clean(r.GetHost()), clean(f.GetName()), clean(f.GetReason())))
-			continue
-		}
-		seen, err := c.followed(ctx, f.GetName(), true)
-		if err != nil {
-			return []string{err.Error()}
-		}
-		for _, p := range seen.GetServices()[0].GetProcesses() {
-			for _, srv := range p.GetServers() {
-				if strings.HasSuffix(srv.GetServer(), x.GetAddress()) && !quiet(srv) {
-					out = append(out, fmt.Sprintf("HAProxy %d still has %s %s", p.GetPid(), clean(srv.GetServer()), clean(srv.GetStatus())))
-				}
-			}
-		}
-	}
-	return out
-}
-
-// quiet says whether HAProxy sends no new clients to a server.
-func quiet(s *gliav1.ProxyServer) bool {
-	return s.GetWeight() == 0 || strings.HasPrefix(s.GetStatus(), "MAINT") || strings.HasPrefix(s.GetStatus(), "DOWN") || strings.HasPrefix(s.GetStatus(), "DRAIN")
-}
-
 // maintDoc is the result of glia maint on.
 type maintDoc struct {
-	Host        string         `json:"host"`
-	Maintenance maintenanceDoc `json:"maintenance"`
-	Missing     []string       `json:"missing,omitempty"` // where it is not seen yet
+	maintenanceDoc `json:"maintenance"`
+
+	Seen    []string `json:"seen,omitempty"`    // hosts whose synapses send nobody there any more
+	Missing []string `json:"missing,omitempty"` // where it is not seen yet
+	Unknown string   `json:"unknown,omitempty"` // which synapses can not be known
 }
 
 func (d maintDoc) write(w io.Writer, _ time.Time) {
-	fmt.Fprintln(w, d.Maintenance.words(d.Host))
+	fmt.Fprintln(w, d.words())
+	if len(d.Seen) > 0 {
+		facts(w, [2]string{"seen by", plural(len(d.Seen), "synapse") + ": " + strings.Join(d.Seen, " ")})
+	}
 	for _, m := range d.Missing {
 		block(w, "  ! ", m)
+	}
+	if d.Unknown != "" {
+		block(w, "  ? ", d.Unknown)
 	}
 }
 
 // maintenanceDoc is one maintenance.
 type maintenanceDoc struct {
+	Host    string    `json:"host"`
 	Service string    `json:"service,omitempty"` // absent: all services of the host
 	Drain   bool      `json:"drain,omitempty"`
 	Person  string    `json:"person"`
@@ -239,29 +183,27 @@ type maintenanceDoc struct {
 	Until   time.Time `json:"until"`
 }
 
-func maintenanceFrom(m *gliav1.Maintenance) maintenanceDoc {
-	return maintenanceDoc{m.GetService(), m.GetDrain(), m.GetPerson(), m.GetReason(), api.TimeFromProto(m.GetSince()), api.TimeFromProto(m.GetUntil())}
+func maintenanceFrom(host string, m *gliav1.Maintenance) maintenanceDoc {
+	return maintenanceDoc{host, m.GetService(), m.GetDrain(), m.GetPerson(), m.GetReason(), api.TimeFromProto(m.GetSince()), api.TimeFromProto(m.GetUntil())}
 }
 
 func maintenancesFrom(r *gliav1.ListServicesResponse) []maintenanceDoc {
-	return each(r.GetMaintenances(), maintenanceFrom)
+	return each(r.GetMaintenances(), func(m *gliav1.Maintenance) maintenanceDoc { return maintenanceFrom(r.GetHost(), m) })
 }
 
-func (m maintenanceDoc) words(host string) string {
-	what, how := "all services of "+host, "in maintenance"
-	if m.Service != "" {
-		what = m.Service + " of " + host
-	}
+func (m maintenanceDoc) state() string {
 	if m.Drain {
-		how = "draining"
+		return "draining"
 	}
-	return clean(fmt.Sprintf("%s: %s until %s, by %s: %s", what, how, stamp(m.Until), m.Person, m.Reason))
+	return "in maintenance"
 }
 
-func writeMaintenances(w io.Writer, host string, all []maintenanceDoc) {
-	for _, m := range all {
-		facts(w, [2]string{"MAINTENANCE", m.words(host)})
+func (m maintenanceDoc) words() string {
+	what := "all services of " + m.Host
+	if m.Service != "" {
+		what = m.Service + " of " + m.Host
 	}
+	return clean(fmt.Sprintf("%s: %s until %s, by %s: %s", what, m.state(), stamp(m.Until), m.Person, m.Reason))
 }
 
 type maintOffCommand struct {
@@ -297,7 +239,7 @@ checks say that it works.`,
 			}
 			d := maintEndDoc{Host: host, Service: service}
 			if res.GetEnded() != nil {
-				m := maintenanceFrom(res.GetEnded())
+				m := maintenanceFrom(host, res.GetEnded())
 				d.Ended = &m
 			}
 			return c.print(d)
@@ -321,5 +263,5 @@ func (d maintEndDoc) write(w io.Writer, _ time.Time) {
 		fmt.Fprintf(w, "%s was in no maintenance\n", clean(strings.TrimSpace(d.Service+" of "+d.Host)))
 		return
 	}
-	fmt.Fprintf(w, "ended: %s\n", d.Ended.words(d.Host))
+	fmt.Fprintf(w, "ended: %s\n", d.Ended.words())
 }

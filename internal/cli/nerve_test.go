@@ -34,6 +34,16 @@ func (s hostService) GetHistory(_ context.Context, r *connect.Request[gliav1.Get
 	}), nil
 }
 
+func (s hostService) ListAccepted(context.Context, *connect.Request[gliav1.ListAcceptedRequest]) (*connect.Response[gliav1.ListAcceptedResponse], error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.accepted {
+		return connect.NewResponse(&gliav1.ListAcceptedResponse{}), nil
+	}
+	a := &gliav1.AcceptedValue{Rule: "ata-crc", Value: 12, Reason: "cable replaced", Person: "ann", At: at(-time.Hour), Until: at(24 * time.Hour)}
+	return connect.NewResponse(&gliav1.ListAcceptedResponse{Host: "node-2", Accepted: []*gliav1.AcceptedOfDisk{{Serial: "WD-F00D", Accepted: a}}}), nil
+}
+
 func (s hostService) AcceptValue(_ context.Context, r *connect.Request[gliav1.AcceptValueRequest]) (*connect.Response[gliav1.AcceptValueResponse], error) {
 	m := r.Msg
 	if m.GetRule() == "nonsense" {

@@ -61,6 +61,13 @@ func (s fleetService) ListFleetDisks(_ context.Context, r *connect.Request[gliav
 	return answer(out), nil
 }
 
+func (s fleetService) WatchFleet(_ context.Context, _ *connect.Request[gliav1.WatchFleetRequest], stream *connect.ServerStream[gliav1.WatchFleetResponse]) error {
+	s.mu.Lock()
+	m := proto.CloneOf(&gliav1.WatchFleetResponse{View: &gliav1.FleetView{Hosts: s.hosts}})
+	s.mu.Unlock()
+	return stream.Send(m)
+}
+
 func (s repairService) GetStatus(context.Context, *connect.Request[gliav1.GetStatusRequest]) (*connect.Response[gliav1.GetStatusResponse], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -150,7 +150,7 @@ func followedFrom(m *gliav1.FollowedService) followedDoc {
 
 func (d servicesDoc) write(w io.Writer, now time.Time) {
 	if d.nerve == nil {
-		writeMaintenances(w, d.Host, d.Maintenances)
+		changes{Maintenances: d.Maintenances}.write(w)
 		var rows [][]string
 		for _, s := range d.Announced {
 			rows = append(rows, []string{s.Name, s.Address, s.State, s.Announced, age(now, s.Since), s.words()})

@@ -26,7 +26,8 @@ func (c *statusCommand) command() *cobra.Command {
 		Short: "Show on one screen what glia does and what it needs",
 		Long: `Show on one screen what glia does and what it needs from a person.
 
-Where a nerve runs on this host (or --nerve names one), the maintenances of its services are shown too.
+What people have changed for a time is shown too: pauses, maintenances of services, and accepted values of disks, the
+last two as every nerve tells them that the synapse knows of, and that of this host.
 
 Exits with 4 when glia cannot see the whole fleet (no fleet view, an old one, a host that is gone
 or cannot be read) or needs a person (an alarm of a case, a finding). Failing disks alone do not
@@ -42,10 +43,18 @@ count: repairing them is what glia is for.`,
 				return err
 			}
 			d := statusFrom(res, c.now())
-			if own, err := c.announced(cmd.Context(), ""); err == nil && len(own.GetMaintenances()) > 0 {
-				d.Host, d.Maintenances = own.GetHost(), maintenancesFrom(own)
-			} else if err != nil && c.namesNerve() {
-				d.Degraded = append(d.Degraded, err.Error())
+			changed, own, view := c.fleetChanges(cmd.Context())
+			d.changes = changed
+			if view != nil && c.namesSynapse() {
+				d.Degraded = append(d.Degraded, "what people have changed on the hosts of the fleet is not known: "+view.Error())
+			} else if view != nil {
+				c.note("what people have changed on other hosts is not known: %v", view)
+			}
+			if own != nil && c.namesNerve() {
+				d.Degraded = append(d.Degraded, own.Error())
+			}
+			if words := changed.incomplete(); words != "" {
+				d.Degraded = append(d.Degraded, words)
 			}
 			if err := c.print(d); err != nil {
 				return err
@@ -60,21 +69,20 @@ count: repairing them is what glia is for.`,
 
 // statusDoc is the result of glia status.
 type statusDoc struct {
-	Mode         string           `json:"mode"`
-	Epoch        uint64           `json:"epoch"`
-	ViewAt       time.Time        `json:"view_at,omitzero"` // absent: the repairer has no fleet view
-	ViewProblem  string           `json:"view_problem,omitempty"`
-	Budgets      []budgetDoc      `json:"budgets"`
-	Breaker      breaker          `json:"breaker"`
-	Storm        string           `json:"storm,omitempty"` // normal, storm or cool-down
-	Pauses       []pauseEntry     `json:"pauses"`
-	Hosts        []hostDoc        `json:"hosts"`
-	OpenCases    []repairCase     `json:"open_cases"`
-	Findings     []string         `json:"findings"`               // what needs a person
-	Undelivered  *undelivered     `json:"undelivered,omitempty"`  // what tickets must still be told
-	Host         string           `json:"host,omitempty"`         // of the maintenances
-	Maintenances []maintenanceDoc `json:"maintenances,omitempty"` // that the nerve of this host knows
-	Degraded     []string         `json:"degraded"`               // why the exit code is 4; empty when it is 0
+	Mode        string       `json:"mode"`
+	Epoch       uint64       `json:"epoch"`
+	ViewAt      time.Time    `json:"view_at,omitzero"` // absent: the repairer has no fleet view
+	ViewProblem string       `json:"view_problem,omitempty"`
+	Budgets     []budgetDoc  `json:"budgets"`
+	Breaker     breaker      `json:"breaker"`
+	Storm       string       `json:"storm,omitempty"` // normal, storm or cool-down
+	Pauses      []pauseEntry `json:"pauses"`
+	Hosts       []hostDoc    `json:"hosts"`
+	OpenCases   []repairCase `json:"open_cases"`
+	Findings    []string     `json:"findings"`              // what needs a person
+	Undelivered *undelivered `json:"undelivered,omitempty"` // what tickets must still be told
+	changes
+	Degraded []string `json:"degraded"` // why the exit code is 4; empty when it is 0
 }
 
 // budgetDoc is one limit on what may be in repair at a time.
@@ -256,7 +264,7 @@ func (d statusDoc) write(w io.Writer, now time.Time) {
 		facts(w, [2]string{"PAUSED", p.words(now)})
 	}
 
-	writeMaintenances(w, d.Host, d.Maintenances)
+	d.changes.write(w)
 
 	var rows [][]string
 	for _, h := range d.Hosts {

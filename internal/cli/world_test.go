@@ -34,6 +34,8 @@ type world struct {
 	services     []*gliav1.AnnouncedService // of node-1
 	maintenances []*gliav1.Maintenance
 	web          *gliav1.FollowedService
+	fellows      *gliav1.FollowedService // synapses that that of node-1 follows; nil for none
+	accepted     bool                    // a value of a disk
 }
 
 func (w *world) update(f func()) {
@@ -170,6 +172,13 @@ func (w *world) scene(name string) {
 		w.web.Processes[0].Servers[0].Status, w.web.Processes[0].Servers[0].Check = "DOWN", "L4CON Connection refused"
 	case "served":
 		w.services, w.maintenances, w.web = newServices(), nil, newFollowed()
+	case "accepted": // on node-1, where node-2 does not answer
+		w.accepted, w.hosts[1].Announcement.Api, w.hosts[0].Announcement.Api = true, w.api, "127.0.0.1:1"
+	case "fellows": // one at the same address, and one where nobody listens
+		w.fellows = &gliav1.FollowedService{Name: "synapse", Backends: []*gliav1.FollowedBackend{{Name: "node-1", Address: w.api}, {Name: "node-9", Address: "127.0.0.1:1"}}}
+	case "drained":
+		w.fellows.Backends = w.fellows.Backends[:1]
+		w.web.Backends[0].Draining, w.web.Processes[0].Servers[0].Weight = true, 0
 	case "nerves":
 		for _, h := range w.hosts {
 			h.Announcement.Api = w.api

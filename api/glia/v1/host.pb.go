@@ -470,6 +470,146 @@ func (x *AcceptedValue) GetUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+type ListAcceptedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAcceptedRequest) Reset() {
+	*x = ListAcceptedRequest{}
+	mi := &file_glia_v1_host_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAcceptedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAcceptedRequest) ProtoMessage() {}
+
+func (x *ListAcceptedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_host_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAcceptedRequest.ProtoReflect.Descriptor instead.
+func (*ListAcceptedRequest) Descriptor() ([]byte, []int) {
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{5}
+}
+
+type ListAcceptedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Accepted      []*AcceptedOfDisk      `protobuf:"bytes,2,rep,name=accepted,proto3" json:"accepted,omitempty"` // by serial and rule
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAcceptedResponse) Reset() {
+	*x = ListAcceptedResponse{}
+	mi := &file_glia_v1_host_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAcceptedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAcceptedResponse) ProtoMessage() {}
+
+func (x *ListAcceptedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_host_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAcceptedResponse.ProtoReflect.Descriptor instead.
+func (*ListAcceptedResponse) Descriptor() ([]byte, []int) {
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListAcceptedResponse) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *ListAcceptedResponse) GetAccepted() []*AcceptedOfDisk {
+	if x != nil {
+		return x.Accepted
+	}
+	return nil
+}
+
+type AcceptedOfDisk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	Accepted      *AcceptedValue         `protobuf:"bytes,2,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptedOfDisk) Reset() {
+	*x = AcceptedOfDisk{}
+	mi := &file_glia_v1_host_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptedOfDisk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptedOfDisk) ProtoMessage() {}
+
+func (x *AcceptedOfDisk) ProtoReflect() protoreflect.Message {
+	mi := &file_glia_v1_host_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptedOfDisk.ProtoReflect.Descriptor instead.
+func (*AcceptedOfDisk) Descriptor() ([]byte, []int) {
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *AcceptedOfDisk) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *AcceptedOfDisk) GetAccepted() *AcceptedValue {
+	if x != nil {
+		return x.Accepted
+	}
+	return nil
+}
+
 type AcceptValueRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Serial        string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
@@ -484,7 +624,7 @@ type AcceptValueRequest struct {
 
 func (x *AcceptValueRequest) Reset() {
 	*x = AcceptValueRequest{}
-	mi := &file_glia_v1_host_proto_msgTypes[5]
+	mi := &file_glia_v1_host_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -496,7 +636,7 @@ func (x *AcceptValueRequest) String() string {
 func (*AcceptValueRequest) ProtoMessage() {}
 
 func (x *AcceptValueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[5]
+	mi := &file_glia_v1_host_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -509,7 +649,7 @@ func (x *AcceptValueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptValueRequest.ProtoReflect.Descriptor instead.
 func (*AcceptValueRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{5}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AcceptValueRequest) GetSerial() string {
@@ -563,7 +703,7 @@ type AcceptValueResponse struct {
 
 func (x *AcceptValueResponse) Reset() {
 	*x = AcceptValueResponse{}
-	mi := &file_glia_v1_host_proto_msgTypes[6]
+	mi := &file_glia_v1_host_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -575,7 +715,7 @@ func (x *AcceptValueResponse) String() string {
 func (*AcceptValueResponse) ProtoMessage() {}
 
 func (x *AcceptValueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[6]
+	mi := &file_glia_v1_host_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -588,7 +728,7 @@ func (x *AcceptValueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptValueResponse.ProtoReflect.Descriptor instead.
 func (*AcceptValueResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{6}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AcceptValueResponse) GetAccepted() *AcceptedValue {
@@ -613,7 +753,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_glia_v1_host_proto_msgTypes[7]
+	mi := &file_glia_v1_host_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +765,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[7]
+	mi := &file_glia_v1_host_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +778,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{7}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Finding) GetKind() string {
@@ -692,7 +832,7 @@ type FenceRequest struct {
 
 func (x *FenceRequest) Reset() {
 	*x = FenceRequest{}
-	mi := &file_glia_v1_host_proto_msgTypes[8]
+	mi := &file_glia_v1_host_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -704,7 +844,7 @@ func (x *FenceRequest) String() string {
 func (*FenceRequest) ProtoMessage() {}
 
 func (x *FenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[8]
+	mi := &file_glia_v1_host_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -717,7 +857,7 @@ func (x *FenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceRequest.ProtoReflect.Descriptor instead.
 func (*FenceRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{8}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *FenceRequest) GetEpoch() uint64 {
@@ -735,7 +875,7 @@ type FenceResponse struct {
 
 func (x *FenceResponse) Reset() {
 	*x = FenceResponse{}
-	mi := &file_glia_v1_host_proto_msgTypes[9]
+	mi := &file_glia_v1_host_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +887,7 @@ func (x *FenceResponse) String() string {
 func (*FenceResponse) ProtoMessage() {}
 
 func (x *FenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[9]
+	mi := &file_glia_v1_host_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +900,7 @@ func (x *FenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceResponse.ProtoReflect.Descriptor instead.
 func (*FenceResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{9}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{12}
 }
 
 type ListDisksRequest struct {
@@ -771,7 +911,7 @@ type ListDisksRequest struct {
 
 func (x *ListDisksRequest) Reset() {
 	*x = ListDisksRequest{}
-	mi := &file_glia_v1_host_proto_msgTypes[10]
+	mi := &file_glia_v1_host_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +923,7 @@ func (x *ListDisksRequest) String() string {
 func (*ListDisksRequest) ProtoMessage() {}
 
 func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[10]
+	mi := &file_glia_v1_host_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +936,7 @@ func (x *ListDisksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisksRequest.ProtoReflect.Descriptor instead.
 func (*ListDisksRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{10}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{13}
 }
 
 type ListDisksResponse struct {
@@ -811,7 +951,7 @@ type ListDisksResponse struct {
 
 func (x *ListDisksResponse) Reset() {
 	*x = ListDisksResponse{}
-	mi := &file_glia_v1_host_proto_msgTypes[11]
+	mi := &file_glia_v1_host_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +963,7 @@ func (x *ListDisksResponse) String() string {
 func (*ListDisksResponse) ProtoMessage() {}
 
 func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[11]
+	mi := &file_glia_v1_host_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -836,7 +976,7 @@ func (x *ListDisksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisksResponse.ProtoReflect.Descriptor instead.
 func (*ListDisksResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{11}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListDisksResponse) GetHost() string {
@@ -876,7 +1016,7 @@ type ProbeDiskRequest struct {
 
 func (x *ProbeDiskRequest) Reset() {
 	*x = ProbeDiskRequest{}
-	mi := &file_glia_v1_host_proto_msgTypes[12]
+	mi := &file_glia_v1_host_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -888,7 +1028,7 @@ func (x *ProbeDiskRequest) String() string {
 func (*ProbeDiskRequest) ProtoMessage() {}
 
 func (x *ProbeDiskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[12]
+	mi := &file_glia_v1_host_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -901,7 +1041,7 @@ func (x *ProbeDiskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeDiskRequest.ProtoReflect.Descriptor instead.
 func (*ProbeDiskRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{12}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ProbeDiskRequest) GetSerial() string {
@@ -920,7 +1060,7 @@ type ProbeDiskResponse struct {
 
 func (x *ProbeDiskResponse) Reset() {
 	*x = ProbeDiskResponse{}
-	mi := &file_glia_v1_host_proto_msgTypes[13]
+	mi := &file_glia_v1_host_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +1072,7 @@ func (x *ProbeDiskResponse) String() string {
 func (*ProbeDiskResponse) ProtoMessage() {}
 
 func (x *ProbeDiskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[13]
+	mi := &file_glia_v1_host_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1085,7 @@ func (x *ProbeDiskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeDiskResponse.ProtoReflect.Descriptor instead.
 func (*ProbeDiskResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{13}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ProbeDiskResponse) GetDisk() *DiskStatus {
@@ -977,7 +1117,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_glia_v1_host_proto_msgTypes[14]
+	mi := &file_glia_v1_host_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1129,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[14]
+	mi := &file_glia_v1_host_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1142,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{14}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Order) GetEpoch() uint64 {
@@ -1110,7 +1250,7 @@ type Filesystem struct {
 
 func (x *Filesystem) Reset() {
 	*x = Filesystem{}
-	mi := &file_glia_v1_host_proto_msgTypes[15]
+	mi := &file_glia_v1_host_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1122,7 +1262,7 @@ func (x *Filesystem) String() string {
 func (*Filesystem) ProtoMessage() {}
 
 func (x *Filesystem) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[15]
+	mi := &file_glia_v1_host_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1135,7 +1275,7 @@ func (x *Filesystem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filesystem.ProtoReflect.Descriptor instead.
 func (*Filesystem) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{15}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Filesystem) GetType() string {
@@ -1182,7 +1322,7 @@ type ExecuteRequest struct {
 
 func (x *ExecuteRequest) Reset() {
 	*x = ExecuteRequest{}
-	mi := &file_glia_v1_host_proto_msgTypes[16]
+	mi := &file_glia_v1_host_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1334,7 @@ func (x *ExecuteRequest) String() string {
 func (*ExecuteRequest) ProtoMessage() {}
 
 func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[16]
+	mi := &file_glia_v1_host_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1347,7 @@ func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteRequest.ProtoReflect.Descriptor instead.
 func (*ExecuteRequest) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{16}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ExecuteRequest) GetOrder() *Order {
@@ -1232,7 +1372,7 @@ type ExecuteResponse struct {
 
 func (x *ExecuteResponse) Reset() {
 	*x = ExecuteResponse{}
-	mi := &file_glia_v1_host_proto_msgTypes[17]
+	mi := &file_glia_v1_host_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1384,7 @@ func (x *ExecuteResponse) String() string {
 func (*ExecuteResponse) ProtoMessage() {}
 
 func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[17]
+	mi := &file_glia_v1_host_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +1397,7 @@ func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteResponse) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{17}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ExecuteResponse) GetState() OrderState {
@@ -1321,7 +1461,7 @@ type Inspection struct {
 
 func (x *Inspection) Reset() {
 	*x = Inspection{}
-	mi := &file_glia_v1_host_proto_msgTypes[18]
+	mi := &file_glia_v1_host_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1333,7 +1473,7 @@ func (x *Inspection) String() string {
 func (*Inspection) ProtoMessage() {}
 
 func (x *Inspection) ProtoReflect() protoreflect.Message {
-	mi := &file_glia_v1_host_proto_msgTypes[18]
+	mi := &file_glia_v1_host_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1346,7 +1486,7 @@ func (x *Inspection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inspection.ProtoReflect.Descriptor instead.
 func (*Inspection) Descriptor() ([]byte, []int) {
-	return file_glia_v1_host_proto_rawDescGZIP(), []int{18}
+	return file_glia_v1_host_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Inspection) GetDisk() *Disk {
@@ -1395,7 +1535,14 @@ const file_glia_v1_host_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06person\x18\x04 \x01(\tR\x06person\x12*\n" +
 	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x120\n" +
-	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xc7\x01\n" +
+	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x15\n" +
+	"\x13ListAcceptedRequest\"_\n" +
+	"\x14ListAcceptedResponse\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x123\n" +
+	"\baccepted\x18\x02 \x03(\v2\x17.glia.v1.AcceptedOfDiskR\baccepted\"\\\n" +
+	"\x0eAcceptedOfDisk\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x122\n" +
+	"\baccepted\x18\x02 \x01(\v2\x16.glia.v1.AcceptedValueR\baccepted\"\xc7\x01\n" +
 	"\x12AcceptValueRequest\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x19\n" +
@@ -1496,7 +1643,7 @@ const file_glia_v1_host_proto_rawDesc = "" +
 	"\x13ORDER_STATE_RUNNING\x10\x01\x12\x14\n" +
 	"\x10ORDER_STATE_DONE\x10\x02\x12\x16\n" +
 	"\x12ORDER_STATE_FAILED\x10\x03\x12\x17\n" +
-	"\x13ORDER_STATE_REFUSED\x10\x042\x9c\x03\n" +
+	"\x13ORDER_STATE_REFUSED\x10\x042\xe9\x03\n" +
 	"\vHostService\x12B\n" +
 	"\tListDisks\x12\x19.glia.v1.ListDisksRequest\x1a\x1a.glia.v1.ListDisksResponse\x12B\n" +
 	"\tProbeDisk\x12\x19.glia.v1.ProbeDiskRequest\x1a\x1a.glia.v1.ProbeDiskResponse\x12<\n" +
@@ -1504,7 +1651,8 @@ const file_glia_v1_host_proto_rawDesc = "" +
 	"\x05Fence\x12\x15.glia.v1.FenceRequest\x1a\x16.glia.v1.FenceResponse\x12E\n" +
 	"\n" +
 	"GetHistory\x12\x1a.glia.v1.GetHistoryRequest\x1a\x1b.glia.v1.GetHistoryResponse\x12H\n" +
-	"\vAcceptValue\x12\x1b.glia.v1.AcceptValueRequest\x1a\x1c.glia.v1.AcceptValueResponseB\x19Z\x17glia/api/glia/v1;gliav1b\x06proto3"
+	"\vAcceptValue\x12\x1b.glia.v1.AcceptValueRequest\x1a\x1c.glia.v1.AcceptValueResponse\x12K\n" +
+	"\fListAccepted\x12\x1c.glia.v1.ListAcceptedRequest\x1a\x1d.glia.v1.ListAcceptedResponseB\x19Z\x17glia/api/glia/v1;gliav1b\x06proto3"
 
 var (
 	file_glia_v1_host_proto_rawDescOnce sync.Once
@@ -1519,7 +1667,7 @@ func file_glia_v1_host_proto_rawDescGZIP() []byte {
 }
 
 var file_glia_v1_host_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_glia_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_glia_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_glia_v1_host_proto_goTypes = []any{
 	(Verb)(0),                     // 0: glia.v1.Verb
 	(OrderState)(0),               // 1: glia.v1.OrderState
@@ -1528,65 +1676,72 @@ var file_glia_v1_host_proto_goTypes = []any{
 	(*Series)(nil),                // 4: glia.v1.Series
 	(*Point)(nil),                 // 5: glia.v1.Point
 	(*AcceptedValue)(nil),         // 6: glia.v1.AcceptedValue
-	(*AcceptValueRequest)(nil),    // 7: glia.v1.AcceptValueRequest
-	(*AcceptValueResponse)(nil),   // 8: glia.v1.AcceptValueResponse
-	(*Finding)(nil),               // 9: glia.v1.Finding
-	(*FenceRequest)(nil),          // 10: glia.v1.FenceRequest
-	(*FenceResponse)(nil),         // 11: glia.v1.FenceResponse
-	(*ListDisksRequest)(nil),      // 12: glia.v1.ListDisksRequest
-	(*ListDisksResponse)(nil),     // 13: glia.v1.ListDisksResponse
-	(*ProbeDiskRequest)(nil),      // 14: glia.v1.ProbeDiskRequest
-	(*ProbeDiskResponse)(nil),     // 15: glia.v1.ProbeDiskResponse
-	(*Order)(nil),                 // 16: glia.v1.Order
-	(*Filesystem)(nil),            // 17: glia.v1.Filesystem
-	(*ExecuteRequest)(nil),        // 18: glia.v1.ExecuteRequest
-	(*ExecuteResponse)(nil),       // 19: glia.v1.ExecuteResponse
-	(*Inspection)(nil),            // 20: glia.v1.Inspection
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
-	(*DiskStatus)(nil),            // 22: glia.v1.DiskStatus
-	(*Osd)(nil),                   // 23: glia.v1.Osd
-	(*Disk)(nil),                  // 24: glia.v1.Disk
+	(*ListAcceptedRequest)(nil),   // 7: glia.v1.ListAcceptedRequest
+	(*ListAcceptedResponse)(nil),  // 8: glia.v1.ListAcceptedResponse
+	(*AcceptedOfDisk)(nil),        // 9: glia.v1.AcceptedOfDisk
+	(*AcceptValueRequest)(nil),    // 10: glia.v1.AcceptValueRequest
+	(*AcceptValueResponse)(nil),   // 11: glia.v1.AcceptValueResponse
+	(*Finding)(nil),               // 12: glia.v1.Finding
+	(*FenceRequest)(nil),          // 13: glia.v1.FenceRequest
+	(*FenceResponse)(nil),         // 14: glia.v1.FenceResponse
+	(*ListDisksRequest)(nil),      // 15: glia.v1.ListDisksRequest
+	(*ListDisksResponse)(nil),     // 16: glia.v1.ListDisksResponse
+	(*ProbeDiskRequest)(nil),      // 17: glia.v1.ProbeDiskRequest
+	(*ProbeDiskResponse)(nil),     // 18: glia.v1.ProbeDiskResponse
+	(*Order)(nil),                 // 19: glia.v1.Order
+	(*Filesystem)(nil),            // 20: glia.v1.Filesystem
+	(*ExecuteRequest)(nil),        // 21: glia.v1.ExecuteRequest
+	(*ExecuteResponse)(nil),       // 22: glia.v1.ExecuteResponse
+	(*Inspection)(nil),            // 23: glia.v1.Inspection
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*DiskStatus)(nil),            // 25: glia.v1.DiskStatus
+	(*Osd)(nil),                   // 26: glia.v1.Osd
+	(*Disk)(nil),                  // 27: glia.v1.Disk
 }
 var file_glia_v1_host_proto_depIdxs = []int32{
-	21, // 0: glia.v1.GetHistoryRequest.since:type_name -> google.protobuf.Timestamp
+	24, // 0: glia.v1.GetHistoryRequest.since:type_name -> google.protobuf.Timestamp
 	4,  // 1: glia.v1.GetHistoryResponse.series:type_name -> glia.v1.Series
 	6,  // 2: glia.v1.GetHistoryResponse.accepted:type_name -> glia.v1.AcceptedValue
 	5,  // 3: glia.v1.Series.points:type_name -> glia.v1.Point
-	21, // 4: glia.v1.Point.at:type_name -> google.protobuf.Timestamp
-	21, // 5: glia.v1.AcceptedValue.at:type_name -> google.protobuf.Timestamp
-	21, // 6: glia.v1.AcceptedValue.until:type_name -> google.protobuf.Timestamp
-	21, // 7: glia.v1.AcceptValueRequest.until:type_name -> google.protobuf.Timestamp
-	6,  // 8: glia.v1.AcceptValueResponse.accepted:type_name -> glia.v1.AcceptedValue
-	21, // 9: glia.v1.Finding.since:type_name -> google.protobuf.Timestamp
-	22, // 10: glia.v1.ListDisksResponse.disks:type_name -> glia.v1.DiskStatus
-	9,  // 11: glia.v1.ListDisksResponse.findings:type_name -> glia.v1.Finding
-	22, // 12: glia.v1.ProbeDiskResponse.disk:type_name -> glia.v1.DiskStatus
-	0,  // 13: glia.v1.Order.verb:type_name -> glia.v1.Verb
-	17, // 14: glia.v1.Order.filesystem:type_name -> glia.v1.Filesystem
-	23, // 15: glia.v1.Order.osds:type_name -> glia.v1.Osd
-	16, // 16: glia.v1.ExecuteRequest.order:type_name -> glia.v1.Order
-	1,  // 17: glia.v1.ExecuteResponse.state:type_name -> glia.v1.OrderState
-	20, // 18: glia.v1.ExecuteResponse.inspection:type_name -> glia.v1.Inspection
-	21, // 19: glia.v1.ExecuteResponse.started_at:type_name -> google.protobuf.Timestamp
-	21, // 20: glia.v1.ExecuteResponse.ended_at:type_name -> google.protobuf.Timestamp
-	24, // 21: glia.v1.Inspection.disk:type_name -> glia.v1.Disk
-	12, // 22: glia.v1.HostService.ListDisks:input_type -> glia.v1.ListDisksRequest
-	14, // 23: glia.v1.HostService.ProbeDisk:input_type -> glia.v1.ProbeDiskRequest
-	18, // 24: glia.v1.HostService.Execute:input_type -> glia.v1.ExecuteRequest
-	10, // 25: glia.v1.HostService.Fence:input_type -> glia.v1.FenceRequest
-	2,  // 26: glia.v1.HostService.GetHistory:input_type -> glia.v1.GetHistoryRequest
-	7,  // 27: glia.v1.HostService.AcceptValue:input_type -> glia.v1.AcceptValueRequest
-	13, // 28: glia.v1.HostService.ListDisks:output_type -> glia.v1.ListDisksResponse
-	15, // 29: glia.v1.HostService.ProbeDisk:output_type -> glia.v1.ProbeDiskResponse
-	19, // 30: glia.v1.HostService.Execute:output_type -> glia.v1.ExecuteResponse
-	11, // 31: glia.v1.HostService.Fence:output_type -> glia.v1.FenceResponse
-	3,  // 32: glia.v1.HostService.GetHistory:output_type -> glia.v1.GetHistoryResponse
-	8,  // 33: glia.v1.HostService.AcceptValue:output_type -> glia.v1.AcceptValueResponse
-	28, // [28:34] is the sub-list for method output_type
-	22, // [22:28] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	24, // 4: glia.v1.Point.at:type_name -> google.protobuf.Timestamp
+	24, // 5: glia.v1.AcceptedValue.at:type_name -> google.protobuf.Timestamp
+	24, // 6: glia.v1.AcceptedValue.until:type_name -> google.protobuf.Timestamp
+	9,  // 7: glia.v1.ListAcceptedResponse.accepted:type_name -> glia.v1.AcceptedOfDisk
+	6,  // 8: glia.v1.AcceptedOfDisk.accepted:type_name -> glia.v1.AcceptedValue
+	24, // 9: glia.v1.AcceptValueRequest.until:type_name -> google.protobuf.Timestamp
+	6,  // 10: glia.v1.AcceptValueResponse.accepted:type_name -> glia.v1.AcceptedValue
+	24, // 11: glia.v1.Finding.since:type_name -> google.protobuf.Timestamp
+	25, // 12: glia.v1.ListDisksResponse.disks:type_name -> glia.v1.DiskStatus
+	12, // 13: glia.v1.ListDisksResponse.findings:type_name -> glia.v1.Finding
+	25, // 14: glia.v1.ProbeDiskResponse.disk:type_name -> glia.v1.DiskStatus
+	0,  // 15: glia.v1.Order.verb:type_name -> glia.v1.Verb
+	20, // 16: glia.v1.Order.filesystem:type_name -> glia.v1.Filesystem
+	26, // 17: glia.v1.Order.osds:type_name -> glia.v1.Osd
+	19, // 18: glia.v1.ExecuteRequest.order:type_name -> glia.v1.Order
+	1,  // 19: glia.v1.ExecuteResponse.state:type_name -> glia.v1.OrderState
+	23, // 20: glia.v1.ExecuteResponse.inspection:type_name -> glia.v1.Inspection
+	24, // 21: glia.v1.ExecuteResponse.started_at:type_name -> google.protobuf.Timestamp
+	24, // 22: glia.v1.ExecuteResponse.ended_at:type_name -> google.protobuf.Timestamp
+	27, // 23: glia.v1.Inspection.disk:type_name -> glia.v1.Disk
+	15, // 24: glia.v1.HostService.ListDisks:input_type -> glia.v1.ListDisksRequest
+	17, // 25: glia.v1.HostService.ProbeDisk:input_type -> glia.v1.ProbeDiskRequest
+	21, // 26: glia.v1.HostService.Execute:input_type -> glia.v1.ExecuteRequest
+	13, // 27: glia.v1.HostService.Fence:input_type -> glia.v1.FenceRequest
+	2,  // 28: glia.v1.HostService.GetHistory:input_type -> glia.v1.GetHistoryRequest
+	10, // 29: glia.v1.HostService.AcceptValue:input_type -> glia.v1.AcceptValueRequest
+	7,  // 30: glia.v1.HostService.ListAccepted:input_type -> glia.v1.ListAcceptedRequest
+	16, // 31: glia.v1.HostService.ListDisks:output_type -> glia.v1.ListDisksResponse
+	18, // 32: glia.v1.HostService.ProbeDisk:output_type -> glia.v1.ProbeDiskResponse
+	22, // 33: glia.v1.HostService.Execute:output_type -> glia.v1.ExecuteResponse
+	14, // 34: glia.v1.HostService.Fence:output_type -> glia.v1.FenceResponse
+	3,  // 35: glia.v1.HostService.GetHistory:output_type -> glia.v1.GetHistoryResponse
+	11, // 36: glia.v1.HostService.AcceptValue:output_type -> glia.v1.AcceptValueResponse
+	8,  // 37: glia.v1.HostService.ListAccepted:output_type -> glia.v1.ListAcceptedResponse
+	31, // [31:38] is the sub-list for method output_type
+	24, // [24:31] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_glia_v1_host_proto_init() }
@@ -1595,14 +1750,14 @@ func file_glia_v1_host_proto_init() {
 		return
 	}
 	file_glia_v1_types_proto_init()
-	file_glia_v1_host_proto_msgTypes[5].OneofWrappers = []any{}
+	file_glia_v1_host_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_glia_v1_host_proto_rawDesc), len(file_glia_v1_host_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   19,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

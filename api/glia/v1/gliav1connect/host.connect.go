@@ -45,6 +45,9 @@ const (
 	HostServiceGetHistoryProcedure = "/glia.v1.HostService/GetHistory"
 	// HostServiceAcceptValueProcedure is the fully-qualified name of the HostService's AcceptValue RPC.
 	HostServiceAcceptValueProcedure = "/glia.v1.HostService/AcceptValue"
+	// HostServiceListAcceptedProcedure is the fully-qualified name of the HostService's ListAccepted
+	// RPC.
+	HostServiceListAcceptedProcedure = "/glia.v1.HostService/ListAccepted"
 )
 
 // HostServiceClient is a client for the glia.v1.HostService service.
@@ -63,6 +66,8 @@ type HostServiceClient interface {
 	GetHistory(context.Context, *connect.Request[v1.GetHistoryRequest]) (*connect.Response[v1.GetHistoryResponse], error)
 	// AcceptValue accepts a value of a disk for a person, with reason and end: only growth beyond it counts until then.
 	AcceptValue(context.Context, *connect.Request[v1.AcceptValueRequest]) (*connect.Response[v1.AcceptValueResponse], error)
+	// ListAccepted tells what is accepted now of all disks of the host.
+	ListAccepted(context.Context, *connect.Request[v1.ListAcceptedRequest]) (*connect.Response[v1.ListAcceptedResponse], error)
 }
 
 // NewHostServiceClient constructs a client for the glia.v1.HostService service. By default, it uses
@@ -112,17 +117,24 @@ func NewHostServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(hostServiceMethods.ByName("AcceptValue")),
 			connect.WithClientOptions(opts...),
 		),
+		listAccepted: connect.NewClient[v1.ListAcceptedRequest, v1.ListAcceptedResponse](
+			httpClient,
+			baseURL+HostServiceListAcceptedProcedure,
+			connect.WithSchema(hostServiceMethods.ByName("ListAccepted")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // hostServiceClient implements HostServiceClient.
 type hostServiceClient struct {
-	listDisks   *connect.Client[v1.ListDisksRequest, v1.ListDisksResponse]
-	probeDisk   *connect.Client[v1.ProbeDiskRequest, v1.ProbeDiskResponse]
-	execute     *connect.Client[v1.ExecuteRequest, v1.ExecuteResponse]
-	fence       *connect.Client[v1.FenceRequest, v1.FenceResponse]
-	getHistory  *connect.Client[v1.GetHistoryRequest, v1.GetHistoryResponse]
-	acceptValue *connect.Client[v1.AcceptValueRequest, v1.AcceptValueResponse]
+	listDisks    *connect.Client[v1.ListDisksRequest, v1.ListDisksResponse]
+	probeDisk    *connect.Client[v1.ProbeDiskRequest, v1.ProbeDiskResponse]
+	execute      *connect.Client[v1.ExecuteRequest, v1.ExecuteResponse]
+	fence        *connect.Client[v1.FenceRequest, v1.FenceResponse]
+	getHistory   *connect.Client[v1.GetHistoryRequest, v1.GetHistoryResponse]
+	acceptValue  *connect.Client[v1.AcceptValueRequest, v1.AcceptValueResponse]
+	listAccepted *connect.Client[v1.ListAcceptedRequest, v1.ListAcceptedResponse]
 }
 
 // ListDisks calls glia.v1.HostService.ListDisks.
@@ -155,6 +167,11 @@ func (c *hostServiceClient) AcceptValue(ctx context.Context, req *connect.Reques
 	return c.acceptValue.CallUnary(ctx, req)
 }
 
+// ListAccepted calls glia.v1.HostService.ListAccepted.
+func (c *hostServiceClient) ListAccepted(ctx context.Context, req *connect.Request[v1.ListAcceptedRequest]) (*connect.Response[v1.ListAcceptedResponse], error) {
+	return c.listAccepted.CallUnary(ctx, req)
+}
+
 // HostServiceHandler is an implementation of the glia.v1.HostService service.
 type HostServiceHandler interface {
 	// ListDisks tells all disks of the host, those that went missing included.
@@ -171,6 +188,8 @@ type HostServiceHandler interface {
 	GetHistory(context.Context, *connect.Request[v1.GetHistoryRequest]) (*connect.Response[v1.GetHistoryResponse], error)
 	// AcceptValue accepts a value of a disk for a person, with reason and end: only growth beyond it counts until then.
 	AcceptValue(context.Context, *connect.Request[v1.AcceptValueRequest]) (*connect.Response[v1.AcceptValueResponse], error)
+	// ListAccepted tells what is accepted now of all disks of the host.
+	ListAccepted(context.Context, *connect.Request[v1.ListAcceptedRequest]) (*connect.Response[v1.ListAcceptedResponse], error)
 }
 
 // NewHostServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -216,6 +235,12 @@ func NewHostServiceHandler(svc HostServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(hostServiceMethods.ByName("AcceptValue")),
 		connect.WithHandlerOptions(opts...),
 	)
+	hostServiceListAcceptedHandler := connect.NewUnaryHandler(
+		HostServiceListAcceptedProcedure,
+		svc.ListAccepted,
+		connect.WithSchema(hostServiceMethods.ByName("ListAccepted")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/glia.v1.HostService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case HostServiceListDisksProcedure:
@@ -230,6 +255,8 @@ func NewHostServiceHandler(svc HostServiceHandler, opts ...connect.HandlerOption
 			hostServiceGetHistoryHandler.ServeHTTP(w, r)
 		case HostServiceAcceptValueProcedure:
 			hostServiceAcceptValueHandler.ServeHTTP(w, r)
+		case HostServiceListAcceptedProcedure:
+			hostServiceListAcceptedHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -261,4 +288,8 @@ func (UnimplementedHostServiceHandler) GetHistory(context.Context, *connect.Requ
 
 func (UnimplementedHostServiceHandler) AcceptValue(context.Context, *connect.Request[v1.AcceptValueRequest]) (*connect.Response[v1.AcceptValueResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.HostService.AcceptValue is not implemented"))
+}
+
+func (UnimplementedHostServiceHandler) ListAccepted(context.Context, *connect.Request[v1.ListAcceptedRequest]) (*connect.Response[v1.ListAcceptedResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("glia.v1.HostService.ListAccepted is not implemented"))
 }
