@@ -32,8 +32,8 @@ type stack struct {
 	stop   func()
 }
 
-// newStack starts them on the services web, below /web, and other, below /other.
-func newStack(t *testing.T, zookeeper string) *stack {
+// newStack starts them on the services web, below /web, and other, below /other, with the changes to its configuration.
+func newStack(t *testing.T, zookeeper string, changes ...func(*config.Synapse)) *stack {
 	t.Helper()
 	dir := t.TempDir()
 	sockets, err := os.MkdirTemp("", "glia-stack") // t.TempDir is too long for a socket
@@ -88,6 +88,9 @@ path = "/other"
 	}
 	if s.c, err = synapsed.Load(file); err != nil {
 		t.Fatal(err)
+	}
+	for _, change := range changes {
+		change(&s.c)
 	}
 	s.start()
 	return s
