@@ -34,6 +34,8 @@ state_dir = %q
 registries = ["zookeeper"]
 [api]
 listen = %q
+[access]
+loopback = "operate"
 [zookeeper]
 servers = [%q]
 session_timeout = "30s"
