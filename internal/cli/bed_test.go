@@ -82,6 +82,9 @@ func (b *bed) serve(listeners ...net.Listener) error {
 	mux.Handle(gliav1connect.NewHostServiceHandler(hostService{world: b.world}))
 	mux.Handle(gliav1connect.NewAnnouncerServiceHandler(announcerService{world: b.world}))
 	mux.Handle(gliav1connect.NewBackendServiceHandler(backendService{world: b.world}))
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, r.URL.Path, "of the server") })
+	}
 	p := new(http.Protocols)
 	p.SetHTTP1(true)
 	p.SetHTTP2(true)

@@ -134,6 +134,7 @@ func build(o Options) (*cobra.Command, *app) {
 		(&portsCommand{app: a}).command(),
 		maintCommand(a),
 		importCommand(a),
+		(&bundleCommand{app: a}).command(),
 		(&versionCommand{app: a}).command(),
 	)
 	root.AddCommand(o.Extra...)
