@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -23,7 +24,9 @@ import (
 	"testing"
 	"time"
 
+	"glia/api/glia/v1/gliav1connect"
 	"glia/config"
+	"glia/internal/cli"
 	"glia/internal/daemon"
 	"glia/internal/program/nerved"
 	"glia/internal/program/repairerd"
@@ -211,8 +214,7 @@ func (c *cage) live(t *testing.T, name, id, text string, secure bool, said ...st
 	if secure {
 		client, scheme = &http.Client{Transport: &http.Transport{TLSClientConfig: c.certs.Client(t, true)}}, "https"
 	}
-	get := func(client *http.Client, url string) []byte {
-		r, err := client.Get(url)
+	read := func(r *http.Response, err error) []byte {
 		if err != nil {
 			return []byte(err.Error())
 		}
@@ -220,6 +222,7 @@ func (c *cage) live(t *testing.T, name, id, text string, secure bool, said ...st
 		b, _ := io.ReadAll(r.Body)
 		return b
 	}
+	get := func(client *http.Client, url string) []byte { return read(client.Get(url)) }
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -228,7 +231,7 @@ func (c *cage) live(t *testing.T, name, id, text string, secure bool, said ...st
 	for len(wanted) > 0 {
 		ready := get(client, scheme+"://"+addr+"/readyz")
 		c.keep(id+" readyz", ready)
-		now := string(out.bytes()) + string(ready)
+		now := string(out.bytes()) + string(ready) + string(read(client.Post(scheme+"://"+addr+gliav1connect.RepairServiceListCasesProcedure, "application/json", strings.NewReader("{}"))))
 		if !slices.ContainsFunc(wanted[0], func(s string) bool { return !strings.Contains(now, s) }) {
 			wanted = wanted[1:]
 			vault.Seal()
@@ -251,6 +254,7 @@ func (c *cage) live(t *testing.T, name, id, text string, secure bool, said ...st
 	for _, page := range []string{"", "cmdline", "goroutine?debug=2", "heap?debug=1", "allocs?debug=1", "threadcreate?debug=1", "symbol"} {
 		c.keep(id+" debug "+page, get(inside, "http://debug/debug/pprof/"+page))
 	}
+	c.bundle(t, name, id, scheme+"://"+addr, secure)
 	if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", cmd.Process.Pid)); err == nil {
 		c.keep(id+" process list", line)
 	}
@@ -259,6 +263,39 @@ func (c *cage) live(t *testing.T, name, id, text string, secure bool, said ...st
 	if err := <-ended; err != nil {
 		t.Errorf("%s: %v\n%s", id, err, out.bytes())
 	}
+}
+
+// bundle keeps what glia bundle collects of a program, with the configurations in dir.
+func (c *cage) bundle(t *testing.T, name, id, url string, secure bool) {
+	configs := filepath.Join(c.dir, "out", id+".configs")
+	text, err := os.ReadFile(filepath.Join(c.dir, id+".toml"))
+	if err = errors.Join(err, os.Mkdir(configs, 0o700), os.WriteFile(filepath.Join(configs, name+".toml"), text, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	file, out := filepath.Join(c.dir, "out", id+".tgz"), &output{}
+	args := []string{"bundle", file, "--configs", configs}
+	for _, program := range []string{"nerve", "synapse", "repairer"} {
+		at := "http://" + c.nobody
+		if program == name {
+			at = url
+		}
+		if secure {
+			at = strings.Replace(at, "http://", "https://", 1)
+		}
+		args = append(args, "--"+program, at)
+	}
+	if secure {
+		args = append(args, "--tls-cert", c.certs.Cert, "--tls-key", c.certs.Key, "--tls-ca", c.certs.CA)
+	}
+	if code := cli.Main(t.Context(), args, cli.Options{Out: out, Err: out, Env: func(string) string { return "" }}); code != cli.ExitDegraded {
+		t.Errorf("glia bundle of %s: %d: %s", id, code, out.bytes())
+	}
+	c.keep(id+" glia bundle", out.bytes())
+	all, err := exec.CommandContext(t.Context(), "tar", "-xzOf", file).Output()
+	if err != nil || !bytes.Contains(all, []byte("go_goroutines")) || !bytes.Contains(all, []byte("[vault]")) {
+		t.Errorf("the bundle of %s: %v\n%s", id, err, out.bytes())
+	}
+	c.keep(id+" bundle", all)
 }
 
 // search looks for every canary, in all its guises, in everything that was seen and in every file but those that secrets are kept in.
@@ -323,8 +360,8 @@ func TestPrograms_ShowNoSecrets(t *testing.T) {
 		})
 		t.Run("jira", func(t *testing.T) {
 			t.Parallel()
-			c.live(t, "repairer", "jira", fmt.Sprintf("database = %q\n---\n[tracker]\nkind = \"jira\"\nchanged_secret = %q\n[jira]\nurl = \"http://%s\"\nproject = \"OPS\"\nuser = \"glia\"\npassword = \"vault:kv/data/glia#jira\"\n",
-				filepath.Join(c.dir, "jira.db"), told, c.echo), false, "Jira can not be asked", "you sent")
+			c.live(t, "repairer", "jira", fmt.Sprintf("database = %q\nsynapse = \"http://%s\"\nmode = \"auto\"\n---\n[repair]\ntick = \"50ms\"\n[tracker]\nkind = \"jira\"\nchanged_secret = %q\n[jira]\nurl = \"http://%s\"\nproject = \"OPS\"\nuser = \"glia\"\npassword = \"vault:kv/data/glia#jira\"\n",
+				filepath.Join(c.dir, "jira.db"), newBadHost(t).addr, told, c.echo), false, "Jira can not be asked", "you sent", "waits for the tracker: ")
 		})
 		t.Run("database", func(t *testing.T) {
 			t.Parallel()
