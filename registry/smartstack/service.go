@@ -15,6 +15,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -30,10 +31,15 @@ type Service struct {
 	// Down says that it is announced as not available: go-nerve does so on request.
 	Down bool
 
-	// Draining says that it takes no new clients and serves those that it has. Its weight is 0, which synapse with weights heeds; the
-	// key that says so is of our own, and others ignore it.
+	// Draining says that it takes no new clients and serves those that it has. The key that says so is of our own, and others ignore
+	// it; for them its weight is 0, which a synapse with use_nerve_weights heeds, and its options end in "weight 0", which every other
+	// one that knows options puts last on the line of the server, where HAProxy heeds it. That costs such a synapse a reload at the
+	// beginning and the end. Options here are without it.
 	Draining bool
 }
+
+// noClients is what tells HAProxy on the line of a server that it takes no new clients.
+const noClients = "weight 0"
 
 // Encode writes a service as nerve does. Down can not be written: nerve removes the node of a service that is down.
 func Encode(s Service) ([]byte, error) {
@@ -49,6 +55,10 @@ func Encode(s Service) ([]byte, error) {
 	}
 	if s.Draining {
 		s.Weight = new(int)
+		if s.Options != "" {
+			s.Options += " "
+		}
+		s.Options += noClients
 	}
 	var b bytes.Buffer
 	b.WriteString(`{"host":` + quote(s.Host) + `,"port":` + strconv.Itoa(s.Port) + `,"name":` + quote(s.Name))
@@ -156,6 +166,10 @@ func (w *wire) service() (s Service, err error) {
 	s.Down, s.Draining = string(w.Available) == "false", string(w.Draining) == "true"
 	if s.Draining {
 		s.Weight = new(int)
+		if s.Options == noClients {
+			s.Options = ""
+		}
+		s.Options = strings.TrimSuffix(s.Options, " "+noClients)
 	}
 	return s, nil
 }

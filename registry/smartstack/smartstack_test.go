@@ -21,7 +21,10 @@ func TestEncode_WritesTheBytesOfNerve(t *testing.T) {
 	t.Parallel()
 	for want, s := range map[string]smartstack.Service{
 		full: {Host: "10.0.0.1", Port: 3000, Name: "i-1", Weight: weight(2), Options: "backup", Labels: map[string]string{"az": "us-east-1a"}},
-		`{"host":"h","port":1,"name":"n","weight":0,"draining":true}`: {Host: "h", Port: 1, Name: "n", Weight: weight(0), Draining: true},
+		// The option is for synapses that know neither weights nor the last key.
+		`{"host":"h","port":1,"name":"n","weight":0,"haproxy_server_options":"weight 0","draining":true}`: {Host: "h", Port: 1, Name: "n", Weight: weight(0), Draining: true},
+		`{"host":"h","port":1,"name":"n","weight":0,"haproxy_server_options":"weight 9 weight 0","draining":true}`: {
+			Host: "h", Port: 1, Name: "n", Weight: weight(0), Options: "weight 9", Draining: true},
 		labeled: {Host: "10.0.0.1", Port: 3000, Name: "i-1", Labels: map[string]string{"az": "us-east-1a"}},
 		`{"host":"h","port":1,"name":"<&>\"\\\u0001` + "\u2028é" + `","weight":0}`: {Host: "h", Port: 1, Name: "<&>\"\\\x01\u2028é", Weight: weight(0)},
 	} {
