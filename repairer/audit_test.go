@@ -96,11 +96,18 @@ func TestService_ProvenCallerStandsInTheLog(t *testing.T) {
 	if _, err := api.Pause(t.Context(), connect.NewRequest(&gliav1.PauseRequest{Scope: "fleet", Owner: "ann", Reason: "test"})); err != nil {
 		t.Fatal(err)
 	}
+	id, err := w.tickets.File(t.Context(), "k", repairer.Ticket{Title: "x", Body: "y"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.ResolveTicket(t.Context(), connect.NewRequest(&gliav1.ResolveTicketRequest{Id: id, Person: "ann", Resolution: repairer.Resolutions[0]})); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := api.Cancel(t.Context(), connect.NewRequest(&gliav1.CancelRequest{CaseId: c.ID, Person: "ann", Reason: "test"})); err != nil {
 		t.Fatal(err)
 	}
 	asked := map[repairer.Kind]repairer.Data{}
-	err := w.engine.Store.(repairer.Auditor).Export(t.Context(), func(line []byte) error {
+	err = w.engine.Store.(repairer.Auditor).Export(t.Context(), func(line []byte) error {
 		var e repairer.Event
 		if err := json.Unmarshal(line, &struct {
 			Kind *repairer.Kind
@@ -114,7 +121,7 @@ func TestService_ProvenCallerStandsInTheLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for kind, want := range map[repairer.Kind]string{repairer.KindPaused: "certificate bob", repairer.KindCancel: "certificate bob", repairer.KindOpened: ""} {
+	for kind, want := range map[repairer.Kind]string{repairer.KindPaused: "certificate bob", repairer.KindCancel: "certificate bob", repairer.KindResolved: "certificate bob", repairer.KindOpened: ""} {
 		if d, ok := asked[kind]; !ok || d.Caller != want || (d.Request == "r-1") != (want != "") {
 			t.Errorf("%s has the caller %q and the request %q, want %q", kind, d.Caller, d.Request, want)
 		}
