@@ -33,7 +33,7 @@ func Unprobed(why string) glia.Verdict {
 // A clock that was set back does no harm: what was observed in the future counts as observed now.
 func Step(rs RuleSet, prev DiskState, evidence []glia.Evidence, now time.Time, expiry time.Duration) (DiskState, glia.Verdict) {
 	now = now.Round(0).UTC() // neither the monotonic reading nor the zone survives a restart
-	next := DiskState{Rules: make(map[string]RuleState, len(rs.Rules)), Accepted: inForce(prev.Accepted, now), Said: prev.Said,
+	next := DiskState{Rules: map[string]RuleState{}, Accepted: inForce(prev.Accepted, now), Said: prev.Said,
 		LastProbe: earlier(prev.LastProbe, now), LastHealth: earlier(prev.LastHealth, now)}
 	var known []glia.Evidence
 	for _, e := range evidence {
@@ -51,21 +51,25 @@ func Step(rs RuleSet, prev DiskState, evidence []glia.Evidence, now time.Time, e
 	slices.Sort(next.Blind)
 	next.Blind = slices.Compact(next.Blind)
 
+	known = inOrder(known)
 	for _, r := range rs.Rules { // rules that are in the set no more are forgotten here
-		next.Rules[r.Name] = step(r, rs.fall(r), rs.rise(r), prev.Rules[r.Name], known, acceptedFor(next.Accepted, r.Name), now)
+		s := step(r, rs.fall(r), rs.rise(r), prev.Rules[r.Name], known, acceptedFor(next.Accepted, r.Name), now)
+		if !s.isZero() { // most rules never see anything of a disk: a host with many disks has no memory for them
+			next.Rules[r.Name] = s
+		}
 	}
 	v := next.Verdict(rs, now, expiry)
 	next.Said = v.State
 	return next, v
 }
 
-// step moves one rule by one round.
+// step moves one rule by one round. What is known is in order, the worst first.
 func step(r Rule, fall, rise int, s RuleState, known []glia.Evidence, accepted *Accepted, now time.Time) RuleState {
 	s.Growth = maps.Clone(s.Growth)
 	s.Seen, s.LastBad = earlier(s.Seen, now), earlier(s.LastBad, now)
 	var bad []glia.Evidence
 	observed := false
-	for _, e := range inOrder(known) {
+	for _, e := range known {
 		if !r.Sees(e) {
 			continue
 		}

@@ -281,8 +281,18 @@ func TestStep_RemovedRuleLeavesNothing(t *testing.T) {
 		d.round(reads(1))
 	}
 	d.rules.Rules = d.rules.Rules[1:] // the first is read-errors
-	if d.round(reads(1)) != 'H' || len(d.state.Rules) != len(d.rules.Rules) {
-		t.Errorf("verdict is %s with %d rules remembered", d.verdict.Summary(), len(d.state.Rules))
+	got := d.round(reads(1))
+	if _, kept := d.state.Rules["read-errors"]; got != 'H' || kept {
+		t.Errorf("verdict is %s with the rules %v remembered", d.verdict.Summary(), d.state.Rules)
+	}
+}
+
+func TestStep_RemembersOnlyRulesThatSawSomething(t *testing.T) {
+	t.Parallel()
+	d := newDisk()
+	d.round(reads(1))
+	if _, kept := d.state.Rules["read-errors"]; !kept || len(d.state.Rules) != 1 {
+		t.Errorf("after one look at read errors are remembered: %v", d.state.Rules)
 	}
 }
 

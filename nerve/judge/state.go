@@ -10,7 +10,7 @@ import (
 // DiskState is what is remembered of a disk from probe to probe, and across restarts as JSON. The zero value is
 // a disk that was never probed. States are values: Step returns a new one and leaves the old one as it was.
 type DiskState struct {
-	Rules    map[string]RuleState `json:"rules,omitempty"` // by name
+	Rules    map[string]RuleState `json:"rules,omitempty"` // by name; one that is missing has seen nothing
 	Accepted []Accepted           `json:"accepted,omitempty"`
 
 	// LastProbe is the last time that anything at all could be observed.
@@ -36,6 +36,11 @@ type RuleState struct {
 	Seen     time.Time     `json:"seen"` // when its quantity was last observed in this life of the process
 
 	Growth map[string]Growth `json:"growth,omitempty"` // by What of the evidence
+}
+
+// isZero says whether the rule has seen nothing that is to be remembered.
+func (s RuleState) isZero() bool {
+	return s.Bad == 0 && s.Good == 0 && !s.Active && s.Since.IsZero() && s.Evidence == glia.Evidence{} && s.LastBad.IsZero() && s.Seen.IsZero() && len(s.Growth) == 0
 }
 
 // Growth is what a growth rule remembers of one counter.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -40,8 +41,16 @@ type Parts struct {
 	Reloaded <-chan config.Nerve // later configurations, of which only the services are used; nil: there are none
 }
 
+// garbage is how much memory may be lost to garbage, in percent of what is in use, unless GOGC says it. What a nerve keeps of
+// its disks is small and stays; most of what it allocates is of one probe or check and is garbage at once, so that each percent
+// is memory that the storage beside it does not have. The figures of a host with 100 disks say what it costs.
+const garbage = 25
+
 // Run runs a nerve until the context ends.
 func Run(ctx context.Context, c config.Nerve, parts Parts, log *slog.Logger) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
