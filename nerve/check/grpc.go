@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 
 	"connectrpc.com/connect"
@@ -78,7 +77,7 @@ func (c GRPC) Probe(ctx context.Context) error {
 	} else {
 		protocols.SetUnencryptedHTTP2(true)
 	}
-	t := &http.Transport{TLSClientConfig: c.TLS, Protocols: &protocols, DialContext: (&net.Dialer{}).DialContext}
+	t := &http.Transport{TLSClientConfig: c.TLS, Protocols: &protocols, DialContext: dialer.DialContext}
 	defer t.CloseIdleConnections()
 	client := connect.NewClient[healthMessage, healthMessage](&http.Client{Transport: t}, scheme+"://"+c.String()+"/grpc.health.v1.Health/Check",
 		connect.WithGRPC(), connect.WithCodec(healthCodec{}))

@@ -31,8 +31,8 @@ type HTTP struct {
 	Follow  bool        // redirects, and judge the last answer; nerve does not
 }
 
-// readers are kept, as a nerve may ask hundreds of times a second.
-var readers = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
+// buffers are kept, as a nerve may ask hundreds of times a second.
+var buffers = sync.Pool{New: func() any { return bufio.NewReadWriter(bufio.NewReader(nil), bufio.NewWriter(nil)) }}
 
 // Probe is part of Check.
 func (c HTTP) Probe(ctx context.Context) error {
@@ -75,12 +75,14 @@ func (c HTTP) get(ctx context.Context, at *url.URL) (next *url.URL, err error) {
 			}
 			conn = tls.Client(conn, t)
 		}
-		if err := r.Write(conn); err != nil {
+		both := buffers.Get().(*bufio.ReadWriter)
+		b, out := both.Reader, both.Writer
+		b.Reset(conn)
+		out.Reset(conn)
+		defer func() { b.Reset(nil); out.Reset(nil); buffers.Put(both) }()
+		if err := errors.Join(r.Write(out), out.Flush()); err != nil {
 			return err
 		}
-		b := readers.Get().(*bufio.Reader)
-		b.Reset(conn)
-		defer func() { b.Reset(nil); readers.Put(b) }()
 		// Closing the body would read the rest of it, which may have no end; the connection ends instead.
 		answer, err := http.ReadResponse(b, r) //nolint:bodyclose // see above
 		for n := 0; err == nil && answer.StatusCode < 200 && n < mostInterim; n++ {

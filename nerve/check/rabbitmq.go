@@ -32,7 +32,7 @@ func (c RabbitMQ) Probe(ctx context.Context) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	config.Dial = func(network, address string) (net.Conn, error) {
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		conn, err := dialer.DialContext(ctx, network, address)
 		if err == nil { // not by a deadline: the library sets its own over it
 			context.AfterFunc(ctx, func() { _ = conn.Close() })
 		}

@@ -217,3 +217,21 @@ func TestServices_HeartbeatStopsWithAStuckService(t *testing.T) {
 type probeFunc func()
 
 func (f probeFunc) Probe(context.Context) error { f(); return nil }
+
+func TestPause_PutsRoundsOnCommonBeats(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	for _, tc := range []struct{ since, interval, late, want time.Duration }{
+		{0, time.Second, 0, time.Second},
+		{3 * ms, time.Second, 0, 997 * ms}, // what took 3 ms is asked again together with what took none
+		{49 * ms, time.Second, 0, 951 * ms},
+		{50 * ms, time.Second, 0, time.Second},
+		{3 * ms, time.Second, 47 * ms, 1047 * ms}, // or a beat later, so that they spread over the interval
+		{3 * time.Minute, time.Minute, 3 * time.Second, 63 * time.Second},
+		{7, 10, 0, 10}, // without beats
+	} {
+		if got := service.Pause(tc.since, tc.interval, tc.late); got != tc.want {
+			t.Errorf("Pause(%v, %v, %v) = %v, want %v", tc.since, tc.interval, tc.late, got, tc.want)
+		}
+	}
+}

@@ -37,7 +37,7 @@ type Service struct {
 	Address  string           // that is announced, for people
 	Instance string           // that is announced, for people
 	Key      string           // hash of its configuration
-	Interval time.Duration    // between the end of a round and the next
+	Interval time.Duration    // between the end of a round and the next, give or take a twentieth
 	Limit    Limit            // of changes of what is announced
 	Checks   []Named          // none: it is up
 	Places   map[string]Place // by the name of the place; those of a service that takes over from another are the same ones

@@ -26,7 +26,8 @@ type Options struct {
 
 // Services follows a set of services that can change. It is safe for concurrent use; Run may be called once.
 type Services struct {
-	o Options
+	o     Options
+	began time.Time
 
 	changing sync.Mutex // held by Apply
 	mu       sync.Mutex
@@ -46,7 +47,7 @@ func New(o Options) *Services {
 	if o.Beat <= 0 {
 		o.Beat = 10 * time.Second
 	}
-	return &Services{o: o, watches: map[string]*watch{}}
+	return &Services{o: o, began: o.Now(), watches: map[string]*watch{}}
 }
 
 // overlap is how long Apply waits for the first probe of services that take over from others.
@@ -102,7 +103,7 @@ func (s *Services) apply(set []Service) {
 			next[one.Name] = was
 			continue
 		}
-		w := newWatch(s.life, one, was, s.o)
+		w := newWatch(s.life, one, was, s.o, s.began)
 		next[one.Name] = w
 		begun = append(begun, w)
 	}

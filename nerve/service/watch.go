@@ -20,7 +20,8 @@ type watch struct {
 	log     *slog.Logger
 	book    *Book
 	now     func() time.Time
-	old     *watch // that it takes over from; nil for none
+	began   time.Time // when the beats did
+	old     *watch    // that it takes over from; nil for none
 	history []*check.History
 	bucket  *Bucket
 	held    bool // a change is being held back
@@ -34,9 +35,9 @@ type watch struct {
 	last   time.Time // end of the last round
 }
 
-func newWatch(life context.Context, s Service, old *watch, o Options) *watch {
+func newWatch(life context.Context, s Service, old *watch, o Options, began time.Time) *watch {
 	w := &watch{
-		Service: s, log: o.Log, book: o.Book, now: o.Now, old: old, bucket: NewBucket(s.Limit, o.Now()), done: make(chan struct{}), settled: make(chan struct{}),
+		Service: s, log: o.Log, book: o.Book, now: o.Now, began: began, old: old, bucket: NewBucket(s.Limit, o.Now()), done: make(chan struct{}), settled: make(chan struct{}),
 		status: Status{Name: s.Name, Address: s.Address, Instance: s.Instance, State: Unknown, Announced: Unknown}, last: o.Now(),
 	}
 	w.ctx, w.cancel = context.WithCancel(life)
@@ -77,9 +78,20 @@ func (w *watch) run() {
 		select {
 		case <-w.ctx.Done():
 			return
-		case <-time.After(w.Interval + rand.N(w.Interval/20+1)): // not all services of all hosts at one moment
+		case <-time.After(Pause(w.now().Sub(w.began), w.Interval, rand.N(w.Interval/beats+1))):
 		}
 	}
+}
+
+// beats are the moments within an interval at which rounds begin.
+const beats = 20
+
+// Pause is how long to wait for the next round, a time after the beginning that all services of a process share: the interval and late, which is
+// random and at most one beat, back to the beat before. So not all services of all hosts are asked at one moment, and those that are asked at one
+// beat wake the process up once.
+func Pause(since, interval, late time.Duration) time.Duration {
+	next := since + interval + late
+	return next.Truncate(interval/beats) - since // without a beat, in an interval of nanoseconds, nothing is cut
 }
 
 // stop ends the rounds.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -46,10 +47,17 @@ type Parts struct {
 // is memory that the storage beside it does not have. The figures of a host with 100 disks say what it costs.
 const garbage = 25
 
+// cores are how many a nerve uses at most, unless GOMAXPROCS says it. It has little to do, and the Go runtime keeps caches for each, so that on a
+// host with 64 they would be most of its memory.
+const cores = 2
+
 // Run runs a nerve until the context ends.
 func Run(ctx context.Context, c config.Nerve, parts Parts, log *slog.Logger) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(min(cores, runtime.GOMAXPROCS(0)))
 	}
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return fmt.Errorf("state directory: %w", err)
