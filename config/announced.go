@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strings"
@@ -34,12 +35,12 @@ type RateLimit struct {
 
 // ServicePlace is one [[service.place]]: where a service is announced.
 type ServicePlace struct {
-	Registry     Registry `toml:"registry"`      // zookeeper or consul
+	Registry     Registry `toml:"registry"`      // zookeeper, consul or serf
 	Servers      []string `toml:"servers"`       // of ZooKeeper, as host or host:port; empty: those of [zookeeper]
 	Path         string   `toml:"path"`          // zookeeper: absolute path of the folder
 	PathEncoding bool     `toml:"path_encoding"` // zookeeper: the announcement is part of the name of the node too
 	Numbered     bool     `toml:"numbered"`      // zookeeper: the node is sequential
-	Service      string   `toml:"service"`       // consul; empty: the name of the service
+	Service      string   `toml:"service"`       // consul, serf; empty: the name of the service
 	Tags         []string `toml:"tags"`          // consul
 }
 
@@ -63,6 +64,18 @@ func (n Nerve) validateServices(c *check) {
 			c.bad([]string{at + ".name"}, "there is another service %s", s.Name)
 		}
 		seen[s.Name] = true
+		for j, p := range s.Places {
+			if p.Registry != RegistrySerf {
+				continue
+			}
+			key, tag := at+"."+element("place", j), "serf "+cmp.Or(p.Service, s.Name)
+			if seen[tag] {
+				c.bad([]string{key + ".service"}, "another service is announced in Serf as %s: give each its own, such as %s_%d", cmp.Or(p.Service, s.Name), cmp.Or(p.Service, s.Name), s.Port)
+			}
+			if seen[tag] = true; !slices.Contains(n.Registries, RegistrySerf) {
+				c.bad([]string{key + ".registry"}, `"serf" is not among the registries of nerve: add it there`)
+			}
+		}
 	}
 	announces := slices.ContainsFunc(n.Services, func(s AnnouncedService) bool {
 		return slices.ContainsFunc(s.Places, func(p ServicePlace) bool { return p.Registry == RegistryZooKeeper })
@@ -119,8 +132,10 @@ func (p ServicePlace) validate(z ZooKeeper, bad func(key, format string, args ..
 			bad("service", "%q can not be the name of a service of Consul", p.Service)
 		}
 		return
-	default:
-		bad("registry", `%q is not possible: want "zookeeper" or "consul"`, p.Registry)
+	case RegistrySerf:
+		if p.Service != "" && !serviceName.MatchString(p.Service) {
+			bad("service", "%q can not be the name of a service in Serf", p.Service)
+		}
 		return
 	}
 	for i, s := range p.Servers {

@@ -14,6 +14,7 @@ func TestParse_ServicesOfNerve(t *testing.T) {
 	t.Parallel()
 	const head = "[[service]]\nname = \"web\"\nport = 80\n"
 	const place = "[[service.place]]\nregistry = \"consul\"\n"
+	const serf = "[[service.place]]\nregistry = \"serf\"\n"
 	const zk = "[[service.place]]\nservers = [\"zk\"]\npath = "
 	const check = "[[service.check]]\ntype = "
 	for _, c := range []struct{ text, want string }{
@@ -31,7 +32,11 @@ func TestParse_ServicesOfNerve(t *testing.T) {
 		{head + "rate_limit = {average_rate = -1}\n" + place, "service.rate_limit.average_rate: -1 is not possible"},
 		{head + "rate_limit = {max_burst = 0}\n" + place, "service.rate_limit.max_burst: 0 is not possible"},
 		{head + place + head + place, "there is another service web"},
-		{head + "[[service.place]]\nregistry = \"serf\"\n", `want "zookeeper" or "consul"`},
+		{head + "[[service.place]]\nregistry = \"etcd\"\n", `"etcd" is not one of "serf", "zookeeper" or "consul"`},
+		{head + serf, ""},
+		{head + serf + "service = \"web 3\"\n", `"web 3" can not be the name of a service in Serf`},
+		{head + serf + strings.Replace(head, "web", "other", 1) + serf + "service = \"web\"\n", "another service is announced in Serf as web: give each its own, such as web_80"},
+		{"registries = [\"consul\"]\n" + head + serf, `"serf" is not among the registries of nerve`},
 		{head + "[[service.place]]\npath = \"/a\"\n", "service.place.servers: is missing"},
 		{head + check + "\"ping\"\n" + place, `service.check.type: "ping" is not known`},
 		{head + check + "\"exec\"\n" + place, "service.check.command: is missing"},

@@ -20,6 +20,8 @@ import (
 // Registries are those that a program uses, as one.
 type Registries struct {
 	several.Backend
+	Services serf.Services // of the member of Serf; nil without Serf
+
 	parts []part
 	log   *slog.Logger
 }
@@ -73,14 +75,14 @@ func OpenRegistries(c RegistriesConfig, metrics prometheus.Registerer, log *slog
 				if err != nil {
 					return nil, err
 				}
-				p = part{several.Named{Name: string(u), Backend: a}, a.Ready, a.Close}
+				p, r.Services = part{several.Named{Name: string(u), Backend: a}, a.Ready, a.Close}, a
 				break
 			}
 			a, err := startSerf(c.Serf, c.Snapshot, map[string]string{"role": c.Role}, log)
 			if err != nil {
 				return nil, err
 			}
-			p = part{several.Named{Name: string(u), Backend: a}, a.Ready, a.Close}
+			p, r.Services = part{several.Named{Name: string(u), Backend: a}, a.Ready, a.Close}, a
 		case config.RegistryZooKeeper:
 			o, err := ZooKeeperOptions(c.ZooKeeper, log)
 			if err != nil {

@@ -23,11 +23,12 @@ type RemoteOptions struct {
 	AuthKey  string        // that it wants; empty for none
 	DropIn   string        // file below its configuration directory that keeps our tags over its reloads; empty for none
 	Interval time.Duration // between two looks at what it shows; 0 is 5 s
+	Claim    time.Duration // how long services in DropIn from before a restart are shown that are not put again; 0 is 1 min
 	Log      *slog.Logger  // nil discards
 }
 
-// Remote announces and watches through an agent that somebody else runs, by its RPC. It sets the tags of the digest and
-// leaves all others alone. A reload of the agent (SIGHUP) takes all tags away that were set by RPC: they are set again within one
+// Remote announces and watches through an agent that somebody else runs, by its RPC. It sets the tags of the digest and of services,
+// and leaves all others alone. A reload of the agent (SIGHUP) takes all tags away that were set by RPC: they are set again within one
 // Interval, or stay when they are in the drop-in file, too. It is safe for concurrent use.
 //
 // The agent outlives us. After Close its member no longer announces a host; after a crash it goes on to announce the
@@ -43,12 +44,15 @@ type Remote struct {
 	closed  atomic.Bool
 
 	want    atomic.Pointer[glia.Announcement] // nil: nothing was announced yet
-	talking chan struct{}                     // holds one token: whoever has it talks to the agent, and may use the two below
+	talking chan struct{}                     // holds one token: whoever has it talks to the agent, and may use the three below
 	rpc     *rpcConn                          // nil while there is no connection
 	node    string                            // name of the agent's member
 
-	mu  sync.Mutex
-	err error // of the last look; nil when all is well
+	services ownServices // used by whoever talks
+
+	mu      sync.Mutex
+	err     error              // of the last look; nil when all is well
+	settled map[string]setting // what was made of the tags of services, by tag
 }
 
 var (
@@ -67,7 +71,8 @@ func Attach(o RemoteOptions) (*Remote, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	r := &Remote{o: o, stop: stop, talking: make(chan struct{}, 1), err: fmt.Errorf("serf agent at %s: not asked yet", o.Addr)}
+	r := &Remote{o: o, stop: stop, talking: make(chan struct{}, 1), err: fmt.Errorf("serf agent at %s: not asked yet", o.Addr),
+		services: inherit(o.DropIn, cmp.Or(o.Claim, claimWithin)), settled: map[string]setting{}}
 	news := make(chan struct{}, 1)
 	r.workers.Go(func() { r.listen(ctx, news) })
 	r.workers.Go(func() { r.keep(ctx, news) })
@@ -183,6 +188,7 @@ func (r *Remote) look(ctx context.Context) (node string, err error) {
 			_, err := c.members(ctx) // whether it still answers
 			return err
 		}
+		r.services.forget(time.Now())
 		healed, err := r.apply(ctx, c, *want)
 		if err == nil && healed {
 			r.o.Log.Warn("serf agent did not show our tags, they are set again", "agent", r.o.Addr, "node", node)
@@ -201,12 +207,12 @@ func (r *Remote) apply(ctx context.Context, c *rpcConn, a glia.Announcement) (ch
 	if err != nil {
 		return false, err
 	}
-	want, err := EncodeDigest(a, present)
+	want, err := EncodeDigest(a, r.services.over(present))
 	if err != nil {
 		return false, err
 	}
 	ours := maps.Clone(want)
-	maps.DeleteFunc(ours, func(k, _ string) bool { return !owned(k) })
+	maps.DeleteFunc(ours, func(k, _ string) bool { return !owned(k) && r.services.want[k] == "" })
 	if err := writeDropIn(r.o.DropIn, ours); err != nil {
 		return false, err
 	}
@@ -321,7 +327,7 @@ func (r *Remote) Close(ctx context.Context) (err error) {
 		r.workers.Wait()
 		err = errors.Join(removeDropIn(r.o.DropIn), r.talk(ctx, func(c *rpcConn) (err error) {
 			if r.want.Load() != nil {
-				err = c.setTags(ctx, nil, digestTags)
+				err = c.setTags(ctx, nil, slices.AppendSeq(slices.Clone(digestTags), maps.Keys(r.services.want)))
 			}
 			return errors.Join(err, c.Close())
 		}))

@@ -19,6 +19,7 @@ import (
 	"glia/internal/program"
 	"glia/nerve/service"
 	"glia/nerve/service/place"
+	"glia/registry/serf"
 	"glia/registry/smartstack"
 	"glia/registry/zookeeper"
 )
@@ -31,11 +32,12 @@ type announced struct {
 	log      *slog.Logger
 	sessions map[string]*zookeeper.Nodes // by the servers
 	consul   *place.Consul
+	serf     serf.Services // nil without Serf
 	first    []service.Service
 }
 
-func openAnnounced(c config.Nerve, log *slog.Logger) (_ *announced, err error) {
-	a := &announced{c: c, log: log, sessions: map[string]*zookeeper.Nodes{}}
+func openAnnounced(c config.Nerve, member serf.Services, log *slog.Logger) (_ *announced, err error) {
+	a := &announced{c: c, log: log, serf: member, sessions: map[string]*zookeeper.Nodes{}}
 	defer func() {
 		if err != nil {
 			a.close()
@@ -164,6 +166,13 @@ func (a *announced) place(s config.AnnouncedService, p config.ServicePlace) (nam
 		called, id := cmp.Or(p.Service, s.Name), v.Name+":"+s.Name
 		made, err := a.consul.Service(called, id, p.Tags, v)
 		return "consul " + called, made, err
+	}
+	if p.Registry == config.RegistrySerf {
+		called := cmp.Or(p.Service, s.Name)
+		if a.serf == nil {
+			return "", nil, fmt.Errorf("it can be announced in serf after a restart: nerve has no member of Serf now")
+		}
+		return "serf " + called, place.Serf(a.serf, called, net.JoinHostPort(s.Host, strconv.Itoa(s.Port))), nil
 	}
 	nodes, servers, err := a.session(p.Servers)
 	if err != nil {

@@ -124,7 +124,7 @@ func Run(ctx context.Context, c config.Nerve, parts Parts, log *slog.Logger) err
 		return err
 	}
 	defer reg.Leave()
-	services, err := openAnnounced(c, log)
+	services, err := openAnnounced(c, reg.Services, log)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,79 @@
+package serf_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"glia/internal/testbed"
+	"glia/registry/registrytest"
+	"glia/registry/serf"
+)
+
+// A nerve that crashed left its services in the drop-in file: those that it announces again are there all the time, and others go.
+func TestRemote_ServicesOfALifeBeforeAreClaimedOrGo(t *testing.T) {
+	t.Parallel()
+	agent, _, dir := testbed.Serf(t, "node-1")
+	file := filepath.Join(dir, "glia.json")
+	if err := os.WriteFile(file, []byte(`{"tags":{"disks":"unknown","smart:db":"10.0.0.1:1","smart:web":"10.0.0.1:2"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	agent.Reload(t)
+	c := rpc(t, agent)
+	untilTags(t, c, "node-1", "the tags of the life before", func(tags map[string]string) bool { return tags["smart:web"] != "" })
+	r := attach(t, serf.RemoteOptions{Addr: agent.Addr, DropIn: file, Claim: time.Second})
+	if err := r.Announce(t.Context(), registrytest.Announcement("node-1", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if got := tags(t, c, "node-1"); got["smart:web"] != "10.0.0.1:2" || got["smart:db"] != "10.0.0.1:1" {
+		t.Errorf("before they are claimed: %v", got)
+	}
+	if err := r.PutService(t.Context(), serf.ServiceTag("web"), "10.0.0.1:2"); err != nil {
+		t.Fatal(err)
+	}
+	untilTags(t, c, "node-1", "that nobody claims one", func(tags map[string]string) bool { return tags["smart:db"] == "" && tags["smart:web"] == "10.0.0.1:2" })
+	b, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(b), `"smart:web":"10.0.0.1:2"`) || strings.Contains(string(b), "smart:db") {
+		t.Errorf("the file: %s, %v", b, err)
+	}
+	if err := r.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	untilTags(t, c, "node-1", "that all are taken back", func(tags map[string]string) bool { return tags["smart:web"] == "" })
+}
+
+func TestAgent_DisksComeBeforeServices(t *testing.T) {
+	t.Parallel()
+	first := registrytest.Announcement("node-1", 1)
+	a := start(t, serf.Options{Node: "node-1", First: &first})
+	placed := 0
+	for i := 'a'; i <= 'z'; i++ {
+		err := a.PutService(t.Context(), serf.ServiceTag(strings.Repeat(string(i), 20)), "192.168.33.10:3001")
+		if err == nil {
+			placed++
+			continue
+		}
+		if !strings.Contains(err.Error(), "no room for smart:"+string(i)) {
+			t.Fatal(err)
+		}
+	}
+	if placed < 5 || placed > 12 {
+		t.Errorf("%d services have a place", placed)
+	}
+	if err := a.RemoveService(t.Context(), serf.ServiceTag(strings.Repeat("a", 20))); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.PutService(t.Context(), serf.ServiceTag(strings.Repeat("z", 20)), "192.168.33.10:3001"); err != nil {
+		t.Errorf("what one has left, another one can have: %v", err)
+	}
+	for generation := range uint64(1) << 20 {
+		if generation&(generation+1) != 0 {
+			continue
+		}
+		if err := a.Announce(t.Context(), registrytest.Announcement("node-1", generation)); err != nil {
+			t.Errorf("the digest of the disks has no room any more: %v", err)
+		}
+	}
+}
