@@ -133,6 +133,21 @@ func TestFiles_CarriesOver(t *testing.T) {
 	}
 }
 
+func TestFiles_ReporterOfSerf(t *testing.T) {
+	t.Parallel()
+	o, err := migrate.Files(migrate.File{Name: "nerve.json", Data: []byte(`{"instance_id":"i","services":{"web_80":{"host":"h","port":80,"reporter_type":"serf","serf_config_dir":"/etc/serf","advertise_host":"e","checks":[{"type":"tcp"}]}}}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := config.ParseNerve("n", []byte(o.Nerve))
+	if err != nil || len(n.Services) != 1 || n.Services[0].Places[0].Registry != config.RegistrySerf {
+		t.Errorf("%+v, %v", n.Services, err)
+	}
+	if notes := strings.Join(o.Notes, "\n"); !strings.Contains(notes, "advertise_host e is not carried over") {
+		t.Errorf("no word of advertise_host in %s", notes)
+	}
+}
+
 // What glia does not have is refused by the outcome, and never left out.
 func TestFiles_BecomesNoLessStrict(t *testing.T) {
 	t.Parallel()

@@ -64,10 +64,18 @@ func (o *outcome) placeOf(r *reader) {
 	w := &o.nerve
 	kind := r.text("reporter_type")
 	w.section("[[service.place]]")
+	if kind == "serf" {
+		w.text("registry", kind)
+		r.drop("the one file with all tags is serf.drop_in of nerve.toml", "serf_config_dir")
+		if host := r.text("advertise_host"); host != "" {
+			r.note("advertise_host %s is not carried over: make it the host of the service, and give the present one to its checks", host)
+		}
+		return
+	}
 	if kind != "" && kind != "zookeeper" {
 		r.note("reporter_type %s is none of glia's: name a registry that is", kind)
 		w.text("registry", kind)
-		r.drop("it belongs to the reporter "+kind, "etcd_host", "etcd_port", "etcd_path", "serf_config_dir", "advertise_host")
+		r.drop("it belongs to the reporter "+kind, "etcd_host", "etcd_port", "etcd_path")
 		return
 	}
 	w.text("registry", "zookeeper")
