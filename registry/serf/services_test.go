@@ -17,10 +17,11 @@ func TestRemote_ServicesOfALifeBeforeAreClaimedOrGo(t *testing.T) {
 	t.Parallel()
 	agent, _, dir := testbed.Serf(t, "node-1")
 	file := filepath.Join(dir, "glia.json")
+	agent.Kill(t)
 	if err := os.WriteFile(file, []byte(`{"tags":{"disks":"unknown","smart:db":"10.0.0.1:1","smart:web":"10.0.0.1:2"}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	agent.Reload(t)
+	agent.Start(t)
 	c := rpc(t, agent)
 	untilTags(t, c, "node-1", "the tags of the life before", func(tags map[string]string) bool { return tags["smart:web"] != "" })
 	r := attach(t, serf.RemoteOptions{Addr: agent.Addr, DropIn: file, Claim: time.Second})
