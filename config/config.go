@@ -36,6 +36,9 @@ func LoadSynapse(path string) (Synapse, error) {
 	if err := load(path, &s); err != nil {
 		return Synapse{}, err
 	}
+	if err := s.loadServices(); err != nil {
+		return Synapse{}, err
+	}
 	return s, nil
 }
 

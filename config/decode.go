@@ -281,6 +281,8 @@ func wantOf(t reflect.Type) string {
 
 func kindOf(value any) string {
 	switch value.(type) {
+	case nil:
+		return "null"
 	case string:
 		return "a string"
 	case int64:

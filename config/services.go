@@ -70,6 +70,7 @@ type ServiceSource struct {
 	Tags     []string `toml:"tags"`     // consul
 	Backends []string `toml:"backends"` // dns and static: host:port or name=host:port; dns also a name without port, for SRV
 	Interval Duration `toml:"interval"` // dns; serf: between two looks without event
+	Settings string   `toml:"settings"` // zookeeper: path of the node with settings of the service; consul: key with them; empty: there are none
 }
 
 // ServiceHAProxy is [service.haproxy]: how a service is rendered.
@@ -131,55 +132,63 @@ var serviceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]*$`)
 func (s *Synapse) validateServices(c *check) {
 	c.absolute("state_dir", s.StateDir)
 	s.HAProxy.validate(c)
+	s.Settings.validate(c)
 	if s.Files.Directory != "" {
 		c.absolute("files.directory", s.Files.Directory)
 	}
 	seen := map[string]bool{}
 	for i, v := range s.Services {
-		at := element("service", i)
-		switch {
-		case !serviceName.MatchString(v.Name):
-			c.bad([]string{at + ".name", at}, "%q can not be the name of a service: use letters, digits, dots, colons, dashes and underscores", v.Name)
-		case seen[v.Name]:
-			c.bad([]string{at + ".name"}, "there is another service %s", v.Name)
-		}
-		seen[v.Name] = true
-		v.validate(c, at)
-		if v.File && s.Files.Directory == "" {
-			c.bad([]string{at + ".file"}, "has no place to be: set files.directory")
-		}
-		if len(v.Sources) == 0 {
-			c.bad([]string{at + ".source"}, "is missing: say in [[service.source]] where the backends are told")
-		}
-		for j, src := range v.Sources {
-			src.validate(c, element(at+".source", j), s.ZooKeeper, s.Serf)
-		}
+		s.validateService(c, element("service", i), v, seen)
 	}
 }
 
+// validateService judges one service, whose keys are below at, beside those whose names were seen.
+func (s *Synapse) validateService(c *check, at string, v Service, seen map[string]bool) {
+	switch {
+	case !serviceName.MatchString(v.Name):
+		c.bad([]string{join(at, "name"), at}, "%q can not be the name of a service: use letters, digits, dots, colons, dashes and underscores", v.Name)
+	case seen[v.Name]:
+		c.bad([]string{join(at, "name"), at}, "there is another service %s", v.Name)
+	}
+	seen[v.Name] = true
+	v.validate(c, at)
+	if v.File && s.Files.Directory == "" {
+		c.bad([]string{join(at, "file")}, "has no place to be: set files.directory")
+	}
+	if len(v.Sources) == 0 {
+		c.bad([]string{join(at, "source")}, "is missing: say in [[service.source]] where the backends are told")
+	}
+	for j, src := range v.Sources {
+		src.validate(c, element(join(at, "source"), j), s.ZooKeeper, s.Serf)
+	}
+}
+
+var backendOrders = []string{"", "asc", "desc", "no_shuffle"}
+
 func (v Service) validate(c *check, at string) {
 	if !slices.Contains([]string{"union", "sequential", "fallback"}, v.Combine) {
-		c.bad([]string{at + ".combine"}, `%q is not known: want "union", "sequential" or "fallback"`, v.Combine)
+		c.bad([]string{join(at, "combine")}, `%q is not known: want "union", "sequential" or "fallback"`, v.Combine)
 	}
 	for i, f := range v.Filters {
 		if _, _, _, ok := ParseFilter(f); !ok {
-			c.bad([]string{element(at+".filters", i)}, `%q is no filter, such as "az=us-east-1a" or "role!=canary"`, f)
+			c.bad([]string{element(join(at, "filters"), i)}, `%q is no filter, such as "az=us-east-1a" or "role!=canary"`, f)
 		}
 	}
-	c.places(at+".default_servers", v.DefaultServers, false)
+	c.places(join(at, "default_servers"), v.DefaultServers, false)
 	if v.MaxStale < 0 {
-		c.bad([]string{at + ".max_stale"}, "%s is not possible: want 0 for ever, or more", v.MaxStale)
+		c.bad([]string{join(at, "max_stale")}, "%s is not possible: want 0 for ever, or more", v.MaxStale)
 	}
-	c.upTo(at+".panic_percent", v.PanicPercent, 100)
-	c.positive(at+".panic_hold", v.PanicHold)
-	c.upTo(at+".backend_port", v.BackendPort, 65535)
-	c.upTo(at+".haproxy.port", v.HAProxy.Port, 65535)
-	if !slices.Contains([]string{"", "asc", "desc", "no_shuffle"}, v.HAProxy.BackendOrder) {
-		c.bad([]string{at + ".haproxy.backend_order"}, `%q is not known: want "asc", "desc", "no_shuffle", or "" for an order by chance that is always the same`, v.HAProxy.BackendOrder)
+	c.upTo(join(at, "panic_percent"), v.PanicPercent, 100)
+	c.positive(join(at, "panic_hold"), v.PanicHold)
+	c.upTo(join(at, "backend_port"), v.BackendPort, 65535)
+	c.upTo(join(join(at, "haproxy"), "port"), v.HAProxy.Port, 65535)
+	if !slices.Contains(backendOrders, v.HAProxy.BackendOrder) {
+		c.bad([]string{join(join(at, "haproxy"), "backend_order")}, `%q is not known: want "asc", "desc", "no_shuffle", or "" for an order by chance that is always the same`, v.HAProxy.BackendOrder)
 	}
 }
 
 func (s ServiceSource) validate(c *check, at string, z ZooKeeper, serf Serf) {
+	s.validateSettings(c, at+".settings")
 	switch s.Method {
 	case "zookeeper":
 		if len(s.Servers) == 0 && len(z.Servers) == 0 {
@@ -218,6 +227,22 @@ func (s ServiceSource) validate(c *check, at string, z ZooKeeper, serf Serf) {
 		for i, r := range s.Servers {
 			c.address(element(at+".servers", i), r)
 		}
+	}
+}
+
+func (s ServiceSource) validateSettings(c *check, at string) {
+	switch {
+	case s.Settings == "":
+	case s.Method == "zookeeper":
+		if !path.IsAbs(s.Settings) || path.Clean(s.Settings) != s.Settings || s.Settings == "/" {
+			c.bad([]string{at}, `%q is not the absolute path of a node, such as "/nerve/services/web/services"`, s.Settings)
+		}
+	case s.Method == "consul":
+		if strings.HasPrefix(s.Settings, "/") || strings.TrimSpace(s.Settings) != s.Settings {
+			c.bad([]string{at}, `%q is no key of Consul's key-value store, such as "services/web"`, s.Settings)
+		}
+	default:
+		c.bad([]string{at}, "settings can be in ZooKeeper and Consul only")
 	}
 }
 

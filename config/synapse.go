@@ -5,6 +5,8 @@ type Synapse struct {
 	Host     string `toml:"host"`      // Resolve sets it to the name of the host when empty
 	StateDir string `toml:"state_dir"` // what was used last, of services; absolute
 
+	ServicesDir string `toml:"services_dir"` // one [[service]] a file; absolute, empty for none
+
 	Registries []Registry `toml:"registries"` // that are watched, in order of preference
 	Watch      Watch      `toml:"watch"`      // how, when they are several
 
@@ -25,7 +27,8 @@ type Synapse struct {
 
 	HAProxy  HAProxy   `toml:"haproxy"`
 	Files    Files     `toml:"files"`
-	Services []Service `toml:"service"`
+	Settings Settings  `toml:"settings"`
+	Services []Service `toml:"service"` // LoadSynapse adds those of ServicesDir
 
 	Templates []Template `toml:"template"`
 }
@@ -42,7 +45,7 @@ func DefaultSynapse() Synapse {
 	serf := defaultSerf()
 	serf.Bind = "127.0.0.1:7947" // a nerve on the same host has Serf's own port
 	return Synapse{
-		StateDir: "/var/lib/glia/synapse", HAProxy: defaultHAProxy(),
+		StateDir: "/var/lib/glia/synapse", HAProxy: defaultHAProxy(), Settings: defaultSettings(),
 		Registries: []Registry{RegistrySerf}, Watch: WatchUnion,
 		Log: defaultLog(),
 		API: API{Listen: "127.0.0.1:7412"}, Access: defaultAccess(), Vault: defaultVault("/var/lib/glia/synapse/vault"),
@@ -63,6 +66,9 @@ func (s *Synapse) Resolve(hostname string) {
 func (s *Synapse) validate(c *check) {
 	if s.Host != "" {
 		c.hostname("host", s.Host)
+	}
+	if s.ServicesDir != "" {
+		c.absolute("services_dir", s.ServicesDir)
 	}
 	s.API.validate(c, s.TLS, "read the state of the fleet")
 	s.TLS.validate(c)

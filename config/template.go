@@ -33,11 +33,11 @@ func (s *Synapse) validateTemplates(c *check) {
 		}
 		seen[t.Destination] = true
 		for j, n := range t.Services {
-			if !slices.Contains(names, n) {
+			if !slices.Contains(names, n) && s.ServicesDir == "" {
 				c.bad([]string{element(at+".services", j)}, "there is no service %s", n)
 			}
 		}
-		if len(names) == 0 {
+		if len(names) == 0 && s.ServicesDir == "" {
 			c.bad([]string{at}, "is about no service: there is no [[service]]")
 		}
 		c.command(at+".check_command", t.CheckCommand)
