@@ -35,13 +35,31 @@ func (f File) Swap(ctx context.Context, text string) (before []byte, err error) 
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("read the file as it is: %w", err)
 	}
+	candidate := f.Path + ".candidate"
+	if err := f.propose(ctx, candidate, text); err != nil {
+		return before, err
+	}
+	if err := os.Rename(candidate, f.Path); err != nil {
+		return before, fmt.Errorf("put the file in place: %w", err)
+	}
+	return before, syncDir(filepath.Dir(f.Path))
+}
+
+// Try says what the check says of the text, and puts nothing in place. The text lies beside the file meanwhile, under its name with ".trial".
+func (f File) Try(ctx context.Context, text string) error {
+	trial := f.Path + ".trial"
+	defer func() { _ = os.Remove(trial) }()
+	return f.propose(ctx, trial, text)
+}
+
+// propose writes a candidate and checks it.
+func (f File) propose(ctx context.Context, candidate, text string) error {
 	mode := os.FileMode(0o644)
 	if info, err := os.Stat(f.Path); err == nil {
 		mode = info.Mode().Perm()
 	}
-	candidate := f.Path + ".candidate"
 	if err := renameio.WriteFile(candidate, []byte(text), mode, renameio.WithTempDir(filepath.Dir(f.Path)), renameio.IgnoreUmask()); err != nil {
-		return before, fmt.Errorf("write the candidate of %s: %w", f.Path, err)
+		return fmt.Errorf("write the candidate of %s: %w", f.Path, err)
 	}
 	argv := make([]string, len(f.Check))
 	for i, a := range f.Check {
@@ -49,13 +67,10 @@ func (f File) Swap(ctx context.Context, text string) (before []byte, err error) 
 	}
 	if len(argv) > 0 {
 		if out, err := Run(ctx, f.Timeout, argv); err != nil {
-			return before, fmt.Errorf("check %s, which is not put in place: %w: %s", candidate, err, out)
+			return fmt.Errorf("check %s, which is not put in place: %w: %s", candidate, err, out)
 		}
 	}
-	if err := os.Rename(candidate, f.Path); err != nil {
-		return before, fmt.Errorf("put the file in place: %w", err)
-	}
-	return before, syncDir(filepath.Dir(f.Path))
+	return nil
 }
 
 // Restore puts back what Swap returned.

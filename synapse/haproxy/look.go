@@ -38,34 +38,51 @@ type SeenServer struct {
 // ServerName is what HAProxy calls a backend.
 func ServerName(b service.Backend) string { return Server{Backend: b}.Name() }
 
-// Bind is where clients find a service; empty when that is nowhere, or when it is not configured.
-func (o *Output) Bind(name string) string {
-	for _, s := range o.o.Services {
-		if s.Name != name {
-			continue
-		}
-		_, bind, _ := strings.Cut(o.r.byName[name].frontend, "\tbind ")
+// shown is what Look and Bind need of the options that are in force.
+type shown struct {
+	file     string
+	sockets  []Socket
+	backends map[string]string // by service
+	binds    map[string]string
+}
+
+// show notes what is in force now.
+func (o *Output) show() {
+	now := shown{o.o.File.Path, o.o.Sockets, map[string]string{}, map[string]string{}}
+	for _, s := range o.r.services {
+		_, bind, _ := strings.Cut(s.frontend, "\tbind ")
 		bind, _, _ = strings.Cut(bind, "\n")
 		bind, _, _ = strings.Cut(bind, " ")
-		return bind
+		now.binds[s.Name], now.backends[s.Name] = bind, s.backendName()
 	}
-	return ""
+	o.mu.Lock()
+	o.shown = now
+	o.mu.Unlock()
 }
+
+func (o *Output) inForce() shown {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.shown
+}
+
+// Bind is where clients find a service; empty when that is nowhere, or when it is not configured.
+func (o *Output) Bind(name string) string { return o.inForce().binds[name] }
 
 // Look reads the file and asks all processes; ok is false when the service is not configured. It is safe for concurrent use.
 func (o *Output) Look(ctx context.Context, name string) (s Seen, ok bool) {
-	r := o.r.byName[name]
-	if r == nil {
+	now := o.inForce()
+	backend, ok := now.backends[name]
+	if !ok {
 		return s, false
 	}
-	backend := r.backendName()
-	s.Bind = o.Bind(name)
-	if text, err := os.ReadFile(o.o.File.Path); err != nil {
+	s.Bind = now.binds[name]
+	if text, err := os.ReadFile(now.file); err != nil {
 		s.Problem = err.Error()
 	} else {
 		s.Lines = linesOf(string(text), backend)
 	}
-	for _, sock := range o.o.Sockets {
+	for _, sock := range now.sockets {
 		p := SeenProcess{Socket: sock.Path}
 		var err error
 		if p.PID, p.Servers, err = sock.stat(ctx, backend); err != nil {

@@ -53,9 +53,12 @@ type Output struct {
 
 	mu      sync.Mutex
 	next    map[string][]service.Backend // that Run has not seen yet
+	given   map[string][]service.Backend // that Set was given last
+	planned *plan                        // that Run has not taken over yet; nil when there is none
+	shown   shown
 	problem error
 
-	// What follows belongs to Run.
+	// What follows belongs to Run, as does o.
 	r        *Renderer
 	s        state
 	missing  map[string]bool // services that were not set yet
@@ -76,49 +79,20 @@ type Output struct {
 
 // New checks everything that can be checked without HAProxy.
 func New(o Options) (*Output, error) {
-	if o.ReloadInterval <= 0 {
-		o.ReloadInterval = 2 * time.Second
-	}
-	if o.FileInterval <= 0 {
-		o.FileInterval = time.Second
-	}
-	if o.Resync <= 0 {
-		o.Resync = 10 * time.Second
-	}
-	if o.KeepGone <= 0 {
-		o.KeepGone = 24 * time.Hour
-	}
-	if o.ReloadTimeout <= 0 {
-		o.ReloadTimeout = 30 * time.Second
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	r, err := NewRenderer(o.Config, o.Services)
+	p, err := newPlan(o)
 	if err != nil {
 		return nil, err
 	}
+	o = p.o
 	out := &Output{
-		o: o, r: r, metrics: newMetrics(o.Registerer), wake: make(chan struct{}, 1), next: map[string][]service.Backend{}, missing: map[string]bool{},
-		live:  map[string][]service.Backend{},
-		puts:  make(chan put, 1),
-		dirty: map[string]bool{}, faults: map[string]error{}, all: true,
-	}
-	for _, s := range o.Services {
-		out.missing[s.Name] = true
+		o: o, metrics: newMetrics(o.Registerer), wake: make(chan struct{}, 1), next: map[string][]service.Backend{}, given: map[string][]service.Backend{},
+		live: map[string][]service.Backend{}, puts: make(chan put, 1), dirty: map[string]bool{}, faults: map[string]error{},
 	}
 	out.s, err = readState(o.StateFile)
 	if err != nil {
 		o.Log.Warn("what was loaded into haproxy is not known; it will be reloaded once", "error", err)
 	}
-	for name, ids := range out.s.IDs {
-		if s := r.byName[name]; s != nil && ids != nil {
-			s.ids = ids
-		}
-	}
+	out.adopt(p)
 	return out, nil
 }
 
@@ -126,8 +100,12 @@ func New(o Options) (*Output, error) {
 // once, so that a start never empties what runs.
 func (o *Output) Set(name string, backends []service.Backend) {
 	o.mu.Lock()
-	o.next[name] = backends
+	o.next[name], o.given[name] = backends, backends
 	o.mu.Unlock()
+	o.rouse()
+}
+
+func (o *Output) rouse() {
 	select {
 	case o.wake <- struct{}{}:
 	default:
@@ -188,15 +166,16 @@ func (o *Output) turn(ctx context.Context) time.Duration {
 // take renders the services that were set, and those of which a server is gone for long.
 func (o *Output) take(now time.Time) {
 	o.mu.Lock()
-	next := o.next
+	next, p := o.next, o.planned
 	o.next = map[string][]service.Backend{}
 	o.mu.Unlock()
 	for name, backends := range next {
-		if o.r.byName[name] != nil {
-			delete(o.missing, name)
-			o.live[name] = backends
-			o.dirty[name] = true
-		}
+		delete(o.missing, name)
+		o.live[name] = backends
+		o.dirty[name] = true
+	}
+	if p != nil && p.ready(o.live) {
+		o.adopt(p)
 	}
 	for name, gone := range o.s.Gone {
 		if slices.ContainsFunc(gone, func(g Gone) bool { return now.Sub(g.Since) >= o.o.KeepGone }) {
@@ -206,7 +185,6 @@ func (o *Output) take(now time.Time) {
 	for name := range o.dirty {
 		if s := o.r.byName[name]; s == nil {
 			delete(o.dirty, name)
-			delete(o.s.Gone, name)
 		} else {
 			o.render(s, now)
 		}

@@ -220,6 +220,11 @@ func (r *Renderer) Structure() string {
 	return b.String()
 }
 
+// renders says whether the backend is that of one of the services.
+func (r *Renderer) renders(backend string) bool {
+	return slices.ContainsFunc(r.services, func(s *rendered) bool { return s.backendName() == backend })
+}
+
 // oneWord refuses names that would end a word, or begin a comment or an escape, in HAProxy's syntax.
 func oneWord(s string) error {
 	if s == "" || strings.ContainsFunc(s, func(r rune) bool {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"glia/synapse/disk"
@@ -74,10 +75,7 @@ func (o *Output) writeBehind(ctx context.Context, text, sum string, now time.Tim
 			p.state = writeState(path, state)
 		}
 		o.puts <- p
-		select {
-		case o.wake <- struct{}{}:
-		default:
-		}
+		o.rouse()
 	}()
 }
 
@@ -167,6 +165,7 @@ func (o *Output) reloadAndSee(ctx context.Context) error {
 
 // loadedIsFile notes that what runs is what the file says, and perhaps more from a file before.
 func (o *Output) loadedIsFile(now time.Time) {
+	maps.DeleteFunc(o.s.Loaded, func(backend string, _ map[string]Loaded) bool { return !o.r.renders(backend) })
 	for _, s := range o.r.services {
 		m := o.s.Loaded[s.backendName()]
 		if m == nil {

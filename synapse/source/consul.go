@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -19,6 +20,7 @@ type Consul struct {
 	Service    string
 	Datacenter string   // empty is that of the agent
 	Tags       []string // all of them must be there
+	Settings   string   // key of the key-value store with settings of the service; empty for none
 }
 
 var _ Source = Consul{}
@@ -31,29 +33,86 @@ const consulTimeout = consulWait + consulWait/16 + 5*time.Second
 
 // Run follows the service.
 func (c Consul) Run(ctx context.Context, tell func(Observation)) {
+	if c.Settings == "" {
+		c.instances(ctx, tell)
+		return
+	}
+	var mu sync.Mutex
+	var now Observation
+	listed, read := false, false
+	update := func(change func()) {
+		mu.Lock()
+		defer mu.Unlock()
+		if change(); listed && read {
+			tell(now)
+		}
+	}
+	var settings sync.WaitGroup
+	defer settings.Wait()
+	settings.Go(func() {
+		c.settings(ctx, func(s Settings) { update(func() { now.Settings, read = s, true }) })
+	})
+	c.instances(ctx, func(o Observation) {
+		update(func() { o.Settings = now.Settings; now, listed = o, true })
+	})
+}
+
+// instances tells the instances.
+func (c Consul) instances(ctx context.Context, tell func(Observation)) {
+	query(ctx, c.Datacenter, func(q *api.QueryOptions) (uint64, error) {
+		found, meta, err := c.Client.Health().ServiceMultipleTags(c.Service, c.Tags, true, q)
+		if err != nil {
+			return 0, err
+		}
+		if meta.LastIndex >= q.WaitIndex {
+			tell(fromConsul(found))
+		}
+		return meta.LastIndex, nil
+	}, func(err error) { tell(Observation{Err: fmt.Errorf("consul service %s: %w", c.Service, err)}) })
+}
+
+// settings tells what is in the key-value store.
+func (c Consul) settings(ctx context.Context, tell func(Settings)) {
+	query(ctx, c.Datacenter, func(q *api.QueryOptions) (uint64, error) {
+		pair, meta, err := c.Client.KV().Get(c.Settings, q)
+		if err != nil {
+			return 0, err
+		}
+		switch {
+		case meta.LastIndex < q.WaitIndex:
+		case pair == nil:
+			tell(Settings{})
+		default:
+			tell(Settings{Document: string(pair.Value)})
+		}
+		return meta.LastIndex, nil
+	}, func(err error) { tell(Settings{Problem: fmt.Sprintf("consul key %s: %v", c.Settings, err)}) })
+}
+
+// query asks again and again, each time until something has changed since the index of the last answer. An answer with a lower one is not
+// to be used: Consul wants to be asked anew then; see its documentation of blocking queries.
+func query(ctx context.Context, datacenter string, ask func(*api.QueryOptions) (index uint64, err error), failed func(error)) {
 	var index uint64
 	for ctx.Err() == nil {
 		once, cancel := context.WithTimeout(ctx, consulTimeout)
-		q := (&api.QueryOptions{Datacenter: c.Datacenter, WaitIndex: index, WaitTime: consulWait}).WithContext(once)
-		found, meta, err := c.Client.Health().ServiceMultipleTags(c.Service, c.Tags, true, q)
+		q := (&api.QueryOptions{Datacenter: datacenter, WaitIndex: index, WaitTime: consulWait}).WithContext(once)
+		last, err := ask(q)
 		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
 			index = 0
-			tell(Observation{Err: fmt.Errorf("consul service %s: %w", c.Service, err)})
+			failed(err)
 			select {
 			case <-ctx.Done():
 			case <-time.After(time.Second + rand.N(time.Second)):
 			}
-			continue
-		case meta.LastIndex < index:
-			index = 0 // Consul wants to be asked anew then; see its documentation of blocking queries
-			continue
+		case last < index:
+			index = 0
+		default:
+			index = max(last, 1) // with 0 it would not wait
 		}
-		index = max(meta.LastIndex, 1) // with 0 it would not wait
-		tell(fromConsul(found))
 	}
 }
 

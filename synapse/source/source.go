@@ -1,6 +1,8 @@
 // Package source follows where the backends of one service are told: ZooKeeper as Smartstack uses it, Consul, DNS, a file, or a list
 // that never changes; and several of them as one.
 //
+// ZooKeeper and Consul can have settings of the service too, which are told as they are, for others to judge.
+//
 // A source tells the whole present list each time, never what has changed. What can not be read is told as an error, and is never a list
 // that is empty. One backend that can not be read is left out and named; it hides no other.
 package source
@@ -18,7 +20,14 @@ import (
 type Observation struct {
 	Backends []service.Backend
 	Skipped  []string // what was there and is no backend, each with the reason
+	Settings Settings // of the service
 	Err      error    // why nothing is known; the other fields are then empty
+}
+
+// Settings is what a registry says of a service beside its backends.
+type Settings struct {
+	Document string // as it is there; empty when there is none, or when nobody wants it
+	Problem  string // why it can not be read; then nothing is known of it
 }
 
 // Source is a place where backends are told.

@@ -41,6 +41,12 @@ func brief(o source.Observation) string {
 	for range o.Skipped {
 		out = append(out, "skipped")
 	}
+	if o.Settings.Document != "" {
+		out = append(out, "settings "+o.Settings.Document)
+	}
+	if o.Settings.Problem != "" {
+		out = append(out, "settings?")
+	}
 	return strings.Join(out, " ")
 }
 
@@ -85,7 +91,7 @@ func TestZooKeepers_FollowsWhatNerveWrites(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = z.Run(ctx) }()
 	defer func() { cancel(); <-done }()
-	web, other := follow(t, z.Service("/web", "")), follow(t, z.Service("/other", ""))
+	web, other := follow(t, z.Service("/web", "", "")), follow(t, z.Service("/other", "", ""))
 	web("")
 	create("/web", "", 0)
 	one := create("/web/i-1_", `{"host":"10.0.0.1","port":3000,"name":"i-1"}`, zk.FlagSequence)
@@ -116,6 +122,98 @@ func TestZooKeepers_FollowsWhatNerveWrites(t *testing.T) {
 	create("/other", "", 0)
 	create("/other/x", `{"host":"h","port":1}`, 0)
 	other("@h:1")
+}
+
+// TestZooKeepers_FollowsSettings reads them at the folder and elsewhere, through their life and that of the server.
+func TestZooKeepers_FollowsSettings(t *testing.T) {
+	t.Parallel()
+	server := testbed.ZooKeeper(t)
+	conn := testbed.ZooKeeperClient(t, server, 10*time.Second)
+	do := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	create := func(path, data string, acl []zk.ACL) {
+		t.Helper()
+		_, err := conn.Create(path, []byte(data), 0, acl)
+		do(err)
+	}
+	open := zk.WorldACL(zk.PermAll)
+	z := source.NewZooKeepers(source.ZooKeeperOptions{Servers: []string{server.Addr}, Timeout: 10 * time.Second})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = z.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	web, other, unwanted := follow(t, z.Service("/web", "", "/web")), follow(t, z.Service("/web", "", "/set/web")), follow(t, z.Service("/web", "", ""))
+	web("")
+	other("")
+	create("/web", `{"a":1}`, open)
+	web("settings " + `{"a":1}`)
+	create("/web/i", `{"host":"h","port":1}`, open)
+	web(`@h:1 settings {"a":1}`)
+	other("@h:1")
+	unwanted("@h:1")
+	create("/set", "", open)
+	create("/set/web", "torn", open)
+	other("@h:1 settings torn")
+	_, err := conn.Set("/web", []byte(`{"a":2}`), -1)
+	do(err)
+	web(`@h:1 settings {"a":2}`)
+	_, err = conn.Set("/web", nil, -1)
+	do(err)
+	web("@h:1")
+	do(conn.Delete("/set/web", -1))
+	other("@h:1")
+	create("/set/web", "again", open)
+	other("@h:1 settings again")
+	do(conn.Delete("/set/web", -1))
+	other("@h:1")
+	create("/set/web", "secret", zk.DigestACL(zk.PermAll, "u", "p"))
+	server.Stop(t)
+	web("error")
+	server.Start(t)
+	web("@h:1")
+	other("@h:1 settings?") // a server tells nobody of a node that is not for him, so it takes a new session to see it
+	for err = errors.New("not yet"); err != nil; {
+		_, err = conn.Set("/web", []byte("after"), -1)
+	}
+	web("@h:1 settings after")
+}
+
+func TestConsul_FollowsSettings(t *testing.T) {
+	t.Parallel()
+	server := testbed.Consul(t, "")
+	client, err := api.NewClient(&api.Config{Address: server.Addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Agent().ServiceRegister(&api.AgentServiceRegistration{ID: "a", Name: "web", Address: "10.0.0.1", Port: 3000}); err != nil {
+		t.Fatal(err)
+	}
+	wait := follow(t, source.Consul{Client: client, Service: "web", Settings: "services/web"})
+	wait("a@10.0.0.1:3000#" + index(t, client))
+	for _, document := range []string{`{"a":1}`, "torn"} {
+		if _, err := client.KV().Put(&api.KVPair{Key: "services/web", Value: []byte(document)}, nil); err != nil {
+			t.Fatal(err)
+		}
+		wait("a@10.0.0.1:3000#" + index(t, client) + " settings " + document)
+	}
+	if _, err := client.KV().Delete("services/web", nil); err != nil {
+		t.Fatal(err)
+	}
+	wait("a@10.0.0.1:3000#" + index(t, client))
+}
+
+// index is at which index the only instance of web was registered.
+func index(t *testing.T, client *api.Client) string {
+	t.Helper()
+	found, _, err := client.Health().Service("web", "", false, nil)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%v, %v", found, err)
+	}
+	return fmt.Sprint(found[0].Service.CreateIndex)
 }
 
 func TestConsul_FollowsPassingInstances(t *testing.T) {

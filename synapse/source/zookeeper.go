@@ -25,9 +25,27 @@ type ZooKeepers struct {
 	o ZooKeeperOptions
 
 	mu      sync.Mutex
-	conn    *zk.Conn                        // nil without a session
-	why     error                           // there is none
-	folders map[string]map[*folder]struct{} // by path
+	conn    *zk.Conn // nil without a session
+	why     error    // there is none
+	folders watchers // of lists and their nodes
+
+	settingsOf watchers // of settings
+}
+
+// watchers are those who have read something, by its path.
+type watchers map[string]map[*folder]struct{}
+
+func (w watchers) add(path string, f *folder) {
+	if w[path] == nil {
+		w[path] = map[*folder]struct{}{}
+	}
+	w[path][f] = struct{}{}
+}
+
+func (w watchers) remove(path string, f *folder) {
+	if delete(w[path], f); len(w[path]) == 0 {
+		delete(w, path)
+	}
 }
 
 // ZooKeeperOptions say how an ensemble is reached. Servers is required.
@@ -50,7 +68,7 @@ func NewZooKeepers(o ZooKeeperOptions) *ZooKeepers {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Servers = zk.FormatServers(o.Servers)
-	return &ZooKeepers{o: o, folders: map[string]map[*folder]struct{}{}, why: fmt.Errorf("zookeeper %v: no connection yet", o.Servers)}
+	return &ZooKeepers{o: o, folders: watchers{}, settingsOf: watchers{}, why: fmt.Errorf("zookeeper %v: no connection yet", o.Servers)}
 }
 
 // zkSilent is a logger that says nothing: what matters is told by the observations.
@@ -107,7 +125,7 @@ func (z *ZooKeepers) session(ctx context.Context) error {
 			hear(e.State)
 			return
 		}
-		z.changed(e.Path)
+		z.changed(e.Type, e.Path)
 	}))
 	if err != nil {
 		return fmt.Errorf("zookeeper: %w", err)
@@ -164,26 +182,39 @@ func (z *ZooKeepers) set(ctx context.Context, conn *zk.Conn, why error) {
 	}
 }
 
-// changed tells the folder of a node, or the folder itself.
-func (z *ZooKeepers) changed(p string) {
+// changed tells those who have read it of a node that is not what it was. What holds settings and announcements is asked for that of them
+// that has changed.
+func (z *ZooKeepers) changed(what zk.EventType, p string) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	for f := range z.folders[p] {
-		f.stale("", list)
+		if what != zk.EventNodeDataChanged {
+			f.stale("", list)
+		}
+	}
+	if what != zk.EventNodeChildrenChanged {
+		for f := range z.settingsOf[p] {
+			f.staleSettings()
+		}
 	}
 	for f := range z.folders[path.Dir(p)] {
 		f.stale(path.Base(p), nodes)
 	}
 }
 
-// Service is the source of one service, whose nodes are in the folder. Of server sets it takes the endpoint of that name.
-func (z *ZooKeepers) Service(folder, endpoint string) Source {
-	return zkService{z, path.Join("/", z.o.Root, folder), endpoint}
+// Service is the source of one service, whose nodes are in the folder. Of server sets it takes the endpoint of that name. Its settings
+// are in the node of that path; an empty path says that there are none.
+func (z *ZooKeepers) Service(folder, endpoint, settings string) Source {
+	if settings != "" {
+		settings = path.Join("/", z.o.Root, settings)
+	}
+	return zkService{z, path.Join("/", z.o.Root, folder), endpoint, settings}
 }
 
 type zkService struct {
 	*ZooKeepers
 	path, endpoint string
+	settings       string // path of their node; empty for none
 }
 
 // folder is what was read of one path.
@@ -191,9 +222,11 @@ type folder struct {
 	mu    sync.Mutex
 	old   map[string]bool // nodes to be read again
 	what  staleness
+	said  bool // the settings have changed
 	wake  chan struct{}
 	names []string        // what Run read last; it alone touches it
 	nodes map[string]node // by name
+	set   Settings
 }
 
 // node is one announcement, or why it is none.
@@ -219,6 +252,17 @@ func (f *folder) stale(name string, what staleness) {
 		f.old[name] = true
 	}
 	f.mu.Unlock()
+	f.rouse()
+}
+
+func (f *folder) staleSettings() {
+	f.mu.Lock()
+	f.said = true
+	f.mu.Unlock()
+	f.rouse()
+}
+
+func (f *folder) rouse() {
 	select {
 	case f.wake <- struct{}{}:
 	default:
@@ -229,15 +273,16 @@ func (f *folder) stale(name string, what staleness) {
 func (s zkService) Run(ctx context.Context, tell func(Observation)) {
 	f := &folder{old: map[string]bool{}, wake: make(chan struct{}, 1), nodes: map[string]node{}}
 	s.mu.Lock()
-	if s.folders[s.path] == nil {
-		s.folders[s.path] = map[*folder]struct{}{}
+	s.folders.add(s.path, f)
+	if s.settings != "" {
+		s.settingsOf.add(s.settings, f)
 	}
-	s.folders[s.path][f] = struct{}{}
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
-		delete(s.folders[s.path], f)
-		s.mu.Unlock()
+		defer s.mu.Unlock()
+		s.folders.remove(s.path, f)
+		s.settingsOf.remove(s.settings, f)
 	}()
 	f.stale("", everything)
 	for {
@@ -272,8 +317,8 @@ const readers = 8
 // read reads what is stale.
 func (s zkService) read(conn *zk.Conn, f *folder) (o Observation) {
 	f.mu.Lock()
-	old, what := f.old, f.what
-	f.old, f.what = map[string]bool{}, nodes
+	old, what, said := f.old, f.what, f.said
+	f.old, f.what, f.said = map[string]bool{}, nodes, false
 	f.mu.Unlock()
 	if what == everything {
 		f.names = nil
@@ -289,6 +334,13 @@ func (s zkService) read(conn *zk.Conn, f *folder) (o Observation) {
 	if err := s.readNodes(conn, f, old); err != nil {
 		return Observation{Err: fmt.Errorf("zookeeper %s: %w", s.path, err)}
 	}
+	if said || what >= everything {
+		var err error
+		if f.set, err = s.readSettings(conn); err != nil {
+			return Observation{Err: fmt.Errorf("zookeeper %s: %w", s.settings, err)}
+		}
+	}
+	o.Settings = f.set
 	for _, name := range f.names {
 		n, ok := f.nodes[name]
 		if n.bad != "" {
@@ -304,6 +356,28 @@ func (s zkService) read(conn *zk.Conn, f *folder) (o Observation) {
 		o.Backends = append(o.Backends, b)
 	}
 	return o
+}
+
+// readSettings reads the settings. A node that is not there has none, and a watch tells when it comes.
+func (s zkService) readSettings(conn *zk.Conn) (Settings, error) {
+	if s.settings == "" {
+		return Settings{}, nil
+	}
+	for {
+		data, _, _, err := conn.GetW(s.settings)
+		switch {
+		case err == nil:
+			return Settings{Document: string(data)}, nil
+		case errors.Is(err, zk.ErrNoAuth):
+			return Settings{Problem: fmt.Sprintf("%s: %v", s.settings, err)}, nil
+		case !errors.Is(err, zk.ErrNoNode):
+			return Settings{}, err
+		}
+		there, _, _, err := conn.ExistsW(s.settings)
+		if err != nil || !there {
+			return Settings{}, err
+		}
+	}
 }
 
 // list reads the names of the nodes, sorted. A folder that is not there has none, and a watch tells when it comes.

@@ -133,7 +133,7 @@ func (b *sources) open(s config.ServiceSource) (source.Source, error) {
 			}
 			b.ensembles[key] = source.NewZooKeepers(o)
 		}
-		return b.ensembles[key].Service(s.Path, s.Endpoint), nil
+		return b.ensembles[key].Service(s.Path, s.Endpoint, s.Settings), nil
 	case "consul":
 		if b.consul == nil {
 			var err error
@@ -141,7 +141,7 @@ func (b *sources) open(s config.ServiceSource) (source.Source, error) {
 				return nil, fmt.Errorf("consul: %w", err)
 			}
 		}
-		return source.Consul{Client: b.consul, Service: s.Service, Datacenter: b.c.Consul.Datacenter, Tags: s.Tags}, nil
+		return source.Consul{Client: b.consul, Service: s.Service, Datacenter: b.c.Consul.Datacenter, Tags: s.Tags, Settings: s.Settings}, nil
 	case "serf":
 		x := source.Serf{Agent: b.c.Serf.Agent, Service: s.Service, Interval: time.Duration(s.Interval)}
 		if len(s.Servers) > 0 {
