@@ -1,5 +1,10 @@
 package config
 
+import (
+	"reflect"
+	"slices"
+)
+
 // Synapse is the configuration of synapse; synapse.toml has the words for operators.
 type Synapse struct {
 	Host     string `toml:"host"`      // Resolve sets it to the name of the host when empty
@@ -61,6 +66,25 @@ func (s *Synapse) Resolve(hostname string) {
 	}
 	s.API.resolve()
 	s.Serf.resolve(s.Host)
+}
+
+// followed are the keys that are put into force without a restart.
+var followed = []string{"services_dir", "log", "haproxy", "files", "settings", "service", "template"}
+
+// Restart names the keys and sections in which a later configuration differs, and that take effect with a restart only. Those of
+// registries follow as far as services are followed there.
+func (s Synapse) Restart(later Synapse) (keys []string) {
+	was, is := reflect.ValueOf(s), reflect.ValueOf(later)
+	for i := range was.NumField() {
+		key := was.Type().Field(i).Tag.Get("toml")
+		if (key == "zookeeper" || key == "consul") && !slices.Contains(s.Registries, Registry(key)) || slices.Contains(followed, key) {
+			continue
+		}
+		if !reflect.DeepEqual(was.Field(i).Interface(), is.Field(i).Interface()) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 func (s *Synapse) validate(c *check) {

@@ -19,9 +19,8 @@ import (
 
 // BackendAPI serves what a synapse knows of services.
 type BackendAPI struct {
-	Host     string
-	Services *Services       // nil: it follows none
-	HAProxy  *haproxy.Output // nil: there is none
+	Host string
+	Now  func() (*Services, *haproxy.Output) // what there is now; nil where it follows none and there is none
 }
 
 var _ gliav1connect.BackendServiceHandler = BackendAPI{}
@@ -29,14 +28,15 @@ var _ gliav1connect.BackendServiceHandler = BackendAPI{}
 // ListFollowed is part of the API.
 func (a BackendAPI) ListFollowed(ctx context.Context, r *connect.Request[gliav1.ListFollowedRequest]) (*connect.Response[gliav1.ListFollowedResponse], error) {
 	out := &gliav1.ListFollowedResponse{Host: a.Host}
-	if a.Services == nil {
+	services, proxy := a.Now()
+	if services == nil {
 		return connect.NewResponse(out), nil
 	}
-	for _, f := range a.Services.Followed() {
+	for _, f := range services.Followed() {
 		if want := r.Msg.GetService(); want != "" && want != f.Name {
 			continue
 		}
-		one := &gliav1.FollowedService{Name: f.Name, Reason: string(f.Why), FoundAt: api.TimeToProto(f.Found)}
+		one := &gliav1.FollowedService{Name: f.Name, Reason: string(f.Why), FoundAt: api.TimeToProto(f.Found), Settings: f.Settings, SettingsProblem: f.SettingsProblem}
 		for _, s := range f.Sources {
 			t := &gliav1.FollowedSource{Name: s.Name, Problem: s.Problem}
 			for _, b := range s.Backends {
@@ -46,10 +46,10 @@ func (a BackendAPI) ListFollowed(ctx context.Context, r *connect.Request[gliav1.
 		}
 		var seen haproxy.Seen
 		proxied := false
-		if a.HAProxy != nil {
-			one.Bind = a.HAProxy.Bind(f.Name)
+		if proxy != nil {
+			one.Bind = proxy.Bind(f.Name)
 			if r.Msg.GetDetail() {
-				seen, proxied = a.HAProxy.Look(ctx, f.Name)
+				seen, proxied = proxy.Look(ctx, f.Name)
 				one.FileProblem = seen.Problem
 			}
 		}
@@ -69,7 +69,7 @@ func (a BackendAPI) ListFollowed(ctx context.Context, r *connect.Request[gliav1.
 	if len(out.Services) == 0 && r.Msg.GetService() != "" {
 		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("%s follows no service %s", a.Host, r.Msg.GetService()))
 	}
-	if err := a.Services.Ready(); err != nil {
+	if err := services.Ready(); err != nil {
 		out.Problem = err.Error()
 	}
 	return connect.NewResponse(out), nil

@@ -2,18 +2,14 @@ package synapse
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/google/renameio/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"glia/synapse/service"
 	"glia/synapse/source"
@@ -37,28 +33,43 @@ type Watched struct {
 type Origin struct {
 	Name string
 	source.Source
+
+	Key      string // what the source is made of: one with the same key tells the same; empty: none does
+	Settings bool   // it tells settings of the service, too
 }
 
 // ServicesOptions configure Services. CacheFile is required.
 type ServicesOptions struct {
-	Services  []Watched
+	Services  []Watched // at the start; see Change
 	Outputs   []Output
 	CacheFile string        // what is used now, for the next start
 	Patience  time.Duration // with sources that tell nothing at the start, of services that the cache does not know; 0 is 10 s
 
-	Now func() time.Time
-	Log *slog.Logger
+	Shaper     Shaper // of services for which registries have settings; nil: those are not wanted
+	Now        func() time.Time
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
 }
 
 // Services follows services and gives their backends to outputs. It is safe for concurrent use; Run may be called once.
 //
 // A start uses what was used last, and for each source what that told last, until it tells more. So a restart takes nothing away, not even
-// when no registry answers. While a source does not answer, its last answer counts, unless the next source is to take over then.
+// when no registry answers. While a source does not answer, its last answer counts, unless the next source is to take over then. The same
+// holds for settings of services: those that were good last stay in force until there are others that are good, or none.
 type Services struct {
-	o ServicesOptions
+	o        ServicesOptions
+	metrics  servicesMetrics
+	unshaped chan struct{} // settings may have to be judged
+
+	turn sync.Mutex        // one change of what is followed or of settings at a time; taken before mu
+	last map[string]cached // of the run before, until the first services are followed
 
 	mu      sync.Mutex
+	order   []string // of the services
 	states  map[string]*watched
+	outputs []Output
+	running context.Context // of the sources; nil before Run, and after it
+	sources sync.WaitGroup
 	unsaved bool
 	problem error // of the cache
 }
@@ -66,35 +77,26 @@ type Services struct {
 // watched is one service and what is known of it.
 type watched struct {
 	Watched
-	heard   []heard // by source
+	heard   []*heard // by source
 	state   service.State
 	why     service.Reason
 	skipped string
+	shape   shape
 	given   bool      // the outputs have it
 	settled bool      // sources that have told nothing yet are not waited for any more
+	since   time.Time // when that waiting began; zero before Run
 	wake    time.Time // when the rules are to be asked again
 }
 
 // heard is what is known from one source.
 type heard struct {
+	Origin
 	last source.Observation // the last good one, perhaps of the run before
 	told bool               // there was a good one in this run
 	err  error              // why it does not answer now; nil when it does
+	stop func()             // nil while it does not run
+	over bool               // it is not followed any more
 }
-
-// cached is what is kept of one service for the next start.
-type cached struct {
-	State   service.State                `json:"state"`
-	Sources map[string][]service.Backend `json:"sources"` // by name: what it told last
-}
-
-// cacheFile is the file.
-type cacheFile struct {
-	Services map[string]cached `json:"services"`
-}
-
-// saveEvery is the least time between two writings of the cache.
-const saveEvery = time.Second
 
 // errSilent is why nothing is known of a source at the start.
 var errSilent = errors.New("it has told nothing yet")
@@ -110,249 +112,163 @@ func NewServices(o ServicesOptions) (*Services, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Services{o: o, states: map[string]*watched{}}
-	var c cacheFile
-	b, err := os.ReadFile(o.CacheFile)
-	if err == nil {
-		err = json.Unmarshal(b, &c)
+	s := &Services{o: o, unshaped: make(chan struct{}, 1), states: map[string]*watched{}}
+	s.metrics = newServicesMetrics(o.Registerer)
+	var err error
+	if s.last, err = readCache(o.CacheFile); err != nil {
+		o.Log.Warn("the backends of the last run are not known", "error", err)
 	}
+	if len(o.Services) == 0 {
+		return s, nil
+	}
+	return s, s.Change(func(settings map[string]string) (Followable, error) {
+		return Followable{o.Services, o.Outputs, settings}, nil
+	})
+}
+
+// Followable is what is to be followed, and who is told.
+type Followable struct {
+	Services []Watched
+	Outputs  []Output
+	Settings map[string]string // that are in force, by service
+}
+
+// Change follows what to returns instead of what was followed until now. It is given the settings in force, by service, and returns those
+// that stay so. A service of the same name keeps its backends until its new rules and sources say something else, and a source with
+// the same key goes on as it is. When to fails nothing changes.
+func (s *Services) Change(to func(settings map[string]string) (Followable, error)) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	next, err := to(s.inForce())
 	if err != nil {
-		c = cacheFile{}
-		if !errors.Is(err, os.ErrNotExist) {
-			o.Log.Warn("the backends of the last run are not known", "error", err)
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.states
+	s.states, s.order, s.outputs = map[string]*watched{}, nil, next.Outputs
+	for _, n := range next.Services {
+		w := was[n.Name]
+		changed := w == nil
+		if w == nil {
+			w = s.recall(n.Name)
+		}
+		s.states[n.Name], s.order = w, append(s.order, n.Name)
+		w.shape.keep(next.Settings[n.Name], s.o.Shaper, n.Name)
+		if s.follow(w, n) || changed {
+			s.decide(w)
+		}
+		if w.given {
+			s.give(w)
 		}
 	}
-	for _, w := range o.Services {
-		x := &watched{Watched: w, heard: make([]heard, len(w.Sources))}
-		was, ok := c.Services[w.Name]
-		for i, src := range w.Sources {
-			backends, known := was.Sources[src.Name]
-			x.heard[i] = heard{err: errSilent}
-			if x.heard[i].last = (source.Observation{Backends: backends}); !known {
-				x.heard[i].last.Err = errSilent
-			}
-		}
-		s.states[w.Name] = x
-		if ok {
-			x.state, x.why = was.State, service.Previous
-			s.give(x)
+	for name, w := range was {
+		if s.states[name] != w {
+			w.silence(w.heard)
 		}
 	}
-	return s, nil
+	s.last, s.unsaved = nil, true
+	s.reshape()
+	return nil
+}
+
+// recall is a service that was not followed, with what the run before knew of it.
+func (s *Services) recall(name string) *watched {
+	w := &watched{Watched: Watched{Name: name}}
+	if c, ok := s.last[name]; ok {
+		w.state, w.why, w.given = c.State, service.Previous, true
+		for told, backends := range c.Sources {
+			w.heard = append(w.heard, &heard{Origin: Origin{Name: told}, last: source.Observation{Backends: backends}, err: errSilent})
+		}
+	}
+	return w
+}
+
+// follow brings a service in line with what is wanted of it, and says whether that may change its backends.
+func (s *Services) follow(w *watched, n Watched) (changed bool) {
+	changed = !reflect.DeepEqual(w.Rules, n.Rules) || w.Combine != n.Combine || len(w.heard) != len(n.Sources)
+	left := slices.Clone(w.heard)
+	var now []*heard
+	for i, o := range n.Sources {
+		at := slices.IndexFunc(left, func(h *heard) bool { return o.Key != "" && h.Key == o.Key })
+		if at >= 0 {
+			h := left[at]
+			left = slices.Delete(left, at, at+1)
+			h.Name, h.Settings = o.Name, o.Settings
+			changed = changed || w.heard[i] != h
+			now = append(now, h)
+			continue
+		}
+		h := &heard{Origin: o, err: errSilent, last: source.Observation{Err: errSilent}}
+		if at := slices.IndexFunc(w.heard, func(h *heard) bool { return h.Name == o.Name && h.last.Err == nil }); at >= 0 {
+			h.last = source.Observation{Backends: w.heard[at].last.Backends}
+		}
+		changed, w.settled, w.since = true, false, time.Time{}
+		now = append(now, h)
+	}
+	w.silence(left)
+	w.Watched, w.heard = n, now
+	s.begin(w)
+	return changed
+}
+
+// begin starts the sources that do not run, once Run does.
+func (s *Services) begin(w *watched) {
+	if s.running == nil {
+		return
+	}
+	if w.since.IsZero() {
+		w.since = s.o.Now()
+	}
+	for _, h := range w.heard {
+		if h.stop != nil {
+			continue
+		}
+		ctx, stop := context.WithCancel(s.running)
+		h.stop = stop
+		s.sources.Go(func() { h.Run(ctx, func(o source.Observation) { s.observe(w, h, o) }) })
+	}
+}
+
+// silence ends sources.
+func (w *watched) silence(sources []*heard) {
+	for _, h := range sources {
+		if h.over = true; h.stop != nil {
+			h.stop()
+		}
+	}
 }
 
 // Run follows all sources until ctx is done.
 func (s *Services) Run(ctx context.Context) error {
-	var all sync.WaitGroup
-	defer all.Wait()
+	var shaping sync.WaitGroup
+	defer shaping.Wait()
+	defer s.sources.Wait()
+	s.mu.Lock()
+	s.running = ctx
 	for _, w := range s.states {
-		for i, src := range w.Sources {
-			all.Go(func() { src.Run(ctx, func(o source.Observation) { s.observe(w, i, o) }) })
-		}
+		s.begin(w)
 	}
-	began := s.o.Now()
+	s.mu.Unlock()
+	shaping.Go(func() { s.shapeAll(ctx) })
 	t := time.NewTicker(saveEvery / 4)
 	defer t.Stop()
-	saved := began
+	saved := s.o.Now()
 	for {
 		select {
 		case <-ctx.Done():
+			s.mu.Lock()
+			s.running = nil // whoever waits for the sources now meets no new ones
+			s.mu.Unlock()
 			s.save()
 			return nil
 		case <-t.C:
 		}
 		now := s.o.Now()
-		s.remind(now, now.Sub(began) >= s.o.Patience)
+		s.remind(now)
 		if now.Sub(saved) >= saveEvery {
 			s.save()
 			saved = now
 		}
 	}
-}
-
-// observe takes what a source tells.
-func (s *Services) observe(w *watched, i int, o source.Observation) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	h := &w.heard[i]
-	switch {
-	case o.Err != nil && h.err == nil:
-		s.o.Log.Warn("source of a service does not answer", "service", w.Name, "source", w.Sources[i].Name, "error", o.Err)
-	case o.Err == nil && h.err != nil && h.told:
-		s.o.Log.Info("source of a service answers again", "service", w.Name, "source", w.Sources[i].Name)
-	}
-	if h.err = o.Err; o.Err == nil {
-		s.unsaved = s.unsaved || !h.told || !service.SameSet(h.last.Backends, o.Backends)
-		h.last, h.told = o, true
-	}
-	s.decide(w)
-}
-
-// remind asks the rules again where they wanted it, and gives up waiting for first answers.
-func (s *Services) remind(now time.Time, impatient bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, w := range s.states {
-		late := impatient && !w.settled
-		if late {
-			w.settled = true
-		}
-		if late || !w.wake.IsZero() && !now.Before(w.wake) {
-			s.decide(w)
-		}
-		if late && !w.given {
-			s.o.Log.Warn("sources of a service tell nothing; going on without", "service", w.Name, "error", w.problem())
-			w.state, w.why, w.wake = w.Rules.Next(w.state, nil, now)
-			s.give(w)
-		}
-	}
-}
-
-// pending says whether a source that has told nothing yet could still change what is decided.
-func (w *watched) pending() bool {
-	if w.settled {
-		return false
-	}
-	for _, h := range w.heard {
-		switch {
-		case !h.told:
-			return true
-		case h.err != nil:
-		case w.Combine == source.Fallback, w.Combine == source.Sequential && len(h.last.Backends) > 0:
-			w.settled = true
-			return false
-		}
-	}
-	w.settled = true
-	return false
-}
-
-// problem says which sources do not answer.
-func (w *watched) problem() error {
-	var all []error
-	for i, h := range w.heard {
-		if h.err != nil {
-			all = append(all, fmt.Errorf("%s: %w", w.Sources[i].Name, h.err))
-		}
-	}
-	return errors.Join(all...)
-}
-
-// decide follows the rules.
-func (s *Services) decide(w *watched) {
-	if w.pending() {
-		return
-	}
-	seen := make([]source.Observation, len(w.heard))
-	for i, h := range w.heard {
-		if seen[i] = h.last; h.err != nil && len(seen) > 1 && w.Combine != source.Union {
-			seen[i] = source.Observation{Err: h.err} // its turn is over until it answers again
-		}
-	}
-	o := w.Combine.One(seen)
-	if o.Err != nil || w.given && !slices.ContainsFunc(w.heard, func(h heard) bool { return h.told }) {
-		return
-	}
-	if skipped := strings.Join(o.Skipped, "; "); skipped != w.skipped {
-		if w.skipped = skipped; skipped != "" {
-			s.o.Log.Warn("some of what is announced is no backend", "service", w.Name, "skipped", skipped)
-		}
-	}
-	before, was := w.state, w.why
-	w.state, w.why, w.wake = w.Rules.Next(w.state, o.Backends, s.o.Now())
-	s.unsaved = s.unsaved || !before.Empty.Equal(w.state.Empty) || !before.Loss.Equal(w.state.Loss)
-	same := service.SameSet(before.Backends, w.state.Backends)
-	if was != w.why || !same {
-		s.o.Log.Info("backends of a service", "service", w.Name, "backends", len(w.state.Backends), "before", len(before.Backends), "reason", w.why)
-	}
-	if !same || !w.given {
-		s.give(w)
-	}
-}
-
-func (s *Services) give(w *watched) {
-	w.given, s.unsaved = true, true
-	for _, o := range s.o.Outputs {
-		o.Set(w.Name, w.state.Backends)
-	}
-}
-
-func (s *Services) save() {
-	s.mu.Lock()
-	due := s.unsaved
-	c := cacheFile{Services: map[string]cached{}}
-	for name, w := range s.states {
-		if !w.given || !due {
-			continue
-		}
-		one := cached{State: w.state, Sources: map[string][]service.Backend{}}
-		for i, h := range w.heard {
-			if h.last.Err == nil {
-				one.Sources[w.Sources[i].Name] = h.last.Backends
-			}
-		}
-		c.Services[name] = one
-	}
-	s.unsaved = false
-	s.mu.Unlock()
-	if !due {
-		return
-	}
-	b, err := json.Marshal(c)
-	if err == nil {
-		err = renameio.WriteFile(s.o.CacheFile, b, 0o600, renameio.WithTempDir(filepath.Dir(s.o.CacheFile)))
-	}
-	if err != nil {
-		err = fmt.Errorf("remember the backends: %w", err)
-	}
-	s.mu.Lock()
-	s.problem, s.unsaved = err, s.unsaved || err != nil
-	s.mu.Unlock()
-}
-
-// Backends are those of a service that are used now, and why. Found is when they were last discovered.
-func (s *Services) Backends(name string) (backends []service.Backend, why service.Reason, found time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w := s.states[name]
-	if w == nil {
-		return nil, "", time.Time{}
-	}
-	return w.state.Backends, w.why, w.state.Found
-}
-
-// named is how many services Ready names of those with the same trouble.
-const named = 5
-
-// Ready says which services nobody tells of, and what the outputs can not do; nil when all is well.
-func (s *Services) Ready() error {
-	s.mu.Lock()
-	bad := []error{s.problem}
-	var order []string
-	services := map[string][]string{}
-	for _, w := range s.o.Services {
-		if err := s.states[w.Name].problem(); err != nil {
-			for line := range strings.SplitSeq(err.Error(), "\n") {
-				// What is wrong with a server is the same for all its services, but for their names.
-				_, why, _ := strings.Cut(line, ": ")
-				if services[why] == nil {
-					order = append(order, why)
-				}
-				services[why] = append(services[why], w.Name)
-			}
-		}
-	}
-	s.mu.Unlock()
-	for _, why := range order {
-		names := services[why]
-		more := ""
-		if over := len(names) - named; over > 0 {
-			names, more = names[:named], fmt.Sprintf(" and %d more", over)
-		}
-		bad = append(bad, fmt.Errorf("service %s%s: %s", strings.Join(names, ", "), more, why))
-	}
-	for _, o := range s.o.Outputs {
-		bad = append(bad, o.Problem())
-	}
-	return errors.Join(bad...)
 }

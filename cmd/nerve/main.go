@@ -19,12 +19,13 @@ func main() {
 		Log:  func(c config.Nerve) config.Log { return c.Log },
 		Run: func(ctx context.Context, p *daemon.Process[config.Nerve]) error {
 			reloaded := make(chan config.Nerve)
-			p.OnReload(func(c config.Nerve) {
+			p.OnReload(func(c config.Nerve) error {
 				p.Log.Warn("of the new configuration only [log] and the services are in force; the rest needs a restart")
 				select {
 				case reloaded <- c:
 				case <-ctx.Done():
 				}
+				return nil
 			})
 			return nerved.Run(ctx, p.Config, nerved.Parts{Started: p.Ready, Reloaded: reloaded}, p.Log)
 		},

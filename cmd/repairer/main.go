@@ -18,8 +18,9 @@ func main() {
 		Load: repairerd.Load,
 		Log:  func(c config.Repairer) config.Log { return c.Log },
 		Run: func(ctx context.Context, p *daemon.Process[config.Repairer]) error {
-			p.OnReload(func(config.Repairer) {
+			p.OnReload(func(config.Repairer) error {
 				p.Log.Warn("of the new configuration only [log] is in force; the rest needs a restart")
+				return nil
 			})
 			return repairerd.Run(ctx, p.Config, p.Ready, p.Log)
 		},

@@ -18,10 +18,9 @@ func main() {
 		Load: synapsed.Load,
 		Log:  func(c config.Synapse) config.Log { return c.Log },
 		Run: func(ctx context.Context, p *daemon.Process[config.Synapse]) error {
-			p.OnReload(func(config.Synapse) {
-				p.Log.Warn("of the new configuration only [log] is in force; the rest needs a restart")
-			})
-			return synapsed.Run(ctx, p.Config, p.Ready, p.Log)
+			reloaded := make(chan synapsed.Reload)
+			p.OnReload(func(c config.Synapse) error { return synapsed.Later(ctx, reloaded, c) })
+			return synapsed.Run(ctx, p.Config, synapsed.Parts{Started: p.Ready, Reloaded: reloaded}, p.Log)
 		},
 	}))
 }

@@ -161,6 +161,15 @@ func (p Program[C]) reload(proc *Process[C], path string, level *slog.LevelVar) 
 		defer proc.notify(sd.SdNotifyReady)
 	}
 	cfg, err := p.Load(path)
+	if before := level.Level(); err == nil {
+		level.Set(p.Log(cfg).Level.Level())
+		if f := proc.reloaded.Load(); f != nil {
+			err = (*f)(cfg)
+		}
+		if err != nil {
+			level.Set(before)
+		}
+	}
 	var wrong *config.Errors
 	switch {
 	case errors.As(err, &wrong):
@@ -171,10 +180,6 @@ func (p Program[C]) reload(proc *Process[C], path string, level *slog.LevelVar) 
 	case err != nil:
 		proc.Log.Error("configuration not reloaded, the last good one stays", "problem", err)
 		return
-	}
-	level.Set(p.Log(cfg).Level.Level())
-	if f := proc.reloaded.Load(); f != nil {
-		(*f)(cfg)
 	}
 	proc.Log.Info("configuration reloaded", "config", path)
 }

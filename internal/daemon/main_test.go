@@ -40,7 +40,14 @@ func TestMain(m *testing.M) {
 }
 
 func runFor(ctx context.Context, p *daemon.Process[config.Nerve], mode string) error {
-	p.OnReload(func(n config.Nerve) { fmt.Println("reloaded", n.Judge.Fall); p.Log.Debug("fine detail") })
+	p.OnReload(func(n config.Nerve) error {
+		fmt.Println("reloaded", n.Judge.Fall)
+		p.Log.Debug("fine detail")
+		if n.Judge.Fall == 99 {
+			return errors.New("99 can not be put into force")
+		}
+		return nil
+	})
 	switch mode {
 	case "fail":
 		return errors.New("open database: no space")

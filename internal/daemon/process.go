@@ -15,12 +15,12 @@ type Process[C any] struct {
 	Log    *slog.Logger // its level follows the configuration
 
 	ready    atomic.Bool
-	reloaded atomic.Pointer[func(C)]
+	reloaded atomic.Pointer[func(C) error]
 }
 
 // OnReload sets what is called with each new configuration, one at a time. It is never called with one
-// that could not be loaded. Until it is set, a new configuration only changes the log level.
-func (p *Process[C]) OnReload(f func(C)) { p.reloaded.Store(&f) }
+// that could not be loaded, and returns why one is not in force. Until it is set, a new configuration only changes the log level.
+func (p *Process[C]) OnReload(f func(C) error) { p.reloaded.Store(&f) }
 
 // Ready tells the service manager that the start is over.
 func (p *Process[C]) Ready() {

@@ -242,7 +242,7 @@ func (d *demo) start(ctx context.Context, g *errgroup.Group, log *slog.Logger) e
 	s.Host, s.API.Listen = "synapse-1", prefix+".1:7412"
 	s.Serf.Bind, s.Serf.RPC, s.Serf.Join = prefix+".1:7946", prefix+".1:7373", []string{prefix + ".11:7946"}
 	s.Resolve("synapse-1")
-	g.Go(func() error { return synapsed.Run(ctx, s, nil, log.With("program", "synapse")) })
+	g.Go(func() error { return synapsed.Run(ctx, s, synapsed.Parts{}, log.With("program", "synapse")) })
 
 	if d.ceph != nil {
 		g.Go(func() error { return serveHands(ctx, d.Dir, d.stage) })

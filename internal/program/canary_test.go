@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 		os.Exit(daemon.Main(daemon.Program[config.Synapse]{
 			Name: "synapse", Load: synapsed.Load, Log: func(c config.Synapse) config.Log { return c.Log },
 			Run: func(ctx context.Context, p *daemon.Process[config.Synapse]) error {
-				return synapsed.Run(ctx, p.Config, p.Ready, p.Log)
+				return synapsed.Run(ctx, p.Config, synapsed.Parts{Started: p.Ready}, p.Log)
 			},
 		}))
 	case "repairer":

@@ -54,7 +54,7 @@ func BenchmarkSynapse_AgainstConsulTemplate(b *testing.B) {
 			}
 			ctx, cancel := context.WithCancel(b.Context())
 			done := make(chan struct{})
-			go func() { defer close(done); _ = synapsed.Run(ctx, c, nil, slog.New(slog.DiscardHandler)) }()
+			go func() { defer close(done); _ = synapsed.Run(ctx, c, synapsed.Parts{}, slog.New(slog.DiscardHandler)) }()
 			return func() { cancel(); <-done }
 		}))
 		theirs := median(b, client, proxied(b, func(p proxy) func() {

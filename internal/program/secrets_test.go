@@ -42,7 +42,7 @@ func TestSynapse_WithVault(t *testing.T) {
 		ended, started := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(ended)
-			if err := synapsed.Run(ctx, c, func() { close(started) }, slog.New(slog.DiscardHandler)); err != nil {
+			if err := synapsed.Run(ctx, c, synapsed.Parts{Started: func() { close(started) }}, slog.New(slog.DiscardHandler)); err != nil {
 				t.Error(err)
 			}
 		}()

@@ -69,7 +69,7 @@ backends = ["master=10.0.0.9:3306"]
 		t.Fatal(err)
 	}
 	run(t, func(ctx context.Context, started func()) error {
-		return synapsed.Run(ctx, c, started, slog.New(slog.DiscardHandler))
+		return synapsed.Run(ctx, c, synapsed.Parts{Started: started}, slog.New(slog.DiscardHandler))
 	})
 	for file, want := range map[string]string{
 		"haproxy.cfg":    "frontend web\n\tbind localhost:3210\n\tdefault_backend web\n\nbackend web\n\tserver a_10.0.0.1:8080 10.0.0.1:8080 id 1 cookie a_10.0.0.1:8080 check\n\nbackend db\n\tmode tcp\n\tserver master_10.0.0.9:3306 10.0.0.9:3306 id 1 \n",

@@ -99,7 +99,7 @@ path = "/other"
 func (s *stack) start() {
 	s.t.Helper()
 	s.stop = run(s.t, func(ctx context.Context, started func()) error {
-		return synapsed.Run(ctx, s.c, started, slog.New(slog.NewTextHandler(s.t.Output(), nil)))
+		return synapsed.Run(ctx, s.c, synapsed.Parts{Started: started}, slog.New(slog.NewTextHandler(s.t.Output(), nil)))
 	})
 }
 

@@ -33,12 +33,15 @@ type Output struct {
 	mu     sync.Mutex
 	next   map[string][]service.Backend // that are not written yet
 	failed map[string]error             // services whose file could not be written
+
+	purged   bool  // what does not belong there is gone; of Run alone
+	unpurged error // why it is not
 }
 
 // again is how long after a failure a file is written again.
 const again = time.Second
 
-// New makes the folder if it is missing, and removes what does not belong there.
+// New makes the folder if it is missing.
 func New(dir string, services []string) (*Output, error) {
 	o := &Output{dir: dir, services: map[string]bool{}, wake: make(chan struct{}, 1), next: map[string][]service.Backend{}, failed: map[string]error{}}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -46,17 +49,6 @@ func New(dir string, services []string) (*Output, error) {
 	}
 	for _, s := range services {
 		o.services[s] = true
-	}
-	there, err := filepath.Glob(filepath.Join(dir, "*.json"))
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range there {
-		if !o.services[strings.TrimSuffix(filepath.Base(f), ".json")] {
-			if err := os.Remove(f); err != nil {
-				return nil, fmt.Errorf("remove the file of a service that is configured no more: %w", err)
-			}
-		}
 	}
 	return o, nil
 }
@@ -75,11 +67,12 @@ func (o *Output) Set(name string, backends []service.Backend) {
 	}
 }
 
-// Run writes what was set until ctx is done. One that could not be written is named by Problem, and written again each second.
+// Run removes what does not belong into the folder, and writes what was set until ctx is done. One that could not be written is named by Problem, and written again each second.
 func (o *Output) Run(ctx context.Context) error {
 	retry := time.NewTimer(again)
 	defer retry.Stop()
 	for {
+		o.purge()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -89,6 +82,25 @@ func (o *Output) Run(ctx context.Context) error {
 		o.writeAll()
 		retry.Reset(again)
 	}
+}
+
+// purge removes what does not belong into the folder, again and again until that succeeds.
+func (o *Output) purge() {
+	if o.purged {
+		return
+	}
+	there, err := filepath.Glob(filepath.Join(o.dir, "*.json"))
+	for _, f := range there {
+		if !o.services[strings.TrimSuffix(filepath.Base(f), ".json")] {
+			err = errors.Join(err, os.Remove(f))
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("remove the file of a service that has none any more: %w", err)
+	}
+	o.mu.Lock()
+	o.purged, o.unpurged = err == nil, err
+	o.mu.Unlock()
 }
 
 func (o *Output) writeAll() {
@@ -134,7 +146,7 @@ func (o *Output) write(name string, backends []service.Backend) error {
 func (o *Output) Problem() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var all []error
+	all := []error{o.unpurged}
 	for _, err := range o.failed {
 		all = append(all, err)
 	}

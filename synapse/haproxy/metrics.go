@@ -1,6 +1,10 @@
 package haproxy
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 type metrics struct {
 	reloads  *prometheus.CounterVec
@@ -21,7 +25,19 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.reloads, m.commands, m.checks)
+		m.reloads, m.commands, m.checks = register(reg, m.reloads), register(reg, m.commands), register(reg, m.checks)
 	}
 	return m
+}
+
+// register is c, or what an output before this one has registered in its place.
+func register[T prometheus.Collector](reg prometheus.Registerer, c T) T {
+	err := reg.Register(c)
+	if was := (prometheus.AlreadyRegisteredError{}); errors.As(err, &was) {
+		return was.ExistingCollector.(T) //nolint:forcetypeassert // it has the same name
+	}
+	if err != nil {
+		panic(err) // a name that can not be; a test meets it
+	}
+	return c
 }

@@ -744,17 +744,19 @@ func (x *ListFollowedResponse) GetProblem() string {
 }
 
 type FollowedService struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Bind          string                 `protobuf:"bytes,2,opt,name=bind,proto3" json:"bind,omitempty"` // where clients of this host find it; empty: nowhere
-	Sources       []*FollowedSource      `protobuf:"bytes,3,rep,name=sources,proto3" json:"sources,omitempty"`
-	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`                              // why its backends are these
-	FoundAt       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=found_at,json=foundAt,proto3" json:"found_at,omitempty"`             // when they were last discovered
-	Backends      []*FollowedBackend     `protobuf:"bytes,6,rep,name=backends,proto3" json:"backends,omitempty"`                          // that are used
-	Processes     []*ProxyProcess        `protobuf:"bytes,7,rep,name=processes,proto3" json:"processes,omitempty"`                        // with detail: one for each socket
-	FileProblem   string                 `protobuf:"bytes,8,opt,name=file_problem,json=fileProblem,proto3" json:"file_problem,omitempty"` // with detail: why the file of HAProxy can not be read
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Name            string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Bind            string                 `protobuf:"bytes,2,opt,name=bind,proto3" json:"bind,omitempty"` // where clients of this host find it; empty: nowhere
+	Sources         []*FollowedSource      `protobuf:"bytes,3,rep,name=sources,proto3" json:"sources,omitempty"`
+	Reason          string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`                                           // why its backends are these
+	FoundAt         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=found_at,json=foundAt,proto3" json:"found_at,omitempty"`                          // when they were last discovered
+	Backends        []*FollowedBackend     `protobuf:"bytes,6,rep,name=backends,proto3" json:"backends,omitempty"`                                       // that are used
+	Processes       []*ProxyProcess        `protobuf:"bytes,7,rep,name=processes,proto3" json:"processes,omitempty"`                                     // with detail: one for each socket
+	FileProblem     string                 `protobuf:"bytes,8,opt,name=file_problem,json=fileProblem,proto3" json:"file_problem,omitempty"`              // with detail: why the file of HAProxy can not be read
+	Settings        string                 `protobuf:"bytes,9,opt,name=settings,proto3" json:"settings,omitempty"`                                       // what a registry sets of it, in words; empty: nothing
+	SettingsProblem string                 `protobuf:"bytes,10,opt,name=settings_problem,json=settingsProblem,proto3" json:"settings_problem,omitempty"` // why what the registry has now is put aside; empty: it is not
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *FollowedService) Reset() {
@@ -839,6 +841,20 @@ func (x *FollowedService) GetProcesses() []*ProxyProcess {
 func (x *FollowedService) GetFileProblem() string {
 	if x != nil {
 		return x.FileProblem
+	}
+	return ""
+}
+
+func (x *FollowedService) GetSettings() string {
+	if x != nil {
+		return x.Settings
+	}
+	return ""
+}
+
+func (x *FollowedService) GetSettingsProblem() string {
+	if x != nil {
+		return x.SettingsProblem
 	}
 	return ""
 }
@@ -1168,7 +1184,7 @@ const file_glia_v1_services_proto_rawDesc = "" +
 	"\x14ListFollowedResponse\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x124\n" +
 	"\bservices\x18\x02 \x03(\v2\x18.glia.v1.FollowedServiceR\bservices\x12\x18\n" +
-	"\aproblem\x18\x03 \x01(\tR\aproblem\"\xc9\x02\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\"\x90\x03\n" +
 	"\x0fFollowedService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04bind\x18\x02 \x01(\tR\x04bind\x121\n" +
@@ -1177,7 +1193,10 @@ const file_glia_v1_services_proto_rawDesc = "" +
 	"\bfound_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\afoundAt\x124\n" +
 	"\bbackends\x18\x06 \x03(\v2\x18.glia.v1.FollowedBackendR\bbackends\x123\n" +
 	"\tprocesses\x18\a \x03(\v2\x15.glia.v1.ProxyProcessR\tprocesses\x12!\n" +
-	"\ffile_problem\x18\b \x01(\tR\vfileProblem\"Z\n" +
+	"\ffile_problem\x18\b \x01(\tR\vfileProblem\x12\x1a\n" +
+	"\bsettings\x18\t \x01(\tR\bsettings\x12)\n" +
+	"\x10settings_problem\x18\n" +
+	" \x01(\tR\x0fsettingsProblem\"Z\n" +
 	"\x0eFollowedSource\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aproblem\x18\x02 \x01(\tR\aproblem\x12\x1a\n" +

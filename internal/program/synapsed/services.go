@@ -1,25 +1,14 @@
 package synapsed
 
 import (
-	"context"
-	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/hashicorp/consul/api"
-	"github.com/prometheus/client_golang/prometheus"
-
 	"glia/config"
-	"glia/internal/program"
-	"glia/registry/zookeeper"
-	"glia/synapse"
-	"glia/synapse/file"
 	"glia/synapse/haproxy"
 	"glia/synapse/service"
-	"glia/synapse/source"
 )
 
 // Load loads the configuration, and renders with it what HAProxy would get. The error is *config.Errors.
@@ -44,140 +33,6 @@ func Load(path string) (config.Synapse, error) {
 		return c, bad
 	}
 	return c, nil
-}
-
-// openServices makes everything that follows services and gives them to outputs, and returns what is to be run.
-func openServices(c config.Synapse, reg prometheus.Registerer, log *slog.Logger) (followed synapse.BackendAPI, run []func(context.Context) error, err error) {
-	followed.Host = c.Host
-	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
-		return followed, nil, fmt.Errorf("state directory: %w", err)
-	}
-	var outputs []synapse.Output
-	if c.HAProxy.ConfigFile != "" {
-		o := haproxyOptions(c)
-		o.Log, o.Registerer = log, reg
-		if followed.HAProxy, err = haproxy.New(o); err != nil {
-			return followed, nil, err
-		}
-		outputs, run = append(outputs, followed.HAProxy), append(run, followed.HAProxy.Run)
-	}
-	if c.Files.Directory != "" {
-		var names []string
-		for _, s := range c.Services {
-			if s.File {
-				names = append(names, s.Name)
-			}
-		}
-		f, err := file.New(c.Files.Directory, names)
-		if err != nil {
-			return followed, nil, err
-		}
-		outputs, run = append(outputs, f), append(run, f.Run)
-	}
-	for _, t := range c.Templates {
-		x, err := openTemplate(t, c.Services, log)
-		if err != nil {
-			return followed, nil, err
-		}
-		outputs, run = append(outputs, x), append(run, x.Run)
-	}
-	b := sources{c: c, log: log, ensembles: map[string]*source.ZooKeepers{}}
-	var watched []synapse.Watched
-	for _, s := range c.Services {
-		w := synapse.Watched{Name: s.Name, Rules: rules(s), Combine: source.Combine(s.Combine)}
-		for _, x := range s.Sources {
-			src, err := b.open(x)
-			if err != nil {
-				return followed, nil, fmt.Errorf("service %s: %w", s.Name, err)
-			}
-			w.Sources = append(w.Sources, synapse.Origin{Name: originOf(x), Source: src})
-		}
-		watched = append(watched, w)
-	}
-	for _, z := range b.ensembles {
-		run = append(run, z.Run)
-	}
-	followed.Services, err = synapse.NewServices(synapse.ServicesOptions{
-		Services: watched, Outputs: outputs, CacheFile: filepath.Join(c.StateDir, "services.json"), Log: log,
-	})
-	if err != nil {
-		return followed, nil, err
-	}
-	return followed, append(run, followed.Services.Run), nil
-}
-
-// sources opens sources. Those with the same servers of ZooKeeper share a session.
-type sources struct {
-	c         config.Synapse
-	log       *slog.Logger
-	ensembles map[string]*source.ZooKeepers
-	consul    *api.Client
-}
-
-func (b *sources) open(s config.ServiceSource) (source.Source, error) {
-	switch s.Method {
-	case "zookeeper":
-		o := source.ZooKeeperOptions{Servers: s.Servers, Timeout: time.Duration(b.c.ZooKeeper.SessionTimeout), Log: b.log}
-		key := strings.Join(s.Servers, ",") // empty: those of [zookeeper], who alone may see the password
-		if key == "" && b.ensembles[key] == nil {
-			z, err := program.ZooKeeperOptions(b.c.ZooKeeper, b.log)
-			if err != nil {
-				return nil, err
-			}
-			o.Servers, o.User, o.Password, o.TLS = z.Servers, z.User, z.Password, z.TLS
-		}
-		if b.ensembles[key] == nil {
-			var err error
-			if o.Servers, o.Root, err = zookeeper.Chroot(o.Servers); err != nil {
-				return nil, fmt.Errorf("zookeeper: %w", err)
-			}
-			b.ensembles[key] = source.NewZooKeepers(o)
-		}
-		return b.ensembles[key].Service(s.Path, s.Endpoint, s.Settings), nil
-	case "consul":
-		if b.consul == nil {
-			var err error
-			if b.consul, err = program.ConsulClient(b.c.Consul); err != nil {
-				return nil, fmt.Errorf("consul: %w", err)
-			}
-		}
-		return source.Consul{Client: b.consul, Service: s.Service, Datacenter: b.c.Consul.Datacenter, Tags: s.Tags, Settings: s.Settings}, nil
-	case "serf":
-		x := source.Serf{Agent: b.c.Serf.Agent, Service: s.Service, Interval: time.Duration(s.Interval)}
-		if len(s.Servers) > 0 {
-			x.Agent = s.Servers[0] // the key is for that of [serf] alone
-			return x, nil
-		}
-		key, err := b.c.Serf.AgentKey.Read()
-		if err != nil {
-			return nil, fmt.Errorf("serf: read the key of the agent's RPC: %w", err)
-		}
-		x.AuthKey = key.Reveal()
-		return x, nil
-	case "dns":
-		d := source.DNS{Interval: time.Duration(s.Interval), Resolvers: s.Servers}
-		for _, p := range s.Backends {
-			name, host, port, _ := config.ParsePlace(p)
-			d.Servers = append(d.Servers, source.DNSServer{Name: name, Host: host, Port: port})
-		}
-		return d, nil
-	case "file":
-		return source.File(s.Path), nil
-	case "static":
-		return source.Static(places(s.Backends)), nil
-	}
-	return nil, fmt.Errorf("method %q is not known", s.Method)
-}
-
-// originOf names a source for people.
-func originOf(s config.ServiceSource) string {
-	switch s.Method {
-	case "zookeeper", "file":
-		return s.Method + " " + strings.Join(s.Servers, ",") + s.Path
-	case "consul", "serf":
-		return strings.Join(append([]string{s.Method, s.Service}, s.Tags...), " ")
-	}
-	return s.Method + " " + strings.Join(s.Backends, " ")
 }
 
 // rules are those of a service.

@@ -12,18 +12,44 @@ import (
 	"glia/synapse"
 )
 
-// Run runs a synapse until the context ends; started is called once it serves, and may be nil.
-func Run(ctx context.Context, c config.Synapse, started func(), log *slog.Logger) error {
+// Parts is what a synapse has from its process. The zero value is that of one without.
+type Parts struct {
+	Started  func()        // called once the synapse serves
+	Reloaded <-chan Reload // later configurations; nil: there are none
+}
+
+// Reload is a later configuration, of which what follows services is put into force.
+type Reload struct {
+	Config config.Synapse
+	Done   chan<- error // is told why it is not in force, or nil; has room
+}
+
+// Later passes a later configuration to a synapse that runs, and waits until it is in force or refused. The error says why it was refused.
+func Later(ctx context.Context, to chan<- Reload, c config.Synapse) error {
+	done := make(chan error, 1)
+	select {
+	case to <- Reload{Config: c, Done: done}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Run runs a synapse until the context ends.
+func Run(ctx context.Context, c config.Synapse, parts Parts, log *slog.Logger) error {
+	first := c
 	v, err := program.OpenSecrets(ctx, &c, c.Vault, &c.TLS, c.API, c.Host, log)
 	if err != nil {
 		return err
 	}
 	defer v.Close()
 	where := program.RegistriesConfig{Use: c.Registries, Watch: c.Watch, Serf: c.Serf, ZooKeeper: c.ZooKeeper, Consul: c.Consul, Role: "synapse"}
-	names := where.Names("fleet")
-	if len(c.Services) > 0 {
-		names = append(names, "services")
-	}
+	names := where.Names("fleet", "services")
 	s, err := program.NewShell(program.Served{Program: "synapse", API: c.API, TLS: c.TLS, Access: c.Access, Debug: c.Debug}, log, v.Names(names...)...)
 	if err != nil {
 		return err
@@ -38,18 +64,38 @@ func Run(ctx context.Context, c config.Synapse, started func(), log *slog.Logger
 		MaxAge: time.Duration(c.Fleet.MaxAge), Log: log, Registerer: s.Metrics,
 	})
 	run := append(append(reg.Checks(s), v.Checks(s)...), fleet.Run, s.Watch("fleet", fleet.Ready))
-	followed := synapse.BackendAPI{Host: c.Host}
-	if len(c.Services) > 0 {
-		var parts []func(context.Context) error
-		if followed, parts, err = openServices(c, s.Metrics, log); err != nil {
-			return err
-		}
-		run = append(append(run, parts...), s.Watch("services", followed.Services.Ready))
+	f, err := follow(c, s.Metrics, log)
+	if err != nil {
+		return err
 	}
-	s.Handle(gliav1connect.NewBackendServiceHandler(followed, s.Options()...))
+	later := make(chan Reload)
+	run = append(run, s.Watch("services", f.ready), func(ctx context.Context) error { return f.run(ctx, later) }, func(ctx context.Context) error {
+		return pass(ctx, parts.Reloaded, later, first, v, log)
+	})
+	s.Handle(gliav1connect.NewBackendServiceHandler(synapse.BackendAPI{Host: c.Host, Now: f.show}, s.Options()...))
 	path, handler := gliav1connect.NewFleetServiceHandler(synapse.NewService(fleet), s.Options()...)
-	if started != nil {
-		started()
+	if parts.Started != nil {
+		parts.Started()
 	}
 	return s.Serve(ctx, path, handler, run...)
+}
+
+// pass passes later configurations on, with their secrets, and says what of them is not in force.
+func pass(ctx context.Context, from <-chan Reload, to chan<- Reload, first config.Synapse, v program.Secrets, log *slog.Logger) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case r := <-from:
+			if keys := first.Restart(r.Config); len(keys) > 0 {
+				log.Warn("some of the new configuration needs a restart", "keys", keys)
+			}
+			v.Bind(&r.Config)
+			select {
+			case to <- r:
+			case <-ctx.Done():
+				r.Done <- ctx.Err()
+			}
+		}
+	}
 }
