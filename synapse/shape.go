@@ -124,7 +124,6 @@ func (s *Services) shapeOnce(ctx context.Context) {
 	aside := 0
 	for _, name := range s.order {
 		w := s.states[name]
-		first := !w.shape.known
 		if _, problem, known := w.said(); known || problem != "" {
 			w.shape.known = true
 			if w.shape.aside == "" && w.shape.problem != problem {
@@ -136,9 +135,10 @@ func (s *Services) shapeOnce(ctx context.Context) {
 		if w.shape.problem != "" {
 			aside++
 		}
-		if first && w.shape.known && !w.given {
-			s.decide(w)
-		} else if outputs != nil && w.given {
+		switch {
+		case !w.given:
+			s.decide(w) // which has perhaps waited for this
+		case outputs != nil:
 			s.give(w)
 		}
 	}

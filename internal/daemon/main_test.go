@@ -200,6 +200,12 @@ func TestMain_ReloadKeepsTheLastGoodConfiguration(t *testing.T) {
 	rewrite("judge.fall = 7\nlog.level = \"debug\"\n")
 	p.expect("reloaded 7") // and not 0
 	logged("fine detail")
+	rewrite("judge.fall = 99\n")
+	p.expect("reloaded 99")
+	logged("99 can not be put into force")
+	if strings.Count(p.stderr.String(), "configuration reloaded") != 1 {
+		t.Errorf("one that is not in force is called reloaded: %s", &p.stderr)
+	}
 	p.send(syscall.SIGTERM)
 	if code, out := p.exit(); code != daemon.ExitOK || out != "ending\n" {
 		t.Errorf("got %d %q", code, out)

@@ -29,11 +29,20 @@ type stack struct {
 	c      config.Synapse
 	port   string // of the frontend web
 	socket string
+	file   string // of its configuration
 	stop   func()
+
+	reloaded chan synapsed.Reload
 }
 
 // newStack starts them on the services web, below /web, and other, below /other, with the changes to its configuration.
 func newStack(t *testing.T, zookeeper string, changes ...func(*config.Synapse)) *stack {
+	t.Helper()
+	return rewrittenStack(t, zookeeper, nil, changes...)
+}
+
+// rewrittenStack is newStack with replacements in the file of the configuration, old and new by turns.
+func rewrittenStack(t *testing.T, zookeeper string, replacements []string, changes ...func(*config.Synapse)) *stack {
 	t.Helper()
 	dir := t.TempDir()
 	sockets, err := os.MkdirTemp("", "glia-stack") // t.TempDir is too long for a socket
@@ -51,7 +60,7 @@ func newStack(t *testing.T, zookeeper string, changes ...func(*config.Synapse)) 
 	}
 	_, reload := testbed.HAProxy(t, cfg, s.socket)
 	quoted := func(list []string) string { return `["` + strings.Join(list, `", "`) + `"]` }
-	file := filepath.Join(dir, "synapse.toml")
+	s.file = filepath.Join(dir, "synapse.toml")
 	text := fmt.Sprintf(`state_dir = %q
 [api]
 listen = %q
@@ -83,10 +92,8 @@ name = "other"
 method = "zookeeper"
 path = "/other"
 `, filepath.Join(dir, "state"), testbed.Addr(t), testbed.Addr(t), zookeeper, cfg, s.socket, quoted(reload), global, quoted(defaults), s.port)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if s.c, err = synapsed.Load(file); err != nil {
+	s.write(strings.NewReplacer(replacements...).Replace(text))
+	if s.c, err = synapsed.Load(s.file); err != nil {
 		t.Fatal(err)
 	}
 	for _, change := range changes {
@@ -96,10 +103,45 @@ path = "/other"
 	return s
 }
 
+func (s *stack) write(text string) {
+	s.t.Helper()
+	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// text is the configuration.
+func (s *stack) text() string {
+	s.t.Helper()
+	b, err := os.ReadFile(s.file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// reload is what SIGHUP does.
+func (s *stack) reload(text string) error {
+	s.t.Helper()
+	s.write(text)
+	c, err := synapsed.Load(s.file)
+	if err != nil {
+		return err
+	}
+	return synapsed.Later(s.t.Context(), s.reloaded, c)
+}
+
+// rendered is the file of HAProxy.
+func (s *stack) rendered() string {
+	b, _ := os.ReadFile(s.c.HAProxy.ConfigFile)
+	return string(b)
+}
+
 func (s *stack) start() {
 	s.t.Helper()
+	s.reloaded = make(chan synapsed.Reload)
 	s.stop = run(s.t, func(ctx context.Context, started func()) error {
-		return synapsed.Run(ctx, s.c, synapsed.Parts{Started: started}, slog.New(slog.NewTextHandler(s.t.Output(), nil)))
+		return synapsed.Run(ctx, s.c, synapsed.Parts{Started: started, Reloaded: s.reloaded}, slog.New(slog.NewTextHandler(s.t.Output(), nil)))
 	})
 }
 
