@@ -35,7 +35,9 @@ func TestPrograms_SayWhichRegistryIsAway(t *testing.T) {
 	s.Host, s.API.Listen, s.Registries, s.Serf, s.ZooKeeper, s.Consul = "watcher", testbed.Addr(t), use, n.Serf, n.ZooKeeper, n.Consul
 	s.Serf.Bind, s.Serf.Node = testbed.Addr(t), ""
 	s.Resolve("")
-	run(t, func(ctx context.Context, started func()) error { return synapsed.Run(ctx, s, synapsed.Parts{Started: started}, log) })
+	run(t, func(ctx context.Context, started func()) error {
+		return synapsed.Run(ctx, s, synapsed.Parts{Started: started}, log)
+	})
 	for _, addr := range []string{n.API.Listen, s.API.Listen} {
 		for _, want := range []string{"serf: not ready: joined 0 of [" + nobody + "]", "zookeeper: not ready: no session with any of its servers: dial tcp " + nobody, "consul: not ready: "} {
 			untilUnready(t, addr, want)

@@ -97,7 +97,9 @@ func TestPrograms_OverEachRegistryAndAllOfThem(t *testing.T) {
 			s.Serf.Bind, s.Serf.Join = testbed.Addr(t), []string{n.Serf.Bind}
 			s.ZooKeeper, s.Consul = n.ZooKeeper, n.Consul
 			s.Resolve("")
-			run(t, func(ctx context.Context, started func()) error { return synapsed.Run(ctx, s, synapsed.Parts{Started: started}, log) })
+			run(t, func(ctx context.Context, started func()) error {
+				return synapsed.Run(ctx, s, synapsed.Parts{Started: started}, log)
+			})
 			watchers = append(watchers, s.API.Listen)
 		}
 	}
@@ -163,7 +165,9 @@ func TestPrograms_ThroughASerfAgentThatRunsAlready(t *testing.T) {
 	s := config.DefaultSynapse()
 	s.Host, s.API.Listen, s.Serf.Bind, s.Serf.RPC, s.Serf.Join = "watcher", testbed.Addr(t), testbed.Addr(t), "", []string{gossip}
 	s.Resolve("")
-	run(t, func(ctx context.Context, started func()) error { return synapsed.Run(ctx, s, synapsed.Parts{Started: started}, log) })
+	run(t, func(ctx context.Context, started func()) error {
+		return synapsed.Run(ctx, s, synapsed.Parts{Started: started}, log)
+	})
 	untilSeen(t, s.API.Listen, glia.MemberAlive)
 	stop()
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {

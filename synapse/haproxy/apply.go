@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"regexp"
+	"strings"
 	"time"
 
 	"glia/synapse/service"
@@ -73,8 +75,21 @@ func (o *Output) Try(ctx context.Context, with Options) error {
 		}
 		_ = p.r.Set(s.Name, servers) // what is wrong with a server is not what is asked here
 	}
-	return p.o.File.Try(ctx, p.r.Text())
+	err = p.o.File.Try(ctx, p.r.Text())
+	if err != nil && ctx.Err() == nil {
+		if said := complaint.FindAllStringSubmatch(err.Error(), -1); len(said) > 0 {
+			var all []string
+			for _, m := range said {
+				all = append(all, m[1])
+			}
+			return fmt.Errorf("HAProxy's check refuses it: %s", strings.Join(all, "; "))
+		}
+	}
+	return err
 }
+
+// complaint is what HAProxy says of a line. The number of that is left out, as nobody has the file.
+var complaint = regexp.MustCompile(`\[ALERT\][^\[]*: parsing \[[^\]]*\] ?: ([^\[]*[^\[ ])`)
 
 // Apply makes Run go on with other options, all but the path of the file, the state file, the clock, the log and the metrics. What runs
 // goes on as it is until each service was given its backends, those that are new too; then all of it changes at once. Servers

@@ -91,7 +91,7 @@ func TestOutput_TriesOptionsWithoutChange(t *testing.T) {
 	b.until("it serves", b.reaches("one"))
 	b.until("all is written", func() bool { return strings.Contains(b.file(), "server one_") })
 	good, pid := b.file(), b.pid()
-	for line, want := range map[string]string{"timeout connect never": "timeout", "modehttp": "no directive whose place is known"} {
+	for line, want := range map[string]string{"timeout connect never": "HAProxy's check refuses it: unexpected character 'n' in 'timeout connect'", "modehttp": "no directive whose place is known"} {
 		bad := b.o.Services[0]
 		bad.Listen = append(bad.Listen[:1:1], line)
 		if err := b.out.Try(t.Context(), b.with(bad)); err == nil || !strings.Contains(err.Error(), want) {
