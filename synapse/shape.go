@@ -201,11 +201,18 @@ func (s *Services) try(ctx context.Context, force map[string]string, list []*wan
 		}
 		return err
 	}
-	if len(list) == 0 || put(list...) == nil {
+	if len(list) == 0 {
+		return nil
+	}
+	err := put(list...)
+	if err == nil {
 		return outputs
 	}
 	for _, x := range list {
-		if x.err = put(x); x.err != nil {
+		if len(list) > 1 {
+			err = put(x)
+		}
+		if x.err = err; err != nil {
 			x.passing = true
 		}
 		if ctx.Err() != nil {
