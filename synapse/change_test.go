@@ -64,7 +64,9 @@ func TestServices_ChangeKeepsWhatDidNotChange(t *testing.T) {
 		})
 		change := func(err error, list ...synapse.Watched) {
 			t.Helper()
-			if got := s.Change(func(map[string]string) (synapse.Followable, error) { return synapse.Followable{Services: list, Outputs: []synapse.Output{out}}, err }); !errors.Is(got, err) {
+			if got := s.Change(func(map[string]string) (synapse.Followable, error) {
+				return synapse.Followable{Services: list, Outputs: []synapse.Output{out}}, err
+			}); !errors.Is(got, err) {
 				t.Errorf("change: %v", got)
 			}
 			synctest.Wait()

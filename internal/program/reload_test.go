@@ -38,7 +38,7 @@ func TestSmartstack_ReloadsUnderTraffic(t *testing.T) {
 	} {
 		insist(t, func() error { _, err := conn.Create(path, []byte(data), 0, zk.WorldACL(zk.PermAll)); return err })
 	}
-	s := newStack(t, server.Addr, `reload_interval = "1s"`, `reload_interval = "20ms"`)
+	s := rewrittenStack(t, server.Addr, []string{`reload_interval = "1s"`, `reload_interval = "20ms"`})
 	s.until("both serve", s.serves("one", "two"))
 	s.until("the other service is there", func() bool { return strings.Contains(s.rendered(), "server x_") })
 	base := s.text()

@@ -91,7 +91,9 @@ func TestSmartstack_RegistryHasSettingsOfAService(t *testing.T) {
 	create("/web/one", fmt.Sprintf(`{"host":%q,"port":%d,"name":"one"}`, one.Host, one.Port))
 	create("/web/two", fmt.Sprintf(`{"host":%q,"port":%d,"name":"two"}`, two.Host, two.Port))
 
-	s := newStack(t, server.Addr, "path = \"/web\"\n", "path = \"/web\"\nsettings = \"/web\"\n", "path = \"/other\"\n", "path = \"/other\"\nsettings = \"/settings/other\"\n")
+	s := rewrittenStack(t, server.Addr, []string{
+		"path = \"/web\"\n", "path = \"/web\"\nsettings = \"/web\"\n", "path = \"/other\"\n", "path = \"/other\"\nsettings = \"/settings/other\"\n",
+	})
 	s.until("both serve", s.serves("one", "two"))
 	first := s.pid()
 	if !strings.Contains(s.rendered(), "inter 150ms") {
