@@ -134,16 +134,20 @@ type followedDoc struct {
 	Bind     string   `json:"bind,omitempty"`
 	Backends []string `json:"backends"` // as name host:port
 	Reason   string   `json:"reason"`
-	Problems []string `json:"problems,omitempty"` // of its sources
+	Problems []string `json:"problems,omitempty"` // of its sources, and of settings that are put aside
+	Settings string   `json:"settings,omitempty"` // what a registry sets of it
 }
 
 func followedFrom(m *gliav1.FollowedService) followedDoc {
-	d := followedDoc{Name: m.GetName(), Bind: m.GetBind(), Reason: m.GetReason()}
+	d := followedDoc{Name: m.GetName(), Bind: m.GetBind(), Reason: m.GetReason(), Settings: m.GetSettings()}
 	d.Backends = each(m.GetBackends(), func(b *gliav1.FollowedBackend) string { return strings.TrimSpace(b.GetName() + " " + b.GetAddress()) })
 	for _, s := range m.GetSources() {
 		if s.GetProblem() != "" {
 			d.Problems = append(d.Problems, s.GetName()+": "+s.GetProblem())
 		}
+	}
+	if m.GetSettingsProblem() != "" {
+		d.Problems = append(d.Problems, "settings are put aside: "+m.GetSettingsProblem())
 	}
 	return d
 }

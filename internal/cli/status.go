@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -30,7 +31,7 @@ What people have changed for a time is shown too: pauses, maintenances of servic
 last two as every nerve tells them that the synapse knows of, and that of this host.
 
 Exits with 4 when glia cannot see the whole fleet (no fleet view, an old one, a host that is gone
-or cannot be read) or needs a person (an alarm of a case, a finding). Failing disks alone do not
+or cannot be read) or needs a person (an alarm of a case, a finding, settings of a service that the synapse has put aside). Failing disks alone do not
 count: repairing them is what glia is for.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -56,6 +57,7 @@ count: repairing them is what glia is for.`,
 			if words := changed.incomplete(); words != "" {
 				d.Degraded = append(d.Degraded, words)
 			}
+			d.Degraded = append(d.Degraded, c.settingsAside(cmd.Context())...)
 			if err := c.print(d); err != nil {
 				return err
 			}
@@ -65,6 +67,20 @@ count: repairing them is what glia is for.`,
 			return nil
 		},
 	}
+}
+
+// settingsAside are the services whose settings in a registry the synapse does not use. One that does not answer is told of elsewhere.
+func (a *app) settingsAside(ctx context.Context) (lines []string) {
+	used, err := a.followed(ctx, "", false)
+	if err != nil {
+		return nil
+	}
+	for _, f := range used.GetServices() {
+		if p := f.GetSettingsProblem(); p != "" {
+			lines = append(lines, fmt.Sprintf("service %s: settings in the registry are put aside, see glia why service %s: %s", clean(f.GetName()), clean(f.GetName()), clean(p)))
+		}
+	}
+	return lines
 }
 
 // statusDoc is the result of glia status.

@@ -21,10 +21,10 @@ func (c *whyServiceCommand) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "service NAME",
 		Short: "Follow a service from its check to HAProxy, and say where it stops",
-		Long: `Follow a service on its whole way: its checks in nerve, the registry, the sources of the synapse, the rules by which it
-uses backends, the line in the file of HAProxy, and the state of the server in each HAProxy. Says where the way ends,
-and exits with 4 then. What can not be asked is called unknown, and the next step is looked at. The nerve is that of
-this host, or of --host; the synapse is that of --synapse.`,
+		Long: `Follow a service on its whole way: its checks in nerve, the registry, the sources of the synapse, what the registry sets of
+it, the rules by which it uses backends, the line in the file of HAProxy, and the state of the server in each HAProxy. Says
+where the way ends, and exits with 4 then, or when settings of the registry are put aside. What can not be asked is called
+unknown, and the next step is looked at. The nerve is that of this host, or of --host; the synapse is that of --synapse.`,
 		Args: argument("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			own, nerveErr := c.announced(cmd.Context(), c.host)
@@ -36,8 +36,14 @@ this host, or of --host; the synapse is that of --synapse.`,
 			if err := c.print(d); err != nil {
 				return err
 			}
-			if d.StopsAt != "" {
-				return degradedError{[]string{d.StopsAt + ": " + strings.Join(d.Steps[len(d.Steps)-1].Words, "; ")}}
+			var bad []string
+			for _, s := range d.Steps {
+				if s.State == stepStops || s.State == stepAside {
+					bad = append(bad, s.Name+": "+strings.Join(s.Words, "; "))
+				}
+			}
+			if len(bad) > 0 {
+				return degradedError{bad}
 			}
 			return nil
 		},
@@ -57,7 +63,7 @@ type whyServiceDoc struct {
 // serviceStep is one step of the way.
 type serviceStep struct {
 	Name  string   `json:"name"`
-	State string   `json:"state"` // ok, unknown or stops
+	State string   `json:"state"` // ok, unknown, aside or stops
 	Words []string `json:"words"`
 }
 
@@ -65,8 +71,11 @@ func (d whyServiceDoc) write(w io.Writer, _ time.Time) {
 	facts(w, [2]string{"service", d.Service})
 	for _, s := range d.Steps {
 		state := s.State
-		if state == stepStops {
+		switch state {
+		case stepStops:
 			state = "STOPS HERE"
+		case stepAside:
+			state = "PUT ASIDE"
 		}
 		fmt.Fprintf(w, "%-12s %s\n", s.Name, state)
 		for _, l := range s.Words {
@@ -83,6 +92,7 @@ const (
 	stepOK      = "ok"
 	stepUnknown = "unknown"
 	stepStops   = "stops"
+	stepAside   = "aside" // what is told is not used, and the way goes on with what was good
 )
 
 // add adds a step: it stops there when there is a problem, is unknown without a word, and ok else. It says whether to go on.
@@ -127,10 +137,29 @@ func follow(name string, own *gliav1.ListServicesResponse, nerveErr error, used 
 		d.unknown("watcher", fmt.Sprint(synapseErr))
 		return d
 	}
-	if d.watched(f, here) && d.chosen(f, here) && d.rendered(f) {
+	if !d.watched(f, here) {
+		return d
+	}
+	d.shaped(f)
+	if d.chosen(f, here) && d.rendered(f) {
 		d.running(f)
 	}
 	return d
+}
+
+// shaped says what a registry sets of the service. Without settings there is no such step.
+func (d *whyServiceDoc) shaped(f *gliav1.FollowedService) {
+	state, words := stepOK, []string{"the registry sets " + f.GetSettings()}
+	if f.GetSettings() == "" {
+		words = []string{"the registry sets nothing"}
+	}
+	switch {
+	case f.GetSettingsProblem() != "":
+		state, words = stepAside, append([]string{f.GetSettingsProblem()}, "in force is what was good last: "+words[0])
+	case f.GetSettings() == "":
+		return
+	}
+	d.Steps = append(d.Steps, serviceStep{"settings", state, words})
 }
 
 // instances are those services of a host that are the service of that name: by their names, web or web_3000, or because they are announced

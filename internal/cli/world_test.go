@@ -160,6 +160,8 @@ func (w *world) scene(name string) {
 		w.queue = &gliav1.ListQueueResponse{}
 	case "dead":
 		w.queue = newQueue()
+	case "aside":
+		w.web.Settings, w.web.SettingsProblem = "haproxy.listen", "settings of web: haproxy.port: no registry may set it"
 	case "unwatched":
 		w.web.Sources[0].Backends = nil
 	case "unanswered":
