@@ -39,6 +39,7 @@ type outcome struct {
 	proxy          table  // section haproxy of synapse
 	files          string // output directory of synapse
 	filesWanted    bool   // a service has a file
+	settingsWanted bool   // the znode of a service may have settings
 }
 
 // owned is a service of nerve and its name.

@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -221,3 +222,41 @@ func FuzzBynar(f *testing.F) {
 }
 
 func parse[C any](_ C, err error) error { return err }
+
+// TestFiles_CarriesSettingsOfZnodesOver compares a service whose generator configuration is in its znode with one that has the same in its
+// file: what is rendered comes of nothing else, and synapse 0.18.9 renders both alike.
+func TestFiles_CarriesSettingsOfZnodesOver(t *testing.T) {
+	t.Parallel()
+	const (
+		znode    = `{"haproxy":{"port":3210,"server_options":"check inter 2s rise 3 fall 2","listen":["mode http","option httpchk /health"],"backend_order":"asc","cookie_value_method":"hash"},"file_output":{}}`
+		services = `{"services":{
+"in_znode":{"discovery":{"method":"zookeeper","path":"/a","hosts":["zk1"]},"haproxy":{}},
+"elsewhere":{"discovery":{"method":"zookeeper","path":"/a","hosts":["zk1"],"generator_config_path":"/b"},"haproxy":{}},
+"in_file":{"discovery":{"method":"zookeeper","path":"/a","hosts":["zk1"],"generator_config_path":"disabled"},"haproxy":HAPROXY,"file_output":{}}},
+"haproxy":{"config_file_path":"/h","reload_command":"r","global":["daemon"],"defaults":["mode http"]},"file_output":{"output_directory":"/f"}}`
+	)
+	inline, _, _ := strings.Cut(strings.TrimPrefix(znode, `{"haproxy":`), `,"file_output"`)
+	o, err := migrate.Files(migrate.File{Name: "synapse.json", Data: []byte(strings.Replace(services, "HAPROXY", inline, 1))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.ParseSynapse("synapse.toml", []byte(o.Synapse))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, o.Synapse)
+	}
+	for i, want := range []string{"/a", "/b", ""} {
+		if got := c.Services[i].Sources[0].Settings; got != want {
+			t.Errorf("settings of %s are at %q, want %q", c.Services[i].Name, got, want)
+		}
+	}
+	merged, err := c.Overlay(c.Services[0], znode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := c.Services[2]; !reflect.DeepEqual(merged.Service.HAProxy, want.HAProxy) || merged.Service.File != want.File || want.HAProxy.Port != 3210 {
+		t.Errorf("in the znode:\n%+v\nin the file:\n%+v", merged.Service, want)
+	}
+	if notes := strings.Join(o.Notes, "\n"); !strings.Contains(notes, "settings.allow: ") {
+		t.Errorf("notes:\n%s", notes)
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"glia/config"
 )
 
 func (o *outcome) synapseTop(r *reader) {
@@ -34,6 +36,11 @@ func (o *outcome) writeSynapse() {
 	if o.files != "" || o.filesWanted {
 		o.synapse.section("[files]")
 		o.synapse.text("directory", o.files)
+	}
+	if o.settingsWanted {
+		o.synapse.section("[settings]")
+		o.synapse.list("allow", config.Settable())
+		o.Notes = append(o.Notes, "settings.allow: the data of a service's znode may set all that glia can take from there, and key by key instead of everything at once; narrow the list to what all who write there may decide")
 	}
 	o.synapse.WriteString(services.String())
 }
@@ -225,17 +232,19 @@ func (o *outcome) source(w *writer, r *reader, defaults []string) {
 		hosts := r.texts("hosts")
 		slices.Sort(hosts)
 		w.list("servers", hosts)
-		w.text("path", r.text("path"))
+		path := r.text("path")
+		w.text("path", path)
+		if at := r.text("generator_config_path"); at != "disabled" {
+			w.text("settings", cmp.Or(at, path))
+			o.settingsWanted = true
+		}
 		if d := r.table("decode"); d != nil {
 			x := o.read(d, r.at+": decode")
 			w.text("endpoint", x.text("endpoint_name"))
 			x.needless("method")
 			x.rest()
 		}
-		if p := r.text("generator_config_path"); p != "disabled" && p != "" {
-			r.note("generator_config_path %s: HAProxy's options of a service are taken from synapse.toml alone", p)
-		}
-		r.needless("polling_interval_sec", "discovery_jitter", "retry_policy", "generator_config_path")
+		r.needless("polling_interval_sec", "discovery_jitter", "retry_policy")
 	case "serf":
 		w.text("method", "serf")
 		w.text("service", o.service)
