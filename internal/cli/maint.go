@@ -81,8 +81,8 @@ func (c *maintOnCommand) command() *cobra.Command {
 no more, and every synapse that is known and its HAProxy send nobody there. Known are the synapse that is asked, and
 those that it follows as backends of the service --synapses. It ends by itself after --for, or with glia maint off,
 also when nerve or the host restarts meanwhile. With --drain it takes no new clients and goes on with those that it
-has. Exits with 4 when it is in force and not seen everywhere within --wait: each synapse that is not known to have
-seen it is named, and glia why service NAME --synapse ADDRESS says what holds it up there.`,
+has. Exits with 4 when it is in force and not seen everywhere within --wait, or when no synapse is known: each synapse
+that is not known to have seen it is named, and glia why service NAME --synapse ADDRESS says what holds it up there.`,
 		Args: argument("SERVICE or HOST"),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args[0]) },
 	}
@@ -137,6 +137,9 @@ func (c *maintOnCommand) run(cmd *cobra.Command, name string) error {
 			if r.done {
 				d.Seen = append(d.Seen, r.host)
 			}
+		}
+		if len(all) == 0 { // nobody can say that nobody goes there
+			d.Missing, d.Unknown = append(d.Missing, d.Unknown), ""
 		}
 		slices.Sort(d.Seen)
 		d.Seen = slices.Compact(d.Seen)
