@@ -23,8 +23,8 @@ const (
 type Broker struct {
 	*Server
 
-	home string
-	call string // the command erl_call
+	home   string
+	caller string // the command erl_call
 }
 
 // rabbitNode names the broker among those that ask the same epmd, of which there are none.
@@ -37,7 +37,7 @@ func RabbitMQ(t testing.TB) *Broker {
 	if err := need(append(calls, rabbitScript, epmdBinary)...); err != nil || len(calls) == 0 {
 		t.Skip("RabbitMQ: ", ErrNotInstalled, err)
 	}
-	b := &Broker{home: t.TempDir(), call: calls[0]}
+	b := &Broker{home: t.TempDir(), caller: calls[0]}
 	if err := os.WriteFile(filepath.Join(b.home, ".erlang.cookie"), []byte(rand.Text()), 0o400); err != nil {
 		t.Fatal(err)
 	}
@@ -71,10 +71,23 @@ func (b *Broker) Alarm(t testing.TB, on bool) {
 	if on {
 		share = "{absolute, 1}"
 	}
-	cmd := exec.CommandContext(t.Context(), b.call, "-sname", rabbitNode, "-a", "vm_memory_monitor set_vm_memory_high_watermark ["+share+"]")
-	cmd.Env, cmd.Dir = b.env, b.home
-	if out, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "ok" {
-		t.Fatalf("set the alarm of memory: %v: %s", err, out)
+	b.call(t, "vm_memory_monitor:set_vm_memory_high_watermark("+share+")")
+}
+
+// User makes a user, with the same word as password, who may configure, write and read in the virtual host / what the pattern names.
+func (b *Broker) User(t testing.TB, name, pattern string) {
+	t.Helper()
+	b.call(t, fmt.Sprintf(`rabbit_auth_backend_internal:add_user(<<%[1]q>>, <<%[1]q>>, <<"test">>)`, name))
+	b.call(t, fmt.Sprintf(`rabbit_auth_backend_internal:set_permissions(<<%q>>, <<"/">>, <<%[2]q>>, <<%[2]q>>, <<%[2]q>>, <<"test">>)`, name, pattern))
+}
+
+// call calls a function of the broker that is to return ok.
+func (b *Broker) call(t testing.TB, function string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), b.caller, "-sname", rabbitNode, "-e")
+	cmd.Env, cmd.Dir, cmd.Stdin = b.env, b.home, strings.NewReader(function+".\n")
+	if out, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "{ok, ok}" {
+		t.Fatalf("%s: %v: %s", function, err, out)
 	}
 }
 

@@ -2,22 +2,26 @@ package check
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// RabbitMQ passes when a message can be put into the queue "nerve" and taken out again. The message vanishes after two seconds.
+// RabbitMQ passes when a message can be put into a queue and taken out again. The queue is of the probe's own and goes with its connection,
+// so that it lives on the very node that is asked. That of nerve 0.9.7, "nerve", which all share, lived on one node of a cluster, and is
+// of a kind that RabbitMQ allows no more from 4.3 on.
 type RabbitMQ struct {
 	Address
 	Login // empty user: guest; the database is the virtual host
 }
 
-// nerveQueue is the queue of nerve 0.9.7, so that old and new ones share it.
-const nerveQueue = "nerve"
+// queuePrefix is what the names of the queues begin with: a user who may do no more needs the right to ^nerve.
+const queuePrefix = "nerve-"
 
 // Probe is part of Check.
 func (c RabbitMQ) Probe(ctx context.Context) error {
@@ -66,14 +70,16 @@ func roundTrip(ctx context.Context, conn *amqp.Connection) error {
 	if err != nil {
 		return fmt.Errorf("open a channel: %w", err)
 	}
-	if _, err := ch.QueueDeclare(nerveQueue, false, false, false, false, nil); err != nil {
-		return fmt.Errorf("declare the queue %s: %w", nerveQueue, err)
+	queue := queuePrefix + rand.Text()
+	if _, err := ch.QueueDeclare(queue, false, true, true, false, nil); err != nil { // not durable, deleted by itself, exclusive
+		// Without its name, for a reason that does not change from probe to probe is told once.
+		return fmt.Errorf("declare a queue: %s", strings.ReplaceAll(err.Error(), queue, queuePrefix+"*"))
 	}
-	if err := ch.PublishWithContext(ctx, "", nerveQueue, true, false, amqp.Publishing{Body: []byte("nerve test message"), Expiration: "2000"}); err != nil {
+	if err := ch.PublishWithContext(ctx, "", queue, true, false, amqp.Publishing{Body: []byte("nerve test message")}); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
 	for {
-		m, ok, err := ch.Get(nerveQueue, false)
+		m, ok, err := ch.Get(queue, false)
 		switch {
 		case err != nil:
 			return fmt.Errorf("get: %w", err)

@@ -17,6 +17,9 @@ func TestRabbitMQ_AsksARealBroker(t *testing.T) {
 	}
 	probe(t, "a password that is wrong", check.RabbitMQ{Address: good.Address, Login: check.Login{User: "guest", Password: "other"}}, "username or password not allowed")
 	probe(t, "a virtual host that is not there", check.RabbitMQ{Address: good.Address, Login: check.Login{Database: "shop"}}, "virtual host shop: ")
+	broker.User(t, "strict", "^other")
+	strict := check.RabbitMQ{Address: good.Address, Login: check.Login{User: "strict", Password: "strict"}}
+	probe(t, "a user without the right to a queue", strict, "declare a queue: Exception (403) Reason: \"ACCESS_REFUSED - access to queue 'nerve-*' in vhost '/' refused for user 'strict'")
 	broker.Alarm(t, true)
 	become(t, "a broker with too little memory", good, "the broker takes no messages: low on memory")
 	broker.Alarm(t, false)
