@@ -124,6 +124,37 @@ func TestZooKeepers_FollowsWhatNerveWrites(t *testing.T) {
 	other("@h:1")
 }
 
+// Smartstack reads the settings alone after an event of data, and the list alone after one of children.
+func TestZooKeepers_ReadsWhatHasChanged(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		event          zk.EventType
+		path, settings string
+		want           string
+	}{
+		{zk.EventNodeDataChanged, "/web", "/web", "settings"},
+		{zk.EventNodeChildrenChanged, "/web", "/web", "list"},
+		{zk.EventNodeCreated, "/web", "/web", "list settings"},
+		{zk.EventNodeDeleted, "/web", "/web", "list settings"},
+		{zk.EventNodeDataChanged, "/set/web", "/set/web", "settings"},
+		{zk.EventNodeDataChanged, "/web/i-1", "/web", "i-1"},
+		{zk.EventNodeDataChanged, "/web", "", ""},
+		{zk.EventNodeDataChanged, "/other", "/web", ""},
+	} {
+		listed, said, old := source.StaleAfter(c.event, c.path, "/web", c.settings)
+		var got []string
+		if listed {
+			got = append(got, "list")
+		}
+		if said {
+			got = append(got, "settings")
+		}
+		if got := strings.Join(append(got, old...), " "); got != c.want {
+			t.Errorf("%v of %s with settings at %q: %q is read, want %q", c.event, c.path, c.settings, got, c.want)
+		}
+	}
+}
+
 // TestZooKeepers_FollowsSettings reads them at the folder and elsewhere, through their life and that of the server.
 func TestZooKeepers_FollowsSettings(t *testing.T) {
 	t.Parallel()
