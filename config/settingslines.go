@@ -92,7 +92,7 @@ func plain(line string) error {
 		if !found {
 			return nil
 		}
-		if after == "" || !strings.Contains(" rnt", after[:1]) {
+		if after == "" || !strings.ContainsRune(" rnt", rune(after[0])) {
 			return errors.New("a backslash may stand before a space, r, n and t only")
 		}
 		rest = after[1:]
