@@ -50,7 +50,7 @@ func (h *Hand) berths(ctx context.Context, o *gliav1.Order, d glia.Disk, known b
 		candidate.Partitions, candidate.Holders = nil, nil
 	}
 	if findings := candidateFindings(candidate, o.GetMinSize(), o.GetRetired()); len(findings) > 0 {
-		return berths{}, fmt.Errorf("disk %s: %s", d.Serial(), inWords(findings))
+		return berths{}, fmt.Errorf("disk %s: %s", d.Serial(), inWords(append(findings, p.obstacles...))) // they may be why it is not ours
 	}
 	if !blank && !ours {
 		return berths{}, fmt.Errorf("%w: %s: %s", glia.ErrNotBlank, d, inWords(p.findings()))
