@@ -32,6 +32,11 @@ func (h *Hand) berths(ctx context.Context, o *gliav1.Order, d glia.Disk, known b
 	if err != nil {
 		return berths{}, err
 	}
+	if known { // what the attempt before has left running claims the disk, which then seems to be nobody's own
+		if err := openForWriting(d); err != nil {
+			return berths{}, err
+		}
+	}
 	p := prove(ctx, d)
 	blank := p.blank()
 	b := berths{devices: map[string]string{}, number: p.number}
@@ -55,12 +60,8 @@ func (h *Hand) berths(ctx context.Context, o *gliav1.Order, d glia.Disk, known b
 	if !blank && !ours {
 		return berths{}, fmt.Errorf("%w: %s: %s", glia.ErrNotBlank, d, inWords(p.findings()))
 	}
-	numbers, err := numbersAbove(d)
-	if err != nil {
+	if err := openForWriting(d); err != nil {
 		return berths{}, err
-	}
-	if by := holdersOf(numbers); len(by) > 0 {
-		return berths{}, passing{fmt.Errorf("%s is open for writing: %s", d.DevicePath(), inProcesses(by))}
 	}
 	return b, nil
 }

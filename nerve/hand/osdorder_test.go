@@ -2,11 +2,14 @@ package hand_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"glia"
 	"glia/api"
@@ -206,4 +209,42 @@ func TestHand_WaitsUntilNobodyHasTheDiskOpenForWriting(t *testing.T) {
 		}
 	}
 	t.Error("it waits still")
+}
+
+// When a nerve is killed, the kernel ends the ceph-volume that it runs, and not what that has started: ceph-osd --mkfs
+// still has the disk, and claims it. The order waits until it has ended.
+func TestHand_WaitsForWhatAPreparationHasLeftRunning(t *testing.T) {
+	t.Parallel()
+	osd := func(id, partition int) glia.OSD {
+		return glia.OSD{ID: id, UUID: osdUUID, Cluster: cephFSID, Role: glia.RoleBlock, Mode: glia.ModeRaw, Partition: partition, Size: 16 * mib}
+	}
+	for name, osds := range map[string][]glia.OSD{"a whole disk": {osd(4001, 0)}, "a divided disk": {osd(4001, 1), osd(4002, 2)}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			dev := l.attach("DISK", 1, 64*mib)
+			rec := &recorder{to: hand.Linux(), run: func(context.Context, []string, []string) (string, error) { return "", errors.New("mkfs failed") }}
+			opts := l.options(rec)
+			opts.Ceph = &hand.Ceph{Prefix: []string{"podman", "exec", "ceph"}}
+			h := l.hand(opts)
+			o := order(gliav1.Verb_VERB_OSD_PREPARE, "DISK", 1, ofOSDs(osds...))
+			o.MinSize = 64 * mib
+			wantNo(t, finish(t, h, o), failed, "mkfs failed")
+			left, err := os.OpenFile("/dev/"+filepath.Base(dev), os.O_RDWR|unix.O_EXCL, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantNo(t, finish(t, h, o), waits, "is open for writing: pid")
+			if err := left.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+				if r := finish(t, h, o); r.State != waits {
+					wantNo(t, r, failed, "mkfs failed")
+					return
+				}
+			}
+			t.Error("it waits still")
+		})
+	}
 }

@@ -46,6 +46,11 @@ func (h *Hand) prepareOSD(ctx context.Context, o *gliav1.Order) (step, error) {
 	if made, ok := madeOn(d, r); ok && known && !failedBefore && r.Mode == glia.ModeLVM {
 		return madeAlready(r, made.UUID), nil
 	}
+	if known { // what the attempt before has left running claims the disk, which then seems to be nobody's own
+		if err := openForWriting(d); err != nil {
+			return step{}, err
+		}
+	}
 	if findings := candidateFindings(d, o.GetMinSize(), o.GetRetired()); len(findings) > 0 {
 		return step{}, fmt.Errorf("disk %s: %s", d.Serial(), inWords(findings))
 	}
@@ -61,12 +66,8 @@ func (h *Hand) prepareOSD(ctx context.Context, o *gliav1.Order) (step, error) {
 		}
 		commands = append(commands, wipeCommand(d.DevicePath()))
 	}
-	numbers, err := numbersAbove(d)
-	if err != nil {
+	if err := openForWriting(d); err != nil {
 		return step{}, err
-	}
-	if by := holdersOf(numbers); len(by) > 0 {
-		return step{}, passing{fmt.Errorf("%s is open for writing: %s", d.DevicePath(), inProcesses(by))}
 	}
 	if err := c.ready(r); err != nil {
 		return step{}, err

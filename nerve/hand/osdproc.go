@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"glia"
 )
 
 // process is the daemon of an OSD.
@@ -168,6 +170,18 @@ func holdersOf(numbers map[string]string) []process {
 		}
 	}
 	return out
+}
+
+// openForWriting is the passing reason while a process has a disk, or what is built on it, open for writing.
+func openForWriting(d glia.Disk) error {
+	numbers, err := numbersAbove(d)
+	if err != nil {
+		return err
+	}
+	if by := holdersOf(numbers); len(by) > 0 {
+		return passing{fmt.Errorf("%s is open for writing: %s", d.DevicePath(), inProcesses(by))}
+	}
+	return nil
 }
 
 // writes says whether a file is open for writing, by the octal flags in fdinfo.
