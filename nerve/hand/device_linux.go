@@ -49,10 +49,11 @@ func openDevice(l glia.Location, exclusive bool) (*device, error) {
 	return d, nil
 }
 
-// The kernel, udev and multipathd claim devices for some milliseconds while they set up others. A user
-// is who still holds the device after claimPatience.
+// The kernel, udev and multipathd claim devices for some milliseconds while they set up others, and a program that
+// is being started has our own claims until it is loaded; on a busy host that takes seconds. A user is who still holds
+// the device after claimPatience.
 const (
-	claimPatience = time.Second
+	claimPatience = 3 * time.Second
 	claimPause    = 50 * time.Millisecond
 )
 
