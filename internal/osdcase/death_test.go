@@ -64,16 +64,24 @@ func TestCase_GoesOnWhenTheDiskDiesAndWhenThePreparationFails(t *testing.T) {
 // killMkfs kills the first ceph-osd --mkfs of the cluster.
 func killMkfs(ctx context.Context, cluster string) <-chan struct{} {
 	done := make(chan struct{})
+	before := map[string]bool{} // what runs already is not read again and again: mkfs is gone within a second
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, d := range dirs {
+		before[d] = true
+	}
 	go func() {
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-			for _, file := range lines {
-				b, _ := os.ReadFile(file)
+			dirs, _ := filepath.Glob("/proc/[0-9]*")
+			for _, dir := range dirs {
+				if before[dir] {
+					continue
+				}
+				b, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 				words := strings.Split(string(b), "\x00")
 				line := strings.Join(words, " ")
-				pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+				pid, err := strconv.Atoi(filepath.Base(dir))
 				if err == nil && strings.HasSuffix(words[0], "ceph-osd") && strings.Contains(line, "--mkfs") && strings.Contains(line, "--cluster "+cluster+" ") {
 					_ = unix.Kill(pid, unix.SIGKILL)
 					close(done)

@@ -227,7 +227,7 @@ func (l *cephLab) untilNoProcess(words []string) {
 	l.t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); findProcess(words) != 0; <-tick.C {
+	for deadline := time.Now().Add(time.Minute); findProcess(words, nil) != 0; <-tick.C {
 		if time.Now().After(deadline) {
 			l.t.Fatalf("a process of %q still runs", words)
 		}
@@ -238,12 +238,17 @@ func (l *cephLab) untilNoProcess(words []string) {
 // the one with those of kill. It answers with the pid of that, or 0 when ctx ends before.
 func killWhenSeen(ctx context.Context, seen, kill []string) <-chan int {
 	out := make(chan int, 1)
+	before := map[string]bool{} // what runs already is not read again and again: mkfs is gone within a second
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, d := range dirs {
+		before[d] = true
+	}
 	go func() {
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			if findProcess(seen) != 0 {
-				if pid := findProcess(kill); pid != 0 {
+			if findProcess(seen, before) != 0 {
+				if pid := findProcess(kill, before); pid != 0 {
 					_ = unix.Kill(pid, unix.SIGKILL)
 					out <- pid
 					return
@@ -260,16 +265,20 @@ func killWhenSeen(ctx context.Context, seen, kill []string) <-chan int {
 	return out
 }
 
-func findProcess(words []string) int {
-	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, file := range lines {
-		b, _ := os.ReadFile(file)
+// findProcess finds a process by words of its command line, but for those whose directories are to be passed over.
+func findProcess(words []string, except map[string]bool) int {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		if except[dir] {
+			continue
+		}
+		b, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 		line := strings.ReplaceAll(string(b), "\x00", " ")
 		all := true
 		for _, w := range words {
 			all = all && strings.Contains(line, w)
 		}
-		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil && all && pid != os.Getpid() {
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && all && pid != os.Getpid() {
 			return pid
 		}
 	}

@@ -76,8 +76,10 @@ func TestHand_TakesTwoOSDsOfOneDiskToANewOne(t *testing.T) {
 	// The second OSD can not be made at first, when the first one stands already.
 	prepare := l.order(osdPrepare, old, fresh)
 	mkfs := []string{"ceph-osd", "--mkfs", c.Name, " -i 4 "}
-	killed := killWhenSeen(ctx, mkfs, mkfs)
+	killing, stopKilling := context.WithCancel(ctx)
+	killed := killWhenSeen(killing, mkfs, mkfs)
 	r := finish(t, l.hand, prepare)
+	stopKilling()
 	if <-killed == 0 || r.State != failed {
 		t.Fatalf("got %s (%s)", r.State, r.Reason)
 	}
