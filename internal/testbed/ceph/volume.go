@@ -42,12 +42,27 @@ func (c *Cluster) unwrapVolume() error {
 	return os.Setenv("PATH", strings.Join(slices.DeleteFunc(dirs, func(d string) bool { return d == filepath.Join(c.Dir, "bin") }), ":"))
 }
 
+// tries is how often ceph-volume is run when others' devices go away under it.
+const tries = 5
+
+// LostADevice says whether ceph-volume has failed, before it has changed anything, because a device of the machine went
+// away while it listed all of them: get_devices in its util/disk.py does not expect that. Other tests come and go.
+func LostADevice(said string) bool {
+	return strings.Contains(said, "FileNotFoundError") && strings.Contains(said, "'/sys/")
+}
+
 // Prepare makes an OSD on a raw device as an operator does, with ceph-volume, starts it on a host, and returns
 // when it is up. It gets the lowest free id, which the caller must know.
 func (c *Cluster) Prepare(ctx context.Context, host string, id int, args ...string) error {
 	all := append([]string{"--cluster", c.Name, "raw", "prepare", "--bluestore"}, args...)
-	if _, err := c.tool(ctx, nil, "ceph-volume", all...); err != nil {
-		return err
+	for try := 1; ; try++ {
+		_, err := c.tool(ctx, nil, "ceph-volume", all...)
+		if err == nil {
+			break
+		}
+		if try == tries || !LostADevice(err.Error()) {
+			return err
+		}
 	}
 	if err := c.StartOSDOn(id, host); err != nil {
 		return err
