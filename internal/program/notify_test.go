@@ -107,6 +107,7 @@ func TestRepairer_TellsPeople(t *testing.T) {
 		}
 	}
 	o := start(t, db, told)
+	o.counted(t, `glia_notices_pending{sink="wall"} 0`) // a sink that is new is told of what happens from then on
 	pause(o, "host:node-1")
 	w.until(t, "power work on host:node-1")
 	o.counted(t, `glia_notices_total{sink="wall"} 1`)

@@ -59,7 +59,8 @@ func start(t *testing.T, first ...service.Service) (s *service.Services, stop fu
 
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	// Longer than the minute for which a client with such a session waits for it, at a server that was only starting when it took the connection.
+	for deadline := time.Now().Add(150 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("never: %s", what)
 		}
