@@ -214,15 +214,21 @@ func (c *cage) live(t *testing.T, name, id, text string, secure bool, said ...st
 	if secure {
 		client, scheme = &http.Client{Transport: &http.Transport{TLSClientConfig: c.certs.Client(t, true)}}, "https"
 	}
-	read := func(r *http.Response, err error) []byte {
+	ask := func(client *http.Client, method, url, body string) []byte {
+		r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		answer, err := client.Do(r)
 		if err != nil {
 			return []byte(err.Error())
 		}
-		defer r.Body.Close()
-		b, _ := io.ReadAll(r.Body)
+		defer answer.Body.Close()
+		b, _ := io.ReadAll(answer.Body)
 		return b
 	}
-	get := func(client *http.Client, url string) []byte { return read(client.Get(url)) }
+	get := func(client *http.Client, url string) []byte { return ask(client, http.MethodGet, url, "") }
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -231,7 +237,7 @@ func (c *cage) live(t *testing.T, name, id, text string, secure bool, said ...st
 	for len(wanted) > 0 {
 		ready := get(client, scheme+"://"+addr+"/readyz")
 		c.keep(id+" readyz", ready)
-		now := string(out.bytes()) + string(ready) + string(read(client.Post(scheme+"://"+addr+gliav1connect.RepairServiceListCasesProcedure, "application/json", strings.NewReader("{}"))))
+		now := string(out.bytes()) + string(ready) + string(ask(client, http.MethodPost, scheme+"://"+addr+gliav1connect.RepairServiceListCasesProcedure, "{}"))
 		if !slices.ContainsFunc(wanted[0], func(s string) bool { return !strings.Contains(now, s) }) {
 			wanted = wanted[1:]
 			vault.Seal()

@@ -81,6 +81,7 @@ func Hostname() string {
 	return name
 }
 
+// Close ends the renewals.
 func (v Secrets) Close() {
 	if v.keeper != nil {
 		v.stop()
