@@ -19,6 +19,7 @@ import (
 	"glia"
 	"glia/api/glia/v1/gliav1connect"
 	"glia/config"
+	"glia/internal/daemon"
 	"glia/internal/program"
 	"glia/nerve"
 	"glia/nerve/disk"
@@ -161,6 +162,7 @@ func Run(ctx context.Context, c config.Nerve, parts Parts, log *slog.Logger) err
 	if parts.Started != nil {
 		parts.Started()
 	}
+	run = append(run, func(ctx context.Context) error { return daemon.GiveBackPages(ctx, log) })
 	return s.Serve(ctx, path, handler, append(append(reg.Checks(s), run...), n.Run, s.Watch("inventory", func() error {
 		if p := n.Problem(); p != "" {
 			return fmt.Errorf("%s", p)
