@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -43,23 +41,9 @@ type Parts struct {
 	Reloaded <-chan config.Nerve // later configurations, of which only the services are used; nil: there are none
 }
 
-// garbage is how much memory may be lost to garbage, in percent of what is in use, unless GOGC says it. What a nerve keeps of
-// its disks is small and stays; most of what it allocates is of one probe or check and is garbage at once. At 25, collecting it is
-// a sixth of the CPU time of a host with 100 disks, and at 100 the garbage is a quarter of the nerve's own memory.
-const garbage = 50
-
-// cores are how many a nerve uses at most, unless GOMAXPROCS says it. It has little to do, and the Go runtime keeps caches for each, so that on a
-// host with 64 they would be most of its memory.
-const cores = 2
-
 // Run runs a nerve until the context ends.
 func Run(ctx context.Context, c config.Nerve, parts Parts, log *slog.Logger) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbage)
-	}
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(min(cores, runtime.GOMAXPROCS(0)))
-	}
+	beModest()
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
@@ -162,7 +146,7 @@ func Run(ctx context.Context, c config.Nerve, parts Parts, log *slog.Logger) err
 	if parts.Started != nil {
 		parts.Started()
 	}
-	run = append(run, func(ctx context.Context) error { return daemon.GiveBackPages(ctx, log) })
+	run = append(run, func(ctx context.Context) error { return daemon.GiveBackPages(ctx, log) }, stayModest)
 	return s.Serve(ctx, path, handler, append(append(reg.Checks(s), run...), n.Run, s.Watch("inventory", func() error {
 		if p := n.Problem(); p != "" {
 			return fmt.Errorf("%s", p)

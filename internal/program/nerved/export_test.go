@@ -1,0 +1,4 @@
+package nerved
+
+// Garbage lets tests at the bound of garbage.
+var Garbage = garbage
