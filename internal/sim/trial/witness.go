@@ -294,16 +294,22 @@ func (w *world) telling(ctx context.Context, p *process, key string) {
 }
 
 // noneMissing checks that no disk but the ordered one is gone when another one is looked at in its
-// place. Disks with cases of their own may go.
+// place. Disks with cases of their own may go, and those that such a case has replaced since this one was started.
 func (w *world) noneMissing(ctx context.Context, p *process, c repairer.Case) {
-	open, err := ledger{p.db, p}.Cases(ctx, false)
+	all, err := ledger{p.db, p}.Cases(ctx, true)
 	if err != nil {
-		w.violate("12", "the open cases: %v", err)
+		w.violate("12", "the cases: %v", err)
 		return
+	}
+	mayGo := func(serial string) bool {
+		return slices.ContainsFunc(all, func(o repairer.Case) bool {
+			replaced := o.Phase == repairer.PhaseClosed && o.Host() == c.Host() && o.ClosedAt.After(c.StartedAt)
+			return o.Serial() == serial && (replaced || !o.Phase.Ended())
+		})
 	}
 	here := w.visible(c.Host())
 	for _, s := range w.baseline[c.ID] {
-		if s != c.Serial() && !slices.Contains(here, s) && !slices.ContainsFunc(open, func(o repairer.Case) bool { return o.Serial() == s }) {
+		if s != c.Serial() && !slices.Contains(here, s) && !mayGo(s) {
 			w.violate("10", "case %s goes on although %s is gone; ordered was %s", c.ID, s, c.Serial())
 		}
 	}
