@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"strings"
@@ -8,7 +9,7 @@ import (
 	"testing"
 )
 
-// Proxy passes TCP connections on to a server, until it is told to cut or to hang them. It is safe for
+// Proxy passes TCP connections on to a server, until it is told to cut or to hang them, or to lose an answer. It is safe for
 // concurrent use.
 type Proxy struct {
 	Addr string
@@ -19,6 +20,8 @@ type Proxy struct {
 	conns  map[net.Conn]struct{}
 	cut    bool
 	hung   bool
+	word   string // of a request whose answer is to be held back; empty for none
+	silent bool   // answers are held back
 }
 
 // NewProxy listens on loopback until the test ends. The target is host:port, or the path of a unix socket.
@@ -46,7 +49,7 @@ func NewProxy(t testing.TB, target string) *Proxy {
 // Cut closes all connections and refuses new ones until Heal.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
-	p.cut, p.hung = true, false
+	p.cut, p.hung, p.word, p.silent = true, false, "", false
 	for c := range p.conns {
 		_ = c.Close()
 	}
@@ -57,10 +60,13 @@ func (p *Proxy) Cut() {
 // Hang keeps connections open and passes nothing on, in neither direction, until Heal or Cut.
 func (p *Proxy) Hang() { p.mu.Lock(); p.hung = true; p.mu.Unlock() }
 
+// HangAfter passes requests on up to one that contains the word within a single write, and no answers from then on, until Heal or Cut.
+func (p *Proxy) HangAfter(word string) { p.mu.Lock(); p.word = word; p.mu.Unlock() }
+
 // Heal passes everything on again, also what was held back.
 func (p *Proxy) Heal() {
 	p.mu.Lock()
-	p.cut, p.hung = false, false
+	p.cut, p.hung, p.word, p.silent = false, false, "", false
 	p.cond.Broadcast()
 	p.mu.Unlock()
 }
@@ -85,9 +91,9 @@ func (p *Proxy) serve(c net.Conn) {
 	}
 	defer p.remove(up)
 	done := make(chan struct{}, 2)
-	for _, pair := range [][2]net.Conn{{up, c}, {c, up}} {
+	for _, v := range []valve{{p, up, c, true}, {p, c, up, false}} {
 		go func() {
-			_, _ = io.Copy(valve{p, pair[0]}, pair[1]) // either end closes both
+			_, _ = io.Copy(v, v.from) // either end closes both
 			done <- struct{}{}
 		}()
 	}
@@ -107,15 +113,19 @@ func (p *Proxy) remove(c net.Conn) { p.mu.Lock(); delete(p.conns, c); p.mu.Unloc
 
 // valve holds writes back while the proxy hangs.
 type valve struct {
-	p *Proxy
-	w io.Writer
+	p        *Proxy
+	to, from net.Conn
+	asks     bool // it passes requests on
 }
 
 func (v valve) Write(b []byte) (int, error) {
 	v.p.mu.Lock()
-	for v.p.hung {
+	if v.asks && v.p.word != "" && bytes.Contains(b, []byte(v.p.word)) {
+		v.p.silent = true
+	}
+	for v.p.hung || v.p.silent && !v.asks {
 		v.p.cond.Wait()
 	}
 	v.p.mu.Unlock()
-	return v.w.Write(b)
+	return v.to.Write(b)
 }

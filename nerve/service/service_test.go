@@ -152,10 +152,7 @@ func TestServices_KeepZooKeeperAtWhatTheChecksSay(t *testing.T) {
 func TestServices_KeepConsulAtWhatTheChecksSay(t *testing.T) {
 	t.Parallel()
 	server := testbed.Consul(t, "")
-	client, err := api.NewClient(&api.Config{Address: server.Addr})
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := consul(t, server.Addr)
 	c := place.Consul{Client: client, TTL: 30 * time.Second}
 	switches, weight := &lever{}, 7
 	a := smartstack.Service{Host: "10.0.0.1", Port: 3000, Name: "i-1", Weight: &weight, Options: "backup", Labels: map[string]string{"az": "a"}}
@@ -192,4 +189,45 @@ func TestServices_KeepConsulAtWhatTheChecksSay(t *testing.T) {
 	until(t, "it passes again", shows(as+"passing "))
 	stop()
 	until(t, "with nerve it goes", shows(""))
+}
+
+// What was asked of an agent may be done although its answer never came.
+func TestConsul_GoesBackAfterAChangeThatWasCutOff(t *testing.T) {
+	t.Parallel()
+	server := testbed.Consul(t, "")
+	proxy := testbed.NewProxy(t, server.Addr)
+	client, direct := consul(t, proxy.Addr), consul(t, server.Addr)
+	p, err := place.Consul{Client: client, TTL: time.Minute}.Service("web", "i-1:web", nil, smartstack.Service{Host: "10.0.0.1", Port: 3000, Name: "i-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	drains := func() bool {
+		found, _, err := direct.Agent().Service("i-1:web", nil)
+		return err == nil && found.Meta[place.Draining] != ""
+	}
+	if err := p.Keep(t.Context(), service.Up, ""); err != nil || drains() {
+		t.Fatalf("up: %v, draining %v", err, drains())
+	}
+	proxy.HangAfter("service/register")
+	ctx, cancel := context.WithCancel(t.Context())
+	answered := make(chan error, 1)
+	go func() { answered <- p.Keep(ctx, service.Draining, "") }()
+	until(t, "it drains", drains)
+	cancel()
+	if err := <-answered; !errors.Is(err, context.Canceled) {
+		t.Fatalf("the change that was cut off: %v", err)
+	}
+	proxy.Heal()
+	if err := p.Keep(t.Context(), service.Up, ""); err != nil || drains() {
+		t.Errorf("up again: %v, draining %v", err, drains())
+	}
+}
+
+func consul(t *testing.T, addr string) *api.Client {
+	t.Helper()
+	c, err := api.NewClient(&api.Config{Address: addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

@@ -187,6 +187,7 @@ func (r *Remote) setService(ctx context.Context, tag, value string, show bool) e
 	}
 	var refused error
 	err := r.talk(ctx, func(c *rpcConn) error {
+		r.unsettle(tag)
 		a := r.want.Load()
 		switch {
 		case a == nil && show:
@@ -216,6 +217,13 @@ func (r *Remote) setService(ctx context.Context, tag, value string, show bool) e
 	defer r.mu.Unlock()
 	r.settled[tag] = setting{value, show}
 	return nil
+}
+
+// unsettle notes that nobody knows what is made of a tag: an attempt that fails, or whose answer is lost, may have changed it.
+func (r *Remote) unsettle(tag string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.settled, tag)
 }
 
 // setting is what was made of the tag of a service.

@@ -1,6 +1,8 @@
 package serf_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +45,37 @@ func TestRemote_ServicesOfALifeBeforeAreClaimedOrGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	untilTags(t, c, "node-1", "that all are taken back", func(tags map[string]string) bool { return tags["smart:web"] == "" })
+}
+
+// What was asked of an agent may be done although its answer never came.
+func TestRemote_RemovesAServiceWhosePutWasCutOff(t *testing.T) {
+	t.Parallel()
+	agent, _, _ := testbed.Serf(t, "node-1")
+	proxy := testbed.NewProxy(t, agent.Addr)
+	r, c := attach(t, serf.RemoteOptions{Addr: proxy.Addr}), rpc(t, agent)
+	if err := r.Announce(t.Context(), registrytest.Announcement("node-1", 1)); err != nil {
+		t.Fatal(err)
+	}
+	web := serf.ServiceTag("web")
+	if err := r.RemoveService(t.Context(), web); err != nil {
+		t.Fatal(err)
+	}
+	proxy.HangAfter("tags")
+	ctx, cancel := context.WithCancel(t.Context())
+	answered := make(chan error, 1)
+	go func() { answered <- r.PutService(ctx, web, "10.0.0.1:2") }()
+	untilTags(t, c, "node-1", "that the service is shown", func(tags map[string]string) bool { return tags[web] != "" })
+	cancel()
+	if err := <-answered; !errors.Is(err, context.Canceled) {
+		t.Fatalf("the put that was cut off: %v", err)
+	}
+	proxy.Heal()
+	if err := r.RemoveService(t.Context(), web); err != nil {
+		t.Fatal(err)
+	}
+	if got, shown := tags(t, c, "node-1")[web]; shown {
+		t.Errorf("it was removed, and is shown as %s", got)
+	}
 }
 
 func TestAgent_DisksComeBeforeServices(t *testing.T) {

@@ -89,6 +89,7 @@ func (p *consulPlace) register(ctx context.Context, state service.State, status 
 	check := *r.Check
 	check.Status = status
 	r.Check = &check
+	p.known = false // until it answers: what fails may have been done
 	if state == service.Draining {
 		r.Meta = maps.Clone(r.Meta)
 		if r.Meta == nil {
