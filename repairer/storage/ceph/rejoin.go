@@ -70,16 +70,11 @@ func (s run) mending(ctx context.Context, what string, err error) (repairer.Prog
 // claimUUID is the uuid of an OSD that only keeps an id until it is destroyed. No disk has it.
 func claimUUID(id int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012x", id) }
 
-// claim makes an OSD of that id again, out, and destroys it. Others may have taken the id meanwhile; then
-// the cluster refuses.
+// claim makes an OSD of that id again and destroys it. Others may have taken the id meanwhile; then the cluster
+// refuses.
 func (s run) claim(ctx context.Context, id int) error {
-	for _, cmd := range []Command{
-		{"prefix": "osd new", "uuid": claimUUID(id), "id": id},
-		{"prefix": "osd out", "ids": words([]int{id})}, // a new id is in, and would be given data
-	} {
-		if err := s.mon(ctx, cmd); err != nil {
-			return fmt.Errorf("give %s its id back: %w", name(id), err)
-		}
+	if err := s.mon(ctx, Command{"prefix": "osd new", "uuid": claimUUID(id), "id": id}); err != nil {
+		return fmt.Errorf("give %s its id back: %w", name(id), err)
 	}
 	return s.destroyNew(ctx, id)
 }
@@ -105,7 +100,8 @@ func (s run) putBack(ctx context.Context, l Look, id int) (done bool, err error)
 	return false, nil
 }
 
-// destroyNew destroys an OSD that has never been up.
+// destroyNew destroys an OSD that has never been up. An id that was made anew is in: it is taken out first, whoever
+// made it and whatever came between, because once it has its CRUSH place it would be given data all at once.
 func (s run) destroyNew(ctx context.Context, id int) error {
 	if err := s.take(ctx); err != nil {
 		return err
@@ -119,13 +115,19 @@ func (s run) destroyNew(ctx context.Context, id int) error {
 	if !o.Is("new") || o.Up {
 		return fmt.Errorf("%s is no new OSD any more", name(id))
 	}
+	if o.In {
+		if err := s.mon(ctx, Command{"prefix": "osd out", "ids": words([]int{id})}); err != nil {
+			return fmt.Errorf("take the new %s out: %w", name(id), err)
+		}
+	}
 	if a := safe(ctx, s.Cluster, l.Map, []int{id}); a.Is != Yes {
 		return fmt.Errorf("give up the new %s: %s", name(id), a.Why)
 	}
-	if _, err := s.Cluster.Mgr(ctx, destroy(id)); err != nil {
+	_, err = s.Cluster.Mgr(ctx, destroy(id))
+	s.changed() // also when the answer was lost
+	if err != nil {
 		return fmt.Errorf("give up the new %s: %w", name(id), err)
 	}
-	s.changed()
 	return nil
 }
 

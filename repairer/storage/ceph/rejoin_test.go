@@ -39,16 +39,29 @@ func (a *attempts) Mgr(ctx context.Context, cmd ceph.Command) ([]byte, error) {
 
 // say makes osd.2 one that is in the map with that state, of a uuid that is not the old one.
 func (a *attempts) say(state ...string) {
+	a.set(func(o map[string]any) {
+		o["state"], o["up"], o["in"], o["weight"] = state, 0, 0, 0
+		if !slices.Contains(state, "destroyed") {
+			o["uuid"] = newUUID
+		}
+	})
+}
+
+// set changes osd.2 in the map.
+func (a *attempts) set(change func(osd map[string]any)) {
 	var doc map[string]any
 	if err := json.Unmarshal(a.canned["osd dump"], &doc); err != nil {
 		panic(err)
 	}
-	o := doc["osds"].([]any)[2].(map[string]any)
-	o["state"], o["up"], o["in"], o["weight"] = state, 0, 0, 0
-	if !slices.Contains(state, "destroyed") {
-		o["uuid"] = newUUID
-	}
+	change(doc["osds"].([]any)[2].(map[string]any))
 	a.canned["osd dump"], _ = json.Marshal(doc)
+}
+
+func (a *attempts) Mon(ctx context.Context, cmd ceph.Command, in []byte) ([]byte, error) {
+	if cmd["prefix"] == "osd out" || strings.HasSuffix(fmt.Sprint(cmd["prefix"]), "-device-class") {
+		a.did = append(a.did, fmt.Sprint(cmd["prefix"]))
+	}
+	return a.canned.Mon(ctx, cmd, in)
 }
 
 func (*attempts) Disks(context.Context, string) ([]glia.DiskStatus, error) { return nil, nil }
@@ -133,6 +146,21 @@ func TestPrepare_GivesUpWhatAFailedAttemptLeftAndNothingElse(t *testing.T) {
 				t.Errorf("did %q, %+v, %v; want %q, waiting for %q", did, p, err, tt.did, tt.waits)
 			}
 		})
+	}
+}
+
+// An id that was made anew is in. A repairer that was killed before it had taken the id out does not give it its place
+// while it is.
+func TestPrepare_TakesAnIDOutBeforeItGivesItItsPlace(t *testing.T) {
+	t.Parallel()
+	a, d, c := rejoining(t, 0)
+	c.Steps["prepare"] = repairer.StepState{Begun: true, Error: "mkfs", Attempts: 1}
+	a.say("exists", "new")
+	a.set(func(o map[string]any) { o["uuid"], o["in"], o["weight"] = "00000000-0000-4000-8000-000000000002", 1, 1 })
+	a.did = nil
+	p, err := doStep(t, d, c, "prepare")
+	if did := strings.Join(a.did, ", "); err != nil || did != "osd out, destroy" || !strings.Contains(p.Waits, "is given up") {
+		t.Errorf("did %q, %+v, %v", did, p, err)
 	}
 }
 
