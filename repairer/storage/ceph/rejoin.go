@@ -238,17 +238,13 @@ func (s run) unready(l Look, id int, n note) string {
 // noted weight for a disk of nearly the same size, and in proportion for another one.
 func (s run) place(ctx context.Context, l Look, id int, n note) (done bool, err error) {
 	node, _ := l.Tree.OSD(id)
-	if n.Class != "" && node.Class != "" && node.Class != n.Class {
-		// A class must be taken away before it can be given.
-		for _, cmd := range []Command{
-			{"prefix": "osd crush rm-device-class", "ids": words([]int{id})},
-			{"prefix": "osd crush set-device-class", "class": n.Class, "ids": words([]int{id})},
-		} {
-			if err := s.mon(ctx, cmd); err != nil {
+	if n.Class != "" && node.Class != n.Class {
+		if node.Class != "" { // it must be taken away before another one can be given
+			if err := s.mon(ctx, Command{"prefix": "osd crush rm-device-class", "ids": words([]int{id})}); err != nil {
 				return false, waits(ctx, err)
 			}
 		}
-		return false, nil
+		return false, waits(ctx, s.mon(ctx, Command{"prefix": "osd crush set-device-class", "class": n.Class, "ids": words([]int{id})}))
 	}
 	want := trueWeight(n, l.Usage[id].Total)
 	if math.Abs(float64(want-node.Weight)) < 2.0/0x10000 { // the resolution of CRUSH weights

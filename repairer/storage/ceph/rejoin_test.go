@@ -164,6 +164,31 @@ func TestPrepare_TakesAnIDOutBeforeItGivesItItsPlace(t *testing.T) {
 	}
 }
 
+// A repairer that was killed when the class was taken away gives the noted one all the same.
+func TestRamp_GivesTheNotedClass(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ has, did string }{
+		{"ssd", "osd crush rm-device-class, osd crush set-device-class"},
+		{"", "osd crush set-device-class"},
+	} {
+		a, d, c := rejoining(t, 0)
+		a.say("exists", "up")
+		a.set(func(o map[string]any) { o["up"] = 1 })
+		a.canned["pg ls-by-osd"] = a.canned["pg ls"]
+		tree := string(a.canned["osd tree"])
+		before := `"crush_weight":7.27,"device_class":"hdd","id":2,`
+		if !strings.Contains(tree, before) {
+			t.Fatalf("the tree has no %s: %s", before, tree)
+		}
+		a.canned["osd tree"] = []byte(strings.Replace(tree, before, strings.Replace(before, "hdd", tt.has, 1), 1))
+		a.did = nil
+		p, err := doStep(t, d, c, "ramp")
+		if did := strings.Join(a.did, ", "); err != nil || did != tt.did || p.Done {
+			t.Errorf("of class %q: did %q, %+v, %v; want %q", tt.has, did, p, err, tt.did)
+		}
+	}
+}
+
 // What the hand has changed is seen by the next step, however fresh the last look is.
 func TestActivate_SeesWhatTheHandHasPrepared(t *testing.T) {
 	t.Parallel()
