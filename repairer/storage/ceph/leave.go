@@ -143,6 +143,7 @@ func (s run) lower(ctx context.Context, l Look, c *course, v sight) error {
 			continue
 		}
 		if err := s.mon(ctx, reweight(id, next)); err != nil {
+			c.lost()
 			return waits(ctx, err)
 		}
 		changed = true

@@ -110,6 +110,10 @@ func (c *course) began(at time.Time, epoch, pgs int, s sight) {
 	c.changed, c.epoch = at, epoch
 }
 
+// lost says that the weight may have been changed: an attempt that fails, or whose answer is lost, may have done so. It
+// is as after a restart then, or the same room would be given away twice.
+func (c *course) lost() { c.changed = time.Time{} }
+
 // unseen are the PGs that a change of weight has set in motion and that the manager has not heard of yet. They
 // count as moving, so that what the driver asks for next needs not wait until all of them have reported.
 func (c *course) unseen(s sight) int {

@@ -159,12 +159,13 @@ type slow struct {
 	ms      float64
 	writes  int // of clients, of each PG
 	weights []ceph.Weight
+	answer  error // to a new weight, which is taken all the same
 }
 
 func (s *slow) Mon(ctx context.Context, cmd ceph.Command, in []byte) ([]byte, error) {
 	if cmd["prefix"] == "osd reweight" {
 		s.weights = append(s.weights, cmd["weight"].(ceph.Weight))
-		return nil, nil
+		return nil, s.answer
 	}
 	return s.canned.Mon(ctx, cmd, in)
 }
@@ -294,5 +295,39 @@ func TestDriver_MovesNothingMoreWhileClientsSuffer(t *testing.T) {
 	// Twice halved while it was slow (16, 8, 4), and one step up again (6): of 40 PGs.
 	if want := ceph.Weight(1 - 6.0/40); c.weights[0] != want {
 		t.Errorf("the weight is lowered to %v, want %v", c.weights[0], want)
+	}
+}
+
+// A weight that was taken although the answer was lost has set its PGs in motion, and they are not counted yet.
+func TestDriver_MovesNothingMoreUntilALostAnswerIsHeardOf(t *testing.T) {
+	t.Parallel()
+	c, dr, own, now := suffering(t)
+	c.ms, c.answer = 20, ceph.ErrSilent
+	*now = now.Add(2 * time.Second)
+	do := func() repairer.Progress {
+		got, err := dr.Do(t.Context(), repairer.Act{Case: own, Step: repairer.PlanStep{Name: "drain"}, Epoch: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := do(); len(c.weights) != 1 || !strings.Contains(got.Waits, "does not answer") {
+		t.Fatalf("%+v, weights %v", got, c.weights)
+	}
+	c.answer = nil
+	var doc map[string]any
+	if err := json.Unmarshal(c.canned["osd dump"], &doc); err != nil {
+		t.Fatal(err)
+	}
+	doc["osds"].([]any)[3].(map[string]any)["weight"] = c.weights[0]
+	doc["epoch"] = 2000000 // which no PG has reported from
+	c.canned["osd dump"], _ = json.Marshal(doc)
+	*now = now.Add(100 * time.Millisecond)
+	if got := do(); len(c.weights) != 1 {
+		t.Errorf("%+v, weights %v", got, c.weights)
+	}
+	*now = now.Add(2 * time.Second) // more than the quiet time
+	if got := do(); len(c.weights) != 2 {
+		t.Errorf("%+v, weights %v", got, c.weights)
 	}
 }

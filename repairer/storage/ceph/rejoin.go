@@ -207,6 +207,7 @@ func (s run) ramp(ctx context.Context) (repairer.Progress, error) {
 		moving := v.moving + c.unseen(v)
 		if next := raise(o.Weight, n.Goal, n.PGs, moving, c.budget); next != o.Weight {
 			if err := s.mon(ctx, reweight(id, next)); err != nil {
+				c.lost()
 				return p, waits(ctx, err)
 			}
 			c.began(s.now(), l.Map.Epoch+1, room(n.PGs, moving, c.budget), v)
