@@ -343,10 +343,13 @@ func on(target string) func(*gliav1.Order) {
 	return func(o *gliav1.Order) { o.Filesystem.Target = target }
 }
 
+// longest is for what the hand runs, which has bounds of its own: ceph-volume takes minutes where many tests run.
+const longest = 10 * time.Minute
+
 // finish sends an order until it is not running any more, or is told to wait.
 func finish(t *testing.T, h *hand.Hand, o *gliav1.Order) *gliav1.ExecuteResponse {
 	t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); ; {
+	for deadline := time.Now().Add(longest); ; {
 		r, err := h.Execute(t.Context(), o)
 		if err != nil {
 			t.Fatalf("%s: %v", o.Verb, err)

@@ -227,7 +227,7 @@ func (l *cephLab) untilNoProcess(words []string) {
 	l.t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); findProcess(words, nil) != 0; <-tick.C {
+	for deadline := time.Now().Add(longest); findProcess(words, nil) != 0; <-tick.C {
 		if time.Now().After(deadline) {
 			l.t.Fatalf("a process of %q still runs", words)
 		}

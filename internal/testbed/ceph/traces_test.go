@@ -59,7 +59,7 @@ func TestStart_SweepsAfterAKilledProcess(t *testing.T) {
 	backing := filepath.Join("/sys/class/block", filepath.Base(device), "loop/backing_file")
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(30 * time.Second); ; <-tick.C {
+	for end := time.Now().Add(3 * time.Minute); ; <-tick.C {
 		file, _ := os.ReadFile(backing)
 		if unix.Kill(pid, 0) != nil && !strings.HasPrefix(string(file), dir) {
 			break
@@ -87,7 +87,7 @@ func TestStart_SweepsAfterAKilledProcess(t *testing.T) {
 }
 
 func deadline() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	context.AfterFunc(ctx, cancel)
 	return ctx
 }
