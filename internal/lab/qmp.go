@@ -17,13 +17,17 @@ type monitor struct {
 	mu   sync.Mutex
 	conn net.Conn
 	from *bufio.Reader
+	last uint64 // ID of the last command: the answer to one that was given up may come after it
+
+	within time.Duration // bound of one command
 }
 
-// answerWithin bounds one command.
-const answerWithin = 30 * time.Second
+// answerWithin bounds one command. Where forty others want the processors, what takes seconds takes minutes.
+const answerWithin = 3 * time.Minute
 
 // message is anything that QEMU says. Of a greeting and of events no field is set but the last two.
 type message struct {
+	ID     uint64          `json:"id"` // of the command that it answers
 	Return json.RawMessage `json:"return"`
 	Error  *struct {
 		Class string `json:"class"`
@@ -42,7 +46,7 @@ func dialMonitor(path string) (*monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &monitor{conn: conn, from: bufio.NewReader(conn)}
+	m := &monitor{conn: conn, from: bufio.NewReader(conn), within: answerWithin}
 	if _, err := m.call("qmp_capabilities", nil); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -56,10 +60,11 @@ func (m *monitor) Close() error { return m.conn.Close() }
 func (m *monitor) call(command string, arguments map[string]any) (json.RawMessage, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.conn.SetDeadline(time.Now().Add(answerWithin)); err != nil {
+	if err := m.conn.SetDeadline(time.Now().Add(m.within)); err != nil {
 		return nil, fmt.Errorf("%s: %w", command, err)
 	}
-	request := map[string]any{"execute": command}
+	m.last++
+	request := map[string]any{"execute": command, "id": m.last}
 	if arguments != nil {
 		request["arguments"] = arguments
 	}
@@ -75,6 +80,7 @@ func (m *monitor) call(command string, arguments map[string]any) (json.RawMessag
 		switch err := json.Unmarshal(line, &said); {
 		case err != nil:
 			return nil, fmt.Errorf("%s: answer %q: %w", command, line, err)
+		case said.ID != m.last:
 		case said.Error != nil:
 			return nil, fmt.Errorf("%s: %w: %s", command, errRefused, said.Error.Desc)
 		case said.Return != nil:
