@@ -78,7 +78,7 @@ test-ceph:
 	@sh internal/testbed/install.sh ceph
 	@files=$$(git grep -l '^//go:build ceph' '*_test.go'); \
 	tests=$$(sed -n 's/^func \(Test[A-Za-z0-9_]*\)(.*/\1/p' $$files | grep -v '^TestMain$$' | paste -sd '|'); \
-	$(GO) test -race -count=1 -p 2 -timeout 20m -tags ceph -run "^($$tests)\$$" $$(echo "$$files" | xargs -n1 dirname | sort -u | sed 's,^,./,')
+	$(GO) test -race -count=1 -p 2 -timeout 40m -tags ceph -run "^($$tests)\$$" $$(echo "$$files" | xargs -n1 dirname | sort -u | sed 's,^,./,')
 
 # Installs QEMU and a kernel first (260 MB on the disk).
 test-lab:

@@ -123,7 +123,7 @@ quiet = "3s"
 }
 
 func (w *osdRepairs) deadline() context.Context {
-	ctx, cancel := context.WithTimeout(w.t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 15*time.Minute)
 	w.t.Cleanup(cancel)
 	return ctx
 }

@@ -119,7 +119,7 @@ func (w *world) fail(serial string) {
 // until ticks until the case of the serial is as the test wants it; each is called after each tick.
 func (w *world) until(serial, what string, ok func(repairer.Case) bool, each func(repairer.Case)) repairer.Case {
 	w.Helper()
-	deadline := time.Now().Add(4 * time.Minute)
+	deadline := time.Now().Add(12 * time.Minute)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
