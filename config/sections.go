@@ -33,7 +33,7 @@ type TLS struct {
 	Key  secret.Ref `toml:"key"`
 	CA   string     `toml:"ca"`
 
-	Vault string `toml:"vault"` // instead of Cert and Key: path of a role of the PKI engine of [vault]; CA is then optional
+	Vault string `toml:"vault"` // instead of Cert and Key: role of the PKI engine of [vault], or folder of published certificates; CA is then optional
 }
 
 // Enabled says whether TLS is used.

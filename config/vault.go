@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"glia/config/secret"
@@ -133,10 +134,18 @@ func (t TLS) validateVault(c *check) {
 		c.bad([]string{"tls.vault", "tls.cert", "tls.key"}, "is instead of tls.cert and tls.key: set it or them")
 	}
 	parts := strings.Split(t.Vault, "/")
-	if len(parts) < 3 || parts[len(parts)-2] != "issue" || filepath.Clean(t.Vault) != t.Vault || filepath.IsAbs(t.Vault) {
-		c.bad([]string{"tls.vault"}, `%q is no path of a role of the PKI engine, such as "pki/issue/glia"`, t.Vault)
+	clean := filepath.Clean(t.Vault) == t.Vault && !filepath.IsAbs(t.Vault) && len(parts) >= 3
+	if !clean || !t.Published() && parts[len(parts)-2] != "issue" {
+		c.bad([]string{"tls.vault"}, `%q is no path of a role of the PKI engine, such as "pki/issue/glia", and no folder of version 2 of the key-value engine, such as "kv/data/glia"`, t.Vault)
 	}
 	if t.CA != "" {
 		c.absolute("tls.ca", t.CA)
 	}
+}
+
+// Published says that Vault is a folder of the key-value engine where each host has an entry with its certificate, and not a role
+// of the PKI engine.
+func (t TLS) Published() bool {
+	parts := strings.Split(t.Vault, "/")
+	return len(parts) >= 3 && parts[len(parts)-2] != "issue" && slices.Contains(parts[1:len(parts)-1], "data")
 }

@@ -30,6 +30,9 @@ func TestVault_Errors(t *testing.T) {
 		vault + "login = \"token\"\ntoken = \"/t\"\nmount = \"/m\"":                                       `vault.mount: "/m" has a slash around it`,
 		vault + "login = \"token\"\ntoken = \"/t\"\nnames = [\"a b\"]":                                    `vault.names: "a b" can not be a name`,
 		vault + "login = \"token\"\ntoken = \"/t\"\n[tls]\nvault = \"pki/sign/x\"":                        `tls.vault: "pki/sign/x" is no path of a role`,
+		vault + "login = \"token\"\ntoken = \"/t\"\n[tls]\nvault = \"kv/data/glia\"":                      "",
+		vault + "login = \"token\"\ntoken = \"/t\"\n[tls]\nvault = \"kv/glia/data\"":                      `tls.vault: "kv/glia/data" is no path of a role of the PKI engine, such as "pki/issue/glia", and no folder`,
+		vault + "login = \"token\"\ntoken = \"/t\"\n[tls]\nvault = \"kv/data/../glia\"":                   `tls.vault: "kv/data/../glia" is no path`,
 		vault + "login = \"token\"\ntoken = \"/t\"\n[tls]\nvault = \"pki/issue/x\"\ncert = \"/c\"":        "tls.vault: is instead of tls.cert and tls.key",
 		vault + "login = \"token\"\ntoken = \"/t\"\n[tls]\nvault = \"pki/issue/x\"\n[api]\nlisten=\":1\"": "api.advertise",
 	} {

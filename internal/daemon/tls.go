@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"glia/config/secret"
 )
@@ -87,6 +88,9 @@ func (t *TLS) Client(serverName string) *tls.Config {
 
 // Fingerprint is that of the program's own certificate, as it is now.
 func (t *TLS) Fingerprint() string { return Fingerprint(t.material().cert.Leaf) }
+
+// NotAfter is when the program's own certificate ends, as it is now.
+func (t *TLS) NotAfter() time.Time { return t.material().cert.Leaf.NotAfter }
 
 // Fingerprint is the SHA-256 of a certificate in hexadecimal, lower case.
 func Fingerprint(cert *x509.Certificate) string {

@@ -57,6 +57,9 @@ func NewShell(c Served, log *slog.Logger, checks ...string) (*Shell, error) {
 		if s.TLS, err = daemon.LoadTLS(c.TLS.Cert, c.TLS.Key, c.TLS.CA, log); err != nil {
 			return nil, err
 		}
+		s.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "glia_certificate_expires_timestamp_seconds", Help: "When the certificate that this program presents ends.",
+		}, func() float64 { return float64(s.TLS.NotAfter().Unix()) }))
 		if c.Access.Others == config.RoleDestroy {
 			log.Warn("every certificate of the authority may do everything here: name who may in [access], and leave access.others out")
 		}

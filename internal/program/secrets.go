@@ -44,6 +44,9 @@ func OpenSecrets(ctx context.Context, into any, v config.Vault, t *config.TLS, a
 	}
 	if t.Vault != "" {
 		o.Certificate = &vault.Certificate{Path: t.Vault, Name: host, Names: append(names(api), v.Names...), TTL: time.Duration(v.TTL)}
+		if t.Published() {
+			o.Certificate.Path, o.Certificate.Published = t.Vault+"/"+host, true
+		}
 	}
 	k, err := vault.Open(ctx, o)
 	if err != nil {

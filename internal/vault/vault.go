@@ -1,4 +1,5 @@
-// Package vault reads secrets from HashiCorp Vault, and gets the certificate of this host from its PKI engine.
+// Package vault reads secrets from HashiCorp Vault, and gets the certificate of this host from its PKI engine, or one that somebody has
+// published for it in the key-value engine.
 //
 // It guarantees that what was read stays usable while Vault does not answer or is sealed: in memory for as long as
 // the process lives, and over a restart from a file for as long as Options allow. It says so by Ready. It reads again
@@ -74,6 +75,7 @@ type Keeper struct {
 	token   token
 	read    time.Time // when all secrets were read last
 	renewAt time.Time // of the certificate; zero: at once
+	warned  time.Time // end of the published certificate that it was said of
 
 	mu      sync.Mutex
 	known   map[Name]entry
@@ -205,7 +207,7 @@ func (k *Keeper) due() time.Time {
 	if t := k.token.renew; !t.IsZero() && t.Before(at) {
 		at = t
 	}
-	if k.Certificate != nil && k.renewAt.Before(at) {
+	if k.Certificate != nil && !k.Certificate.Published && k.renewAt.Before(at) {
 		at = k.renewAt
 	}
 	return at
