@@ -27,6 +27,7 @@ type step struct {
 	run func(ctx context.Context) (output string, err error)
 
 	counts []selftest.Count // of the disk before a burn-in; they stay in the journal
+	stale  []string         // uuids of OSDs that failed attempts have left and that run does away with; they stay in the journal
 
 	inspection *gliav1.Inspection // the answer to inspect, which has no run
 }
@@ -182,7 +183,7 @@ func (h *Hand) act(ctx context.Context, f *flight) (*gliav1.ExecuteResponse, err
 	if cause := context.Cause(ctx); cause != nil {
 		return h.refuse(o, passing{cause}), nil
 	}
-	e := entry{At: h.opts.Now(), Event: begun, Key: o.Key, Epoch: o.Epoch, subject: f.subject, Commands: st.commands, Counts: st.counts}
+	e := entry{At: h.opts.Now(), Event: begun, Key: o.Key, Epoch: o.Epoch, subject: f.subject, Commands: st.commands, Counts: st.counts, Stale: st.stale}
 	if err := h.journal.Append(e); err != nil {
 		return h.refuse(o, fmt.Errorf("the act can not be recorded: %w", err)), nil
 	}

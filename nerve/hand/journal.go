@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +38,7 @@ type entry struct {
 	Reason   string   `json:"reason,omitempty"` // why it failed
 
 	Counts []selftest.Count `json:"counts,omitempty"` // of the disk before a burn-in
+	Stale  []string         `json:"stale,omitempty"`  // uuids of OSDs that failed attempts have left on the disk
 }
 
 // record is what the journal says of one key: its last begun, and its end if there is one.
@@ -173,6 +175,12 @@ func (j *journal) Lookup(key string) (record, bool) {
 	defer j.mu.Unlock()
 	r, ok := j.records[key]
 	return r, ok
+}
+
+// stands says whether an OSD that is found on the disk of an order was made by it and never told to have failed. What a
+// failed attempt has left is none also when a later one was cut short before it had done away with it.
+func (r record) stands(uuid string) bool {
+	return !(r.end != nil && r.end.Event == failed) && !slices.Contains(r.begun.Stale, uuid)
 }
 
 // Newest is the highest epoch of any entry, 0 without one.

@@ -42,8 +42,7 @@ func (h *Hand) prepareOSD(ctx context.Context, o *gliav1.Order) (step, error) {
 	}
 	r := osdsOf(o)[0]
 	before, known := h.journal.Lookup(o.GetKey())
-	failedBefore := before.end != nil && before.end.Event == failed
-	if made, ok := madeOn(d, r); ok && known && !failedBefore && r.Mode == glia.ModeLVM {
+	if made, ok := madeOn(d, r); ok && known && before.stands(made.UUID) && r.Mode == glia.ModeLVM {
 		return madeAlready(r, made.UUID), nil
 	}
 	if known { // what the attempt before has left running claims the disk, which then seems to be nobody's own
@@ -55,15 +54,17 @@ func (h *Hand) prepareOSD(ctx context.Context, o *gliav1.Order) (step, error) {
 		return step{}, fmt.Errorf("disk %s: %s", d.Serial(), inWords(findings))
 	}
 	p := prove(ctx, d)
+	st := step{}
 	var commands [][]string
 	if !p.blank() {
 		own, ours := ownOSD(d, p, r)
 		if !known || !ours {
 			return step{}, fmt.Errorf("%w: %s: %s", glia.ErrNotBlank, d, inWords(p.findings()))
 		}
-		if own.Finished() && !failedBefore {
+		if own.Finished() && before.stands(own.OSD) {
 			return madeAlready(r, own.OSD), nil
 		}
+		st.stale = []string{own.OSD}
 		commands = append(commands, wipeCommand(d.DevicePath()))
 	}
 	if err := openForWriting(d); err != nil {
@@ -87,7 +88,6 @@ func (h *Hand) prepareOSD(ctx context.Context, o *gliav1.Order) (step, error) {
 		return step{}, err
 	}
 	commands = append(commands, c.prepareCommand(r, d.DevicePath()))
-	st := step{}
 	for range leftover {
 		st.commands = append(st.commands, commandLine("umount", r.dir()))
 	}

@@ -80,18 +80,21 @@ func (h *Hand) prepareShared(ctx context.Context, o *gliav1.Order) (step, error)
 		return step{}, err
 	}
 	before, known := h.journal.Lookup(o.GetKey())
-	stands := known && !(before.end != nil && before.end.Event == failed)
 	b, err := h.berths(ctx, o, d, known)
 	if err != nil {
 		return step{}, err
 	}
 	list := b.make
 	var all []newOSD
+	var stale []string
 	for _, r := range osdsOf(o) {
 		n := b.place(r)
 		all = append(all, n)
-		if _, err := n.made(disks); err == nil && stands {
-			continue
+		if uuid, err := n.made(disks); err == nil {
+			if known && before.stands(uuid) {
+				continue
+			}
+			stale = append(stale, uuid)
 		}
 		more, err := h.making(disks, n, b, known)
 		if err != nil {
@@ -117,6 +120,7 @@ func (h *Hand) prepareShared(ctx context.Context, o *gliav1.Order) (step, error)
 		}
 		return strings.Join(out, "\n"), nil
 	})
+	st.stale = stale
 	run := st.run
 	st.run = func(ctx context.Context) (string, error) {
 		dev, err := openDevice(d.Location, false) // what is run goes by the name, which stays this disk's meanwhile
