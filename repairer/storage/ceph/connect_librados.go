@@ -109,6 +109,7 @@ func (c *Conn) send(cmd Command, text []byte, send func(*rados.Conn, []byte) ([]
 		c.drop() // a connection that is not used again can not be stale
 		return nil, fmt.Errorf("%s: %w", cmd, ErrSilent)
 	case eacces, eperm:
+		c.drop() // what a client may do is settled when it connects, and an administrator may mend it now
 		status += "; client." + c.access.User + " lacks a capability: see glia ceph create-user"
 	}
 	return out, &CommandError{Command: cmd.String(), Errno: errno, Status: status}

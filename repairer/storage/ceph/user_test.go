@@ -47,6 +47,7 @@ func TestUser_MayNotDoMoreThanTheDriverDoes(t *testing.T) {
 	}
 
 	dir := t.TempDir()
+	getsItsCapabilitiesBack(t, c, filepath.Join(dir, "glia"))
 	wrong := filepath.Join(dir, "wrong")
 	if err := os.WriteFile(wrong, []byte("[client.glia]\n\tkey = AQBSdFhcAAAAABAAVb0vZ3Yb3VYb3Yb3VYb3Yw==\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -85,5 +86,39 @@ func TestUser_MayNotDoMoreThanTheDriverDoes(t *testing.T) {
 			t.Errorf("%s: %v after %s, want %q", tt.name, err, time.Since(start), tt.want)
 		}
 		t.Logf("%s: %v after %s", tt.name, err, time.Since(start).Round(10*time.Millisecond))
+	}
+}
+
+// What the monitors let a client do is settled when it connects. Who was refused connects anew, so that he sees what an
+// administrator gives him then.
+func getsItsCapabilitiesBack(t *testing.T, c *testbed.Cluster, file string) {
+	t.Helper()
+	admin, err := ceph.Connect(ceph.Access{Conf: c.Conf, User: "admin", Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyring, err := ceph.CreateUser(t.Context(), admin, "glia")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(keyring), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Ceph(t.Context(), "auth", "caps", "client.glia", "mon", "allow r", "mgr", "allow r"); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := ceph.Connect(ceph.Access{Conf: c.Conf, User: "glia", Keyring: file, Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := ceph.Command{"prefix": "osd reweight", "id": 1, "weight": ceph.Weight(1)}
+	if _, err := conn.Mon(t.Context(), out, nil); err == nil || !strings.Contains(err.Error(), "lacks a capability") {
+		t.Fatalf("with next to no capabilities: %v", err)
+	}
+	if _, err := ceph.CreateUser(t.Context(), admin, "glia"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Mon(t.Context(), out, nil); err != nil {
+		t.Errorf("with its capabilities again: %v", err)
 	}
 }
