@@ -25,13 +25,13 @@ const (
 )
 
 // patience bounds the whole repair; a demo that takes longer has failed. A burn-in waits for the medium
-// twenty times, which takes about a minute while other programs flush much to the same one. With Ceph,
-// data is moved twice.
+// twenty times, which takes minutes while other programs flush much to the same one. With Ceph, data is
+// moved twice.
 func (d *demo) patience() time.Duration {
 	if d.ceph != nil {
-		return 8 * time.Minute
+		return 20 * time.Minute
 	}
-	return 4 * time.Minute
+	return 10 * time.Minute
 }
 
 // story is the repair as a person sees it: every line is what one of the programs has told.
