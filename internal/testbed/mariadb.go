@@ -40,6 +40,7 @@ func MariaDBs(t testing.TB, n int) []*SQLServer {
 	if os.Getuid() == 0 {
 		cmd.Args = append(cmd.Args, "--user=root")
 	}
+	cmd.Env = temporary(dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", install, err, out)
 	}
@@ -55,6 +56,9 @@ func MariaDBs(t testing.TB, n int) []*SQLServer {
 	return all
 }
 
+// temporary is the environment of a server that has temporary tables in a folder of its own: at its start it removes those of others, too.
+func temporary(dir string) []string { return append(os.Environ(), "TMPDIR="+dir) }
+
 func newMariaDB(t testing.TB, home, fresh string, id int) *SQLServer {
 	t.Helper()
 	data, socket := filepath.Join(home, "data"), filepath.Join(home, "socket")
@@ -62,7 +66,7 @@ func newMariaDB(t testing.TB, home, fresh string, id int) *SQLServer {
 		t.Fatal(err)
 	}
 	port := freePort(t)
-	s := &SQLServer{Server: &Server{Addr: local(port), log: filepath.Join(home, "log"), argv: []string{
+	s := &SQLServer{Server: &Server{Addr: local(port), log: filepath.Join(home, "log"), env: temporary(home), argv: []string{
 		mariadbd, "--no-defaults", "--datadir=" + data, "--socket=" + socket, "--pid-file=" + filepath.Join(home, "pid"),
 		"--bind-address=127.0.0.1", fmt.Sprintf("--port=%d", port), fmt.Sprintf("--server-id=%d", id), "--log-bin=log", "--log-warnings=1",
 		"--skip-name-resolve", "--performance-schema=OFF", "--innodb-buffer-pool-size=8M", "--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=0",
