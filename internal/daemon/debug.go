@@ -15,7 +15,7 @@ import (
 
 // ServeDebug serves net/http/pprof below /debug/pprof/ on a unix socket until ctx ends. Only the user of
 // the process and root may connect. A socket that a dead process left behind is replaced; one that
-// somebody answers on is not.
+// somebody answers on is not. Whoever is still connected at the end is cut, which is no error.
 func ServeDebug(ctx context.Context, socket string, log *slog.Logger) error {
 	ln, err := ListenUnix(ctx, socket, 0o600)
 	if err != nil {
@@ -27,7 +27,10 @@ func ServeDebug(ctx context.Context, socket string, log *slog.Logger) error {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return Server{Handler: mux, Log: log, Grace: time.Second}.Serve(ctx, ln)
+	if err := (Server{Handler: mux, Log: log, Grace: time.Second}).Serve(ctx, ln); !errors.Is(err, errCut) {
+		return err
+	}
+	return nil
 }
 
 // ListenUnix listens on a unix socket with that mode. A socket that a dead process left behind is replaced;

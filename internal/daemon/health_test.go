@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"glia/config"
@@ -112,6 +114,14 @@ func TestServeDebug_ServesProfilesToOneUserOnly(t *testing.T) {
 	}
 	stale.SetUnlinkOnClose(false)
 	_ = stale.Close()
+	// Processes that other tests start have it, too, until they run their program.
+	waitFor(t, func() bool {
+		c, err := net.Dial("unix", socket)
+		if err == nil {
+			_ = c.Close()
+		}
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -121,6 +131,11 @@ func TestServeDebug_ServesProfilesToOneUserOnly(t *testing.T) {
 		return net.Dial("unix", socket)
 	}}}
 	waitFor(t, func() bool {
+		select {
+		case err := <-served:
+			t.Fatal(err)
+		default:
+		}
 		resp, err := client.Get("http://debug/debug/pprof/goroutine?debug=1")
 		if err != nil {
 			return false
@@ -138,6 +153,12 @@ func TestServeDebug_ServesProfilesToOneUserOnly(t *testing.T) {
 	if err := daemon.ServeDebug(ctx, socket, quiet); err == nil || !strings.Contains(err.Error(), "another process serves it") {
 		t.Errorf("a second one: %v", err)
 	}
+	// Somebody who is connected and asks nothing makes its end no error.
+	idle, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = idle.Close() }()
 	cancel()
 	if err := <-served; err != nil {
 		t.Error(err)

@@ -29,6 +29,9 @@ type Server struct {
 	Grace time.Duration
 }
 
+// errCut says that requests, or connections that had not come to one, were cut at the end.
+var errCut = errors.New("were cut")
+
 // Serve serves until ctx ends, and closes the listener. It returns nil when all requests ended within
 // the grace.
 func (s Server) Serve(ctx context.Context, ln net.Listener) error {
@@ -83,7 +86,7 @@ func (s Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer time.AfterFunc(grace/2, cancelRequests).Stop()
 	err := srv.Shutdown(end)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("requests did not end within %s and were cut", grace)
+		err = fmt.Errorf("requests did not end within %s and %w", grace, errCut)
 	}
 	_ = srv.Close()
 	<-served

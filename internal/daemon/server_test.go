@@ -182,7 +182,7 @@ func TestServer_LetsRequestsFinish(t *testing.T) {
 
 func TestServer_EndsStreamsAndCutsWhatDoesNotEnd(t *testing.T) {
 	t.Parallel()
-	addr, stop, served := serve(t, daemon.Server{Handler: apiHandler(), Log: quiet, Grace: 2 * time.Second})
+	addr, stop, served := serve(t, daemon.Server{Handler: apiHandler(), Log: quiet, Grace: 10 * time.Second})
 	client := daemon.HTTPClient(nil)
 	defer client.CloseIdleConnections()
 	c := gliav1connect.NewRepairServiceClient(client, "http://"+addr)
