@@ -171,6 +171,35 @@ func (s *shaper) inForce() string {
 	return strings.Join(all, " ")
 }
 
+// The file output and HAProxy show backends in the order of their discovery, which after a reload is that of the sources now.
+func TestServices_ChangeTakesOverTheOrderOfSources(t *testing.T) {
+	t.Parallel()
+	cache := filepath.Join(t.TempDir(), "c")
+	synctest.Test(t, func(t *testing.T) {
+		out, a, b := &record{}, found("a").Backends, found("b").Backends
+		origin := func(name string, list []service.Backend) synapse.Origin {
+			return synapse.Origin{Name: name, Key: name, Source: source.Static(list)}
+		}
+		sources := [][]synapse.Origin{{origin("1", b), origin("2", a)}, {origin("3", a), origin("4", b)}, {origin("4", b), origin("3", a)}}
+		s := running(t, synapse.ServicesOptions{CacheFile: cache, Outputs: []synapse.Output{out}, Services: []synapse.Watched{one("web", service.Rules{}, sources[0]...)}})
+		synctest.Wait()
+		for i, want := range []string{"web=b,a", "web=a,b", "web=b,a"} {
+			if i > 0 {
+				err := s.Change(func(map[string]string) (synapse.Followable, error) {
+					return synapse.Followable{Services: []synapse.Watched{one("web", service.Rules{}, sources[i]...)}, Outputs: []synapse.Output{out}}, nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+			}
+			if got := out.take(); got != want && !strings.HasSuffix(got, " "+want) {
+				t.Errorf("given %q, want %q at last", got, want)
+			}
+		}
+	})
+}
+
 func TestServices_SettingsOfRegistries(t *testing.T) {
 	t.Parallel()
 	cache := filepath.Join(t.TempDir(), "c")

@@ -117,9 +117,15 @@ func (s *Services) decide(w *watched) {
 	if was != w.why || !same {
 		s.o.Log.Info("backends of a service", "service", w.Name, "backends", len(w.state.Backends), "before", len(before.Backends), "reason", w.why)
 	}
-	if !same || !w.given {
+	// Another order alone changes nothing, unless the sources are others: then the outputs have it as after a start.
+	shifted := same && w.shifted && !slices.EqualFunc(before.Backends, w.state.Backends, service.Backend.Equal)
+	if same && !shifted {
+		w.state.Backends = before.Backends
+	}
+	if !same || shifted || !w.given {
 		s.give(w)
 	}
+	w.shifted = w.shifted && slices.ContainsFunc(w.heard, func(h *heard) bool { return !h.told })
 }
 
 func (s *Services) give(w *watched) {

@@ -83,6 +83,7 @@ type watched struct {
 	skipped string
 	shape   shape
 	given   bool      // the outputs have it
+	shifted bool      // they have it as other sources told it, and not all of those now have told
 	settled bool      // sources that have told nothing yet are not waited for any more
 	since   time.Time // when that waiting began; zero before Run
 	wake    time.Time // when the rules are to be asked again
@@ -207,7 +208,7 @@ func (s *Services) follow(w *watched, n Watched) (changed bool) {
 		now = append(now, h)
 	}
 	w.silence(left)
-	w.Watched, w.heard = n, now
+	w.Watched, w.heard, w.shifted = n, now, w.shifted || changed
 	s.begin(w)
 	return changed
 }
