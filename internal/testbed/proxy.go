@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Proxy passes TCP connections on to a server, until it is told to cut or to hang them, or to lose an answer. It is safe for
+// Proxy passes connections on to a server, until it is told to cut or to hang them, or to lose an answer. It is safe for
 // concurrent use.
 type Proxy struct {
 	Addr string
@@ -27,7 +27,18 @@ type Proxy struct {
 // NewProxy listens on loopback until the test ends. The target is host:port, or the path of a unix socket.
 func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return newProxy(t, "tcp", "127.0.0.1:0", target)
+}
+
+// NewSocketProxy is NewProxy at a unix socket, which it makes.
+func NewSocketProxy(t testing.TB, socket, target string) *Proxy {
+	t.Helper()
+	return newProxy(t, "unix", socket, target)
+}
+
+func newProxy(t testing.TB, network, at, target string) *Proxy {
+	t.Helper()
+	l, err := net.Listen(network, at)
 	if err != nil {
 		t.Fatal(err)
 	}

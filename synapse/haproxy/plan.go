@@ -11,10 +11,13 @@ import (
 // Loaded is what a running HAProxy was told of one server, by the file that it read or by the runtime API.
 type Loaded struct {
 	Text   string    `json:"text"`             // address, id, cookie and options without the weight
-	Weight int       `json:"weight"`           // -1 when none was told
+	Weight int       `json:"weight"`           // -1 when none was told, lostWeight when that is not known
 	Gone   time.Time `json:"gone,omitzero"`    // since when it is not wanted any more
 	Broken bool      `json:"broken,omitempty"` // telling it was begun and not ended
 }
+
+// lostWeight is the weight of a server that was told one and did not answer.
+const lostWeight = -2
 
 // loadedFrom is what a server line tells.
 func loadedFrom(s spec) Loaded {
@@ -30,7 +33,8 @@ type command struct {
 	text   string
 	want   string // that the answer begins with; empty when there must be none
 	server string
-	after  func(l map[string]Loaded) // notes that it was done
+	before func(l map[string]Loaded) // notes that it may have been done, should the answer be lost; nil for nothing
+	after  func(l map[string]Loaded) // notes that it was done; nil for nothing
 	may    bool                      // be refused: it is tried again later
 }
 
@@ -76,7 +80,8 @@ func decide(backend string, want []spec, has map[string]running, loaded map[stri
 					weight = 1 // what HAProxy gives a server without a weight
 				}
 				d.commands = append(d.commands, command{text: fmt.Sprintf("set server %s/%s weight %d", backend, s.name, weight), server: s.name,
-					after: func(l map[string]Loaded) { x := l[s.name]; x.Weight = s.weight; l[s.name] = x }})
+					before: func(l map[string]Loaded) { x := l[s.name]; x.Weight = lostWeight; l[s.name] = x },
+					after:  func(l map[string]Loaded) { x := l[s.name]; x.Weight = s.weight; l[s.name] = x }})
 			}
 		}
 	}
@@ -91,7 +96,7 @@ func decide(backend string, want []spec, has map[string]running, loaded map[stri
 		}
 		if loaded[name].Gone.IsZero() || !is.Maintenance {
 			d.commands = append(d.commands, command{text: "set server " + backend + "/" + name + " state maint", server: name,
-				after: func(l map[string]Loaded) {
+				before: func(l map[string]Loaded) {
 					if x := l[name]; x.Gone.IsZero() {
 						x.Gone = now
 						l[name] = x
@@ -115,7 +120,7 @@ func add(backend string, s spec, address string) []command {
 	told := loadedFrom(s)
 	out := []command{{
 		text: strings.TrimSpace("add server " + name + " " + address + s.id + " " + options), want: "New server registered", server: s.name,
-		after: func(l map[string]Loaded) { x := told; x.Broken = true; l[s.name] = x },
+		before: func(l map[string]Loaded) { x := told; x.Broken = true; l[s.name] = x },
 	}}
 	if slices.Contains(words, "check") {
 		out = append(out, command{text: "enable health " + name, server: s.name})

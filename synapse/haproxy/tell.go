@@ -121,11 +121,15 @@ func (o *Output) resolver(ctx context.Context, s *rendered) func(string) string 
 	}
 }
 
-// do gives the commands and reads their answers. What was done is noted once the last process has done it. A refusal means a reload,
-// unless it may be.
+// do gives the commands and reads their answers. That something may have been done is noted before, and that it was once the last process
+// has done it. A refusal means a reload, unless it may be.
 func (o *Output) do(ctx context.Context, sock Socket, d decision, loaded map[string]Loaded, last bool, now time.Time) error {
 	var texts []string
 	for _, c := range d.commands {
+		if c.before != nil {
+			c.before(loaded)
+			o.unsaved = true
+		}
 		if c.text != "" {
 			texts = append(texts, c.text)
 		}
