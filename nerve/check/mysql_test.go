@@ -80,7 +80,9 @@ func become(t *testing.T, what string, c check.Check, want string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for {
-		err := c.Probe(ctx)
+		once, end := context.WithTimeout(ctx, 10*time.Second) // a server that is only starting may take a connection and forget it
+		err := c.Probe(once)
+		end()
 		if (err == nil) == (want == "") && (err == nil || strings.Contains(err.Error(), want)) {
 			return
 		}
