@@ -57,8 +57,8 @@ func newBed(t *testing.T, change func(*haproxy.Service)) *bed {
 			Sections: []haproxy.Section{{"backend theirs", []string{"server static 127.0.0.1:9"}}},
 		},
 		Services: []haproxy.Service{web}, Sockets: []haproxy.Socket{{Path: b.socket, Timeout: 5 * time.Second}},
-		File:           haproxy.File{Path: filepath.Join(dir, "haproxy.cfg"), Check: []string{"haproxy", "-c", "-f", "{file}"}, Timeout: 20 * time.Second},
-		ReloadInterval: 100 * time.Millisecond, ReloadTimeout: 3 * time.Second, FileInterval: 20 * time.Millisecond, Resync: 100 * time.Millisecond, StateFile: filepath.Join(dir, "state.json"),
+		File:           haproxy.File{Path: filepath.Join(dir, "haproxy.cfg"), Check: []string{"haproxy", "-c", "-f", "{file}"}, Timeout: time.Minute},
+		ReloadInterval: 100 * time.Millisecond, ReloadTimeout: time.Minute, FileInterval: 20 * time.Millisecond, Resync: 100 * time.Millisecond, StateFile: filepath.Join(dir, "state.json"),
 		Log: slog.New(slog.NewTextHandler(b.log, nil)),
 	}
 	first, err := haproxy.NewRenderer(b.o.Config, nil)
