@@ -49,8 +49,14 @@ type Nodes struct {
 	writing chan struct{} // holds one token: one reconciliation at a time
 	mu      sync.Mutex
 	want    map[string]Node
-	paths   map[string]string // of the nodes that were made, by the same keys
-	ill     map[string]error  // why they are not as they should be
+	made    map[string]*made // by the same keys; what it points at is for whoever has the token
+	ill     map[string]error // why they are not as they should be
+}
+
+// made is what may be there for a key. It outlives every attempt that fails, so that nothing is left behind by one.
+type made struct {
+	paths []string // of the nodes that were made, and are not known to be gone
+	asked []Node   // those whose making was asked for over a connection that broke before the answer
 }
 
 // OpenNodes connects in the background. It fails only when the options are wrong; their Path is of no use here.
@@ -60,7 +66,7 @@ func OpenNodes(o Options) (*Nodes, error) {
 		return nil, fmt.Errorf("open zookeeper for nodes: %w", err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	n := &Nodes{chroot: chroot, stop: stop, heal: make(chan struct{}, 1), writing: make(chan struct{}, 1), want: map[string]Node{}, paths: map[string]string{}, ill: map[string]error{}}
+	n := &Nodes{chroot: chroot, stop: stop, heal: make(chan struct{}, 1), writing: make(chan struct{}, 1), want: map[string]Node{}, made: map[string]*made{}, ill: map[string]error{}}
 	c, err := dial(o, func(event) { n.wake() })
 	if err != nil {
 		stop()
@@ -144,6 +150,9 @@ func (n *Nodes) Close(ctx context.Context) error {
 // apply brings the node of a key in line with what is wanted. What does not succeed is tried again by keep.
 func (n *Nodes) apply(ctx context.Context, key string) error {
 	err := n.try(ctx, key)
+	if err != nil {
+		n.wake()
+	}
 	if ctx.Err() != nil {
 		return err
 	}
@@ -159,9 +168,6 @@ func (n *Nodes) apply(ctx context.Context, key string) error {
 		n.log.Warn("node in zookeeper is not as it should be, trying again", "node", key, "error", is)
 	case err == nil && was:
 		n.log.Info("node in zookeeper is as it should be", "node", key)
-	}
-	if err != nil {
-		n.wake()
 	}
 	return err
 }
@@ -179,52 +185,75 @@ func (n *Nodes) try(ctx context.Context, key string) error {
 		}
 		n.mu.Lock()
 		node, wanted := n.want[key]
-		old := n.paths[key]
-		n.mu.Unlock()
-		if !wanted {
-			return struct{}{}, n.remove(key, old)
+		m := n.made[key]
+		if m == nil {
+			m = &made{}
+			n.made[key] = m
 		}
-		return struct{}{}, n.ensure(key, node, old)
+		n.mu.Unlock()
+		err := n.settle(m)
+		switch {
+		case err != nil:
+		case wanted:
+			err = n.ensure(m, node)
+		default:
+			err = n.keepOnly(m, "")
+		}
+		if len(m.paths)+len(m.asked) == 0 {
+			n.mu.Lock()
+			delete(n.made, key)
+			n.mu.Unlock()
+		}
+		return struct{}{}, err
 	})
 	return err
 }
 
-// ensure makes the node of a key what it should be; old is the path of the one that was made before, empty for none.
-func (n *Nodes) ensure(key string, node Node, old string) error {
-	if old != "" && path.Dir(old) == node.Folder && node.is(path.Base(old)) {
-		done, err := n.update(old, node.Data)
-		if done || err != nil {
+// settle finds out what has become of the nodes that were asked for without an answer.
+func (n *Nodes) settle(m *made) error {
+	for len(m.asked) > 0 {
+		p, err := n.find(m.asked[0])
+		if err != nil {
 			return err
 		}
+		if p != "" {
+			m.paths = append(m.paths, p)
+		}
+		m.asked = m.asked[1:]
 	}
-	now, err := n.find(node)
+	return nil
+}
+
+// ensure makes the node of a key what it should be, and then lets go of all others that there are for it.
+func (n *Nodes) ensure(m *made, node Node) error {
+	for _, p := range m.paths {
+		if path.Dir(p) != node.Folder || !node.is(path.Base(p)) {
+			continue
+		}
+		done, err := n.update(p, node.Data)
+		if err != nil {
+			return err
+		}
+		if done {
+			return n.keepOnly(m, p)
+		}
+	}
+	p, err := n.create(m, node)
 	if errors.Is(err, zk.ErrNoNode) {
 		if err = n.makePath(node.Folder); err == nil {
-			now, err = "", nil
+			p, err = n.create(m, node)
 		}
-	}
-	if err == nil && now != "" {
-		done, uerr := n.update(now, node.Data)
-		if err = uerr; !done {
-			now = ""
-		}
-	}
-	if err == nil && now == "" {
-		now, err = n.create(node)
 	}
 	if err != nil {
 		return err
 	}
-	n.mu.Lock()
-	n.paths[key] = now
-	n.mu.Unlock()
-	if _, _, err := n.get(now); err != nil && !errors.Is(err, zk.ErrNoNode) { // watches it
+	if !slices.Contains(m.paths, p) {
+		m.paths = append(m.paths, p)
+	}
+	if _, _, err := n.get(p); err != nil && !errors.Is(err, zk.ErrNoNode) { // watches it
 		return err
 	}
-	if old != "" && old != now {
-		return n.delete(old)
-	}
-	return nil
+	return n.keepOnly(m, p)
 }
 
 // is says whether a node that the server has named so is this one.
@@ -251,14 +280,23 @@ func (n *Nodes) update(p string, data []byte) (done bool, err error) {
 	return done, err
 }
 
-// find looks for a node of this session whose making was not confirmed.
+// find looks for a node of this session that no key is known to have; the path is empty when there is none.
 func (n *Nodes) find(node Node) (string, error) {
+	if _, err := n.conn.Sync(node.Folder); err != nil { // this server may not have heard of it yet
+		return "", err
+	}
 	names, _, err := n.conn.Children(node.Folder)
+	if errors.Is(err, zk.ErrNoNode) {
+		return "", nil
+	}
 	if err != nil {
 		return "", err
 	}
+	var taken []string
 	n.mu.Lock()
-	taken := slices.Collect(maps.Values(n.paths))
+	for _, m := range n.made {
+		taken = append(taken, m.paths...)
+	}
 	n.mu.Unlock()
 	for _, name := range names {
 		p := path.Join(node.Folder, name)
@@ -278,16 +316,19 @@ func (n *Nodes) find(node Node) (string, error) {
 
 // create makes a node. A plain one that another session holds with the same data was ours, before a crash or an expired
 // session.
-func (n *Nodes) create(node Node) (string, error) {
+func (n *Nodes) create(m *made, node Node) (string, error) {
 	flags := int32(zk.FlagEphemeral)
 	if node.Numbered {
 		flags |= zk.FlagSequence
 	}
 	p := path.Join(node.Folder, node.Name)
 	for range tries {
-		made, err := n.conn.Create(p, node.Data, flags, n.acl)
+		named, err := n.conn.Create(p, node.Data, flags, n.acl)
+		if errors.Is(err, zk.ErrConnectionClosed) {
+			m.asked = append(m.asked, node)
+		}
 		if !errors.Is(err, zk.ErrNodeExists) {
-			return made, err
+			return named, err
 		}
 		has, stat, err := n.conn.Get(p)
 		if err == nil && string(has) != string(node.Data) {
@@ -303,16 +344,17 @@ func (n *Nodes) create(node Node) (string, error) {
 	return "", errors.New("it changes all the time; is it kept by two?")
 }
 
-func (n *Nodes) remove(key, p string) error {
-	if p == "" {
-		return nil
+// keepOnly removes all nodes of a key but the one that stays; none does when that is empty.
+func (n *Nodes) keepOnly(m *made, stays string) error {
+	for _, p := range slices.Clone(m.paths) {
+		if p == stays {
+			continue
+		}
+		if err := n.delete(p); err != nil {
+			return err
+		}
+		m.paths = slices.DeleteFunc(m.paths, func(x string) bool { return x == p })
 	}
-	if err := n.delete(p); err != nil {
-		return err
-	}
-	n.mu.Lock()
-	delete(n.paths, key)
-	n.mu.Unlock()
 	return nil
 }
 
@@ -341,7 +383,7 @@ func (n *Nodes) keep(ctx context.Context) {
 		for k := range n.want {
 			keys[k] = true
 		}
-		for k := range n.paths { // also those that were to be removed in vain
+		for k := range n.made { // also those that were to be removed in vain
 			keys[k] = true
 		}
 		n.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -204,6 +205,85 @@ func TestNodes_AreNotMadeTwice(t *testing.T) {
 		}
 		slices.Sort(names)
 		return strings.Join(names, " ") == "first i-0 i-1 i-2 i-3 i-4 i-5 i-6 i-7 i-8 i-9"
+	})
+}
+
+// What was asked for over a connection that broke before the answer is taken back, too: its session lives on.
+func TestNodes_LeaveNothingBehindThatWasCutOff(t *testing.T) {
+	t.Parallel()
+	s := testbed.ZooKeeper(t, "maxSessionTimeout=60000")
+	z := raw(t, s)
+	begin := func(t *testing.T) (*testbed.Proxy, *zookeeper.Nodes, string) {
+		t.Helper()
+		p, dir := testbed.NewProxy(t, s.Addr), folder()
+		n, err := zookeeper.OpenNodes(zookeeper.Options{Servers: []string{p.Addr}, SessionTimeout: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = n.Close(context.Background()) })
+		put(t, n, "other", zookeeper.Node{Folder: dir, Name: "other_", Data: []byte("data"), Numbered: true})
+		return p, n, dir
+	}
+	shows := func(want ...string) func(map[string]string) bool {
+		return func(nodes map[string]string) bool {
+			var names []string
+			for name := range nodes {
+				names = append(names, name[:strings.LastIndexByte(name, '_')])
+			}
+			slices.Sort(names)
+			return slices.Equal(names, want)
+		}
+	}
+	t.Run("removed while it is made", func(t *testing.T) {
+		t.Parallel()
+		p, n, dir := begin(t)
+		p.HangAfter("i-1_")
+		var both sync.WaitGroup
+		both.Go(func() {
+			_ = n.Put(t.Context(), "web", zookeeper.Node{Folder: dir, Name: "i-1_", Data: []byte("data"), Numbered: true})
+		})
+		awaitNodes(t, z, dir, "the node", shows("i-1", "other"))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := n.Remove(ctx, "web"); err == nil {
+			t.Error("it was removed through a connection that hangs")
+		}
+		p.Cut()
+		p.Heal()
+		both.Wait()
+		awaitNodes(t, z, dir, "no node of it", shows("other"))
+	})
+	t.Run("under its old name", func(t *testing.T) {
+		t.Parallel()
+		p, n, dir := begin(t)
+		put(t, n, "web", zookeeper.Node{Folder: dir, Name: "old_", Data: []byte("data"), Numbered: true})
+		p.HangAfter("old_")
+		var both sync.WaitGroup
+		both.Go(func() {
+			_ = n.Put(t.Context(), "web", zookeeper.Node{Folder: dir, Name: "new_", Data: []byte("data"), Numbered: true})
+		})
+		awaitNodes(t, z, dir, "the new one", shows("new", "old", "other"))
+		p.Cut()
+		p.Heal()
+		both.Wait()
+		awaitNodes(t, z, dir, "the new one alone", shows("new", "other"))
+	})
+	t.Run("removed by somebody who did not wait", func(t *testing.T) {
+		t.Parallel()
+		p, n, dir := begin(t)
+		p.Hang()
+		var both sync.WaitGroup
+		both.Go(func() {
+			_ = n.Put(t.Context(), "web", zookeeper.Node{Folder: dir, Name: "i-1_", Data: []byte("data"), Numbered: true})
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := n.Remove(ctx, "other"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("removed through a connection that hangs: %v", err)
+		}
+		p.Heal()
+		both.Wait()
+		awaitNodes(t, z, dir, "the removal", shows("i-1"))
 	})
 }
 
