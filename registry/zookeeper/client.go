@@ -36,7 +36,7 @@ type client struct {
 	known     chan struct{} // closed once the server knows who we are
 	closed    bool
 	armed     map[watch]bool
-	made      bool // that the folders exist in this session
+	made      bool // the folders were made in this session, and nobody has missed one since
 }
 
 // watch is one watch that the server holds for us.
@@ -191,7 +191,7 @@ func (c *client) children(path string) ([]string, error) {
 	return names, err
 }
 
-// makeFolders makes the root and the folders below it, once in each session.
+// makeFolders makes the root and the folders below it, once in each session and after unmade.
 func (c *client) makeFolders(below ...string) error {
 	c.mu.Lock()
 	made := c.made
@@ -208,6 +208,13 @@ func (c *client) makeFolders(below ...string) error {
 	c.made = true
 	c.mu.Unlock()
 	return nil
+}
+
+// unmade notes that somebody has removed the folders, or one of them.
+func (c *client) unmade() {
+	c.mu.Lock()
+	c.made = false
+	c.mu.Unlock()
 }
 
 // makePath makes a folder with those above it.

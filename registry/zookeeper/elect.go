@@ -136,6 +136,9 @@ func (c *candidate) look(ctx context.Context) (lead *zk.Stat, leader string, err
 		}
 		for ctx.Err() == nil {
 			stat, before, err := c.place()
+			if errors.Is(err, zk.ErrNoNode) {
+				c.unmade()
+			}
 			if err != nil || stat != nil {
 				return answer{stat, ""}, err
 			}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-zookeeper/zk"
+
 	"glia/internal/testbed"
 	"glia/registry"
 	"glia/registry/registrytest"
@@ -118,5 +120,53 @@ func TestElector_WrongCredentials(t *testing.T) {
 	}
 	if err := l.Resign(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// An election whose folder somebody has removed goes on in a new one.
+func TestElector_FolderIsRemoved(t *testing.T) {
+	t.Parallel()
+	c := newCluster(testbed.ZooKeeper(t, "maxSessionTimeout=60000"))
+	z := raw(t, c.server)
+	o := zookeeper.Options{Servers: []string{c.server.Addr}, Path: c.path, SessionTimeout: time.Minute}
+	first, err := elector(t, "first", o).Lead(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits := make(chan string, 100)
+	o.Waiting = func(why string) { waits <- why }
+	second := make(chan registry.Term, 1)
+	go func() {
+		l, err := elector(t, "second", o).Lead(t.Context(), 7)
+		if err != nil {
+			t.Error(err)
+		}
+		second <- l
+	}()
+	select {
+	case <-waits:
+	case <-time.After(registrytest.Patience):
+		t.Fatal("the second one does not stand by")
+	}
+	folder := c.path + "/election/repairer"
+	var all []any
+	for _, n := range (election{cluster: c}).candidates(t) {
+		all = append(all, &zk.DeleteRequest{Path: folder + "/" + n, Version: -1})
+	}
+	if _, err := z.Multi(append(all, &zk.DeleteRequest{Path: folder, Version: -1})...); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-first.Lost():
+	case <-time.After(registrytest.Patience):
+		t.Fatal("the first one does not notice")
+	}
+	select {
+	case l := <-second:
+		if l == nil || l.Epoch() != 8 {
+			t.Errorf("the second one leads as %+v", l)
+		}
+	case <-time.After(registrytest.Patience):
+		t.Fatal("the second one does not lead")
 	}
 }

@@ -180,6 +180,53 @@ func TestRegistry_HealsItself(t *testing.T) {
 	}
 }
 
+func TestRegistry_FoldersAreRemoved(t *testing.T) {
+	t.Parallel()
+	s := testbed.ZooKeeper(t, "maxSessionTimeout=60000")
+	c := newCluster(s)
+	o := zookeeper.Options{Servers: []string{s.Addr}, Path: c.path, SessionTimeout: time.Minute}
+	h, w := open(t, o), open(t, o)
+	until(t, h, registrytest.Announcement("node-1", 1))
+	registrytest.Await(t, w, "the host", one(glia.MemberAlive))
+	var all []any
+	for _, n := range []string{"/alive/node-1", "/hosts/node-1", "/alive", "/hosts", ""} {
+		all = append(all, &zk.DeleteRequest{Path: c.path + n, Version: -1})
+	}
+	if _, err := raw(t, s).Multi(all...); err != nil { // at once, before the host puts one of them right
+		t.Fatal(err)
+	}
+	registrytest.Await(t, open(t, o), "the host again", one(glia.MemberAlive))
+}
+
+// An Announce that was given up goes on in the background, and must not undo the goodbye.
+func TestRegistry_LeavesInTheMiddleOfAnAnnounce(t *testing.T) {
+	t.Parallel()
+	s := testbed.ZooKeeper(t, "maxSessionTimeout=60000")
+	for range 3 {
+		c := newCluster(s)
+		p := testbed.NewProxy(t, s.Addr)
+		h := open(t, zookeeper.Options{Servers: []string{p.Addr}, Path: c.path, SessionTimeout: time.Minute})
+		until(t, h, registrytest.Announcement("node-1", 1))
+		p.HangAfter("alive/node-1")
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		if err := h.Announce(ctx, registrytest.Announcement("node-1", 2)); err == nil {
+			t.Error("announced through a connection that hangs")
+		}
+		cancel()
+		left := make(chan error)
+		go func() {
+			left <- nil
+			left <- h.Close(t.Context())
+		}()
+		<-left
+		p.Heal()
+		if err := <-left; err != nil {
+			t.Error(err)
+		}
+		registrytest.Await(t, open(t, zookeeper.Options{Servers: []string{s.Addr}, Path: c.path}), "the host as left", one(glia.MemberLeft))
+	}
+}
+
 func TestRegistry_EnsembleLosesOneThenTwo(t *testing.T) {
 	t.Parallel()
 	servers := testbed.ZooKeepers(t, 3)

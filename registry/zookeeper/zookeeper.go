@@ -131,13 +131,16 @@ func (r *Registry) ensure(ctx context.Context, host string) error {
 	if !wanted {
 		return nil
 	}
-	if err := r.makeFolders(hostsFolder, aliveFolder); err != nil {
-		return err
-	}
 	for range tries {
-		err := r.beAlive(a)
+		err := r.makeFolders(hostsFolder, aliveFolder)
+		if err == nil {
+			err = r.beAlive(a)
+		}
 		if err == nil {
 			err = r.write(a, false)
+		}
+		if errors.Is(err, zk.ErrNoNode) {
+			r.unmade()
 		}
 		// Somebody else was faster: look again.
 		if !errors.Is(err, zk.ErrNodeExists) && !errors.Is(err, zk.ErrBadVersion) && !errors.Is(err, zk.ErrNoNode) {
@@ -237,7 +240,7 @@ func (r *Registry) Close(ctx context.Context) error {
 	own := r.want
 	r.want = map[string]glia.Announcement{}
 	r.wantMu.Unlock()
-	_, err := within(ctx, func() (struct{}, error) { return struct{}{}, r.goodbye(own) })
+	_, err := within(ctx, func() (struct{}, error) { return struct{}{}, r.goodbye(ctx, own) })
 	// While the session is there: afterwards all that it says is that it is closed.
 	err = r.explain(err)
 	within(context.WithoutCancel(ctx), func() (struct{}, error) { r.close(); return struct{}{}, nil }) //nolint:errcheck // can not fail
@@ -247,9 +250,16 @@ func (r *Registry) Close(ctx context.Context) error {
 	return nil
 }
 
-func (r *Registry) goodbye(own map[string]glia.Announcement) error {
+// goodbye waits for an Announce that was given up and goes on in the background: it would write over what is written here.
+func (r *Registry) goodbye(ctx context.Context, own map[string]glia.Announcement) error {
 	if len(own) == 0 {
 		return nil
+	}
+	select {
+	case r.announcing <- struct{}{}:
+		defer func() { <-r.announcing }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	if err := r.ready(); err != nil {
 		return err
