@@ -23,7 +23,7 @@ var tuned = map[string]func(*memberlist.Config){"fast": fast, "lan": nil}
 
 func TestAgent_ProcessesThatDieAndThatEnd(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t)
+	c := newCluster(t, fast)
 	registrytest.Deaths(t, c.Watcher(t), 2*time.Second, c.seed.Addr(), "fast")
 }
 

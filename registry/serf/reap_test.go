@@ -15,8 +15,8 @@ import (
 // with what it announces when it comes back.
 func TestAgent_ForgetsTheDeadAndTakesThemBack(t *testing.T) {
 	t.Parallel()
-	seed := start(t, serf.Options{Node: "seed", Forget: time.Second})
-	w := start(t, serf.Options{Node: "watcher", Forget: time.Second, Join: []string{seed.Addr()}})
+	seed := start(t, serf.Options{Node: "seed", Forget: time.Second, Tune: fast})
+	w := start(t, serf.Options{Node: "watcher", Forget: time.Second, Join: []string{seed.Addr()}, Tune: fast})
 	var follower registrytest.Follower
 	follow := func(what string, want func([]glia.Member) bool) {
 		t.Helper()
@@ -41,7 +41,7 @@ func TestAgent_ForgetsTheDeadAndTakesThemBack(t *testing.T) {
 	} {
 		first := registrytest.Announcement("node-1", uint64(10-i)) //nolint:gosec // lower ones come later
 		first.API = []string{"10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3"}[i]
-		a := start(t, serf.Options{Node: "node-1", Bind: "127.0.0.2:0", Join: []string{seed.Addr()}, First: &first, Forget: time.Second})
+		a := start(t, serf.Options{Node: "node-1", Bind: "127.0.0.2:0", Join: []string{seed.Addr()}, First: &first, Forget: time.Second, Tune: fast})
 		follow("the host", shows(glia.MemberAlive, first))
 		if err := end(a); err != nil {
 			t.Fatal(err)
