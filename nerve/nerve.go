@@ -115,6 +115,8 @@ type Nerve struct {
 	told       map[string]time.Time // when an event was about a kernel name
 	generation uint64
 	announced  glia.Announcement
+	scans      uint64          // that have begun
+	scanned    uint64          // number of the newest one that was taken over
 	scanErr    string          // of the newest scan
 	whole      time.Time       // when the last scan began that was no recheck
 	findings   []judge.Finding // of the newest announcement
@@ -181,18 +183,7 @@ func (n *Nerve) scanLoop(ctx context.Context) {
 func (n *Nerve) look(ctx context.Context) { n.lookBy(ctx, n.scanner()) }
 
 func (n *Nerve) lookBy(ctx context.Context, scanner scanner) {
-	err := n.scan(ctx, scanner)
-	if ctx.Err() != nil {
-		return
-	}
-	n.mu.Lock()
-	was := n.scanErr
-	n.scanErr = ""
-	if err != nil {
-		n.scanErr = err.Error()
-	}
-	n.mu.Unlock()
-	if err != nil && was != err.Error() {
+	if was, err := n.scan(ctx, scanner); err != nil && ctx.Err() == nil && was != err.Error() {
 		n.Log.Error("inventory can not be read", "error", err)
 	}
 }
@@ -236,15 +227,29 @@ func (n *Nerve) recheck() scanner {
 }
 
 // scan reads the inventory and brings the entries up to date. When it can not be read nothing
-// changes: a disk is missing only when a good inventory does not show it.
-func (n *Nerve) scan(ctx context.Context, scanner scanner) error {
+// changes: a disk is missing only when a good inventory does not show it. Neither does anything when a scan that
+// began later was faster: what this one tells is older than what is known. It returns the problem that there was
+// before beside its own.
+func (n *Nerve) scan(ctx context.Context, scanner scanner) (was string, err error) {
+	n.mu.Lock()
+	n.scans++
+	number := n.scans
+	n.mu.Unlock()
 	found, doubtful, err := scanner(ctx)
-	if err != nil {
-		return err
+	if err != nil && ctx.Err() != nil {
+		return "", err
 	}
 	now := time.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if number < n.scanned {
+		return "", nil
+	}
+	n.scanned, was, n.scanErr = number, n.scanErr, ""
+	if err != nil {
+		n.scanErr = err.Error()
+		return was, err
+	}
 	seen := map[string]bool{}
 	for _, d := range found {
 		seen[d.Serial()] = true
@@ -260,7 +265,7 @@ func (n *Nerve) scan(ctx context.Context, scanner scanner) error {
 		}
 	}
 	poke(n.changed)
-	return nil
+	return was, nil
 }
 
 // saw notes a disk that is there. The caller holds the mutex.
@@ -288,6 +293,7 @@ func (n *Nerve) doubt(serial string, e *entry, why string) {
 		e.worker.stop()
 		e.worker = nil
 	}
+	e.gone = time.Time{} // it may be here
 	if e.verdict.Why != why {
 		n.Log.Warn("disk can not be identified", "serial", serial, "why", why)
 		e.verdict, e.missing, e.evidence = judge.Unprobed(why), false, nil

@@ -12,7 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"glia"
+	gliav1 "glia/api/glia/v1"
 	"glia/nerve"
 	"glia/nerve/judge"
 )
@@ -237,13 +240,15 @@ func TestNerve_MissingDisks(t *testing.T) {
 // doubter is a bench on which the identity of some disks is in doubt.
 type doubter struct {
 	*bench
-	why map[string]string
+	why   map[string]string
+	scans *int
 }
 
 func (d doubter) ScanAll(ctx context.Context) ([]glia.Disk, map[string]string, error) {
 	disks, err := d.Scan(ctx)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	*d.scans++
 	return disks, d.why, err
 }
 
@@ -251,7 +256,7 @@ func TestNerve_DoubtfulDiskIsUnknownAndNotMissing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		b := doubter{newBench("A", "B"), map[string]string{}}
+		b := doubter{newBench("A", "B"), map[string]string{}, new(int)}
 		o := b.options(dir)
 		o.Inventory = b
 		n, err := nerve.New(o)
@@ -264,8 +269,15 @@ func TestNerve_DoubtfulDiskIsUnknownAndNotMissing(t *testing.T) {
 		defer func() { cancel(); <-done }()
 		time.Sleep(time.Second)
 		slot := b.disks["B"]
-		b.do(func() { delete(b.disks, "B"); b.why["B"] = "claimed by sdb and sdc" })
+		b.do(func() { delete(b.disks, "B") })
+		time.Sleep(6 * time.Second) // for one scan it is not there at all
+		b.do(func() { b.why["B"], *b.scans = "claimed by sdb and sdc", 0 })
 		time.Sleep(time.Minute)
+		b.do(func() {
+			if *b.scans > 20 {
+				t.Errorf("%d scans in a minute", *b.scans)
+			}
+		})
 		if s := state(n, "B"); s != glia.StateUnknown {
 			t.Errorf("B is %s", s)
 		}
@@ -273,6 +285,78 @@ func TestNerve_DoubtfulDiskIsUnknownAndNotMissing(t *testing.T) {
 		time.Sleep(time.Minute)
 		if s := state(n, "B"); s != glia.StateHealthy {
 			t.Errorf("B is %s when it is told apart again", s)
+		}
+	})
+}
+
+// slow is a bench whose next answer is kept back once it is known.
+type slow struct {
+	*bench
+	next chan chan struct{} // what the next scan waits for before it answers
+}
+
+func (s slow) Scan(ctx context.Context) ([]glia.Disk, error) {
+	disks, err := s.bench.Scan(ctx)
+	select {
+	case wait := <-s.next:
+		<-wait
+	default:
+	}
+	return disks, err
+}
+
+func TestNerve_ASlowScanUndoesNoNewerOne(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := slow{newBench("A", "B"), make(chan chan struct{}, 1)}
+		o := b.options(dir)
+		o.Inventory = b
+		n, err := nerve.New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- n.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+		time.Sleep(time.Second)
+		answer, asked := make(chan struct{}), make(chan struct{})
+		b.next <- answer
+		go func() {
+			defer close(asked)
+			if _, err := nerve.NewService(n).ListDisks(t.Context(), connect.NewRequest(&gliav1.ListDisksRequest{})); err != nil {
+				t.Error(err)
+			}
+		}()
+		synctest.Wait()
+		b.do(func() { delete(b.disks, "B") })
+		time.Sleep(time.Minute)
+		close(answer)
+		<-asked
+		if s := state(n, "B"); s != glia.StateMissing {
+			t.Errorf("a scan from before it was pulled makes B %s", s)
+		}
+	})
+}
+
+func TestNerve_SavesAgainWhatCouldNotBeSaved(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "state")
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench("A")
+		_, stop := b.run(t, dir)
+		defer stop()
+		if err := os.WriteFile(dir, nil, 0o600); err != nil { // no folder can be made there
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if _, err := os.Stat(filepath.Join(dir, "state.json")); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -68,8 +68,8 @@ func (n *Nerve) load() error {
 	return nil
 }
 
-// save writes the state file when there is something new.
-func (n *Nerve) save(force bool) error {
+// save writes the state file when there is something new. What could not be written stays new.
+func (n *Nerve) save(force bool) (err error) {
 	n.saving.Lock() // an older state must not be written over a newer one
 	defer n.saving.Unlock()
 	n.mu.Lock()
@@ -83,6 +83,13 @@ func (n *Nerve) save(force bool) error {
 	}
 	n.dirty = false
 	n.mu.Unlock()
+	defer func() {
+		if err != nil {
+			n.mu.Lock()
+			n.dirty = true
+			n.mu.Unlock()
+		}
+	}()
 	if err := os.MkdirAll(filepath.Dir(n.StateFile), 0o700); err != nil {
 		return err
 	}
