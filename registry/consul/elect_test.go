@@ -1,6 +1,7 @@
 package consul_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -116,7 +117,8 @@ func TestElector_Contract(t *testing.T) {
 func TestElector_AnOldValueElectsNobody(t *testing.T) {
 	t.Parallel()
 	e := election{newCluster(testbed.Consul(t, "")), nil}
-	for _, want := range []string{`{"epoch":1,"holder":"first"}`, `{"epoch":2,"holder":"first"}`} {
+	var last uint64
+	for range 2 {
 		l, err := e.Candidate(t, "first").Lead(t.Context(), 0)
 		if err != nil {
 			t.Fatal(err)
@@ -124,8 +126,13 @@ func TestElector_AnOldValueElectsNobody(t *testing.T) {
 		if err := l.Resign(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		want := fmt.Sprintf(`{"epoch":%d,"holder":"first"}`, l.Epoch())
 		if kv := e.lock(t); kv.Session != "" || string(kv.Value) != want {
-			t.Errorf("the lock after its leader: %q of session %q", kv.Value, kv.Session)
+			t.Errorf("the lock after its leader: %q of session %q, want %s", kv.Value, kv.Session, want)
 		}
+		if l.Epoch() <= last {
+			t.Errorf("epoch %d follows %d", l.Epoch(), last)
+		}
+		last = l.Epoch()
 	}
 }

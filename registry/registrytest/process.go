@@ -155,7 +155,7 @@ func testStopped(t *testing.T, e Election) {
 		if err := a.Held(); !errors.Is(err, glia.ErrStaleEpoch) {
 			t.Errorf("Held after all: %v", err)
 		}
-		follows(t, a, b)
+		runsOut(t, a, b)
 		return
 	}
 	var f fence
