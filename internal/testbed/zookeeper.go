@@ -17,7 +17,7 @@ import (
 var zkJars = []string{"zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-simple", "netty-handler", "netty-common", "netty-buffer",
 	"netty-transport", "netty-codec", "netty-resolver", "netty-all", "metrics-core", "snappy-java", "commons-cli", "commons-io"}
 
-// ZooKeeper starts a server with a tick of 200 ms, so that sessions may be as short as 400 ms. The lines are
+// ZooKeeper starts a server with a tick of 200 ms, so that sessions may be as short as 400 ms, and up to a minute. The lines are
 // added to its configuration. The test is skipped when ZooKeeper is not installed.
 func ZooKeeper(t testing.TB, lines ...string) *Server {
 	t.Helper()
@@ -77,7 +77,7 @@ func newZooKeeper(t testing.TB, lines ...string) *Server {
 	}
 	port := freePort(t)
 	conf := append([]string{
-		"tickTime=200", "initLimit=25", "syncLimit=10", "minSessionTimeout=400", "maxClientCnxns=0", "dataDir=" + filepath.Join(dir, "data"),
+		"tickTime=200", "initLimit=25", "syncLimit=10", "minSessionTimeout=400", "maxSessionTimeout=60000", "maxClientCnxns=0", "dataDir=" + filepath.Join(dir, "data"),
 		fmt.Sprintf("clientPort=%d", port), "clientPortAddress=127.0.0.1", "admin.enableServer=false", "4lw.commands.whitelist=*",
 		"forceSync=no", "preAllocSize=1024",
 	}, lines...)
@@ -90,7 +90,8 @@ func newZooKeeper(t testing.TB, lines ...string) *Server {
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dzookeeper.jmx.log4j.disable=true",
 		"-cp", strings.Join(path, ":"), "org.apache.zookeeper.server.quorum.QuorumPeerMain", file,
 	}}
-	s.ready = func(ctx context.Context) error { return zkSays(ctx, s.Addr, "ruok", "imok") }
+	// It answers ruok, and turns clients away, before it serves.
+	s.ready = func(ctx context.Context) error { return zkSays(ctx, s.Addr, "srvr", "Mode: ") }
 	s.cleanup(t)
 	return s
 }

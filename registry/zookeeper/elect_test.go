@@ -91,7 +91,7 @@ func (e election) LoseQuorum(t *testing.T) (words string, mend func()) {
 
 func TestElector_Contract(t *testing.T) {
 	t.Parallel()
-	shared := testbed.ZooKeeper(t, "maxSessionTimeout=60000")
+	shared := testbed.ZooKeeper(t)
 	t.Run("all", func(t *testing.T) { // so that the server outlives the parallel parts
 		registrytest.RunElection(t, func(t *testing.T) registrytest.Election {
 			switch {
@@ -126,9 +126,9 @@ func TestElector_WrongCredentials(t *testing.T) {
 // An election whose folder somebody has removed goes on in a new one.
 func TestElector_FolderIsRemoved(t *testing.T) {
 	t.Parallel()
-	c := newCluster(testbed.ZooKeeper(t, "maxSessionTimeout=60000"))
+	c := newCluster(testbed.ZooKeeper(t))
 	z := raw(t, c.server)
-	o := zookeeper.Options{Servers: []string{c.server.Addr}, Path: c.path, SessionTimeout: time.Minute}
+	o := zookeeper.Options{Servers: []string{c.server.Addr}, Path: c.path, SessionTimeout: lasting}
 	first, err := elector(t, "first", o).Lead(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)

@@ -182,9 +182,9 @@ func TestRegistry_HealsItself(t *testing.T) {
 
 func TestRegistry_FoldersAreRemoved(t *testing.T) {
 	t.Parallel()
-	s := testbed.ZooKeeper(t, "maxSessionTimeout=60000")
+	s := testbed.ZooKeeper(t)
 	c := newCluster(s)
-	o := zookeeper.Options{Servers: []string{s.Addr}, Path: c.path, SessionTimeout: time.Minute}
+	o := zookeeper.Options{Servers: []string{s.Addr}, Path: c.path, SessionTimeout: lasting}
 	h, w := open(t, o), open(t, o)
 	until(t, h, registrytest.Announcement("node-1", 1))
 	registrytest.Await(t, w, "the host", one(glia.MemberAlive))
@@ -201,11 +201,11 @@ func TestRegistry_FoldersAreRemoved(t *testing.T) {
 // An Announce that was given up goes on in the background, and must not undo the goodbye.
 func TestRegistry_LeavesInTheMiddleOfAnAnnounce(t *testing.T) {
 	t.Parallel()
-	s := testbed.ZooKeeper(t, "maxSessionTimeout=60000")
+	s := testbed.ZooKeeper(t)
 	for range 3 {
 		c := newCluster(s)
 		p := testbed.NewProxy(t, s.Addr)
-		h := open(t, zookeeper.Options{Servers: []string{p.Addr}, Path: c.path, SessionTimeout: time.Minute})
+		h := open(t, zookeeper.Options{Servers: []string{p.Addr}, Path: c.path, SessionTimeout: lasting})
 		until(t, h, registrytest.Announcement("node-1", 1))
 		p.HangAfter("alive/node-1")
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -257,10 +257,10 @@ var zxid = regexp.MustCompile(`Zxid: (0x[0-9a-f]+)`)
 func TestRegistry_WritesOnlyChanges(t *testing.T) {
 	t.Parallel()
 	s := testbed.ZooKeeper(t)
-	c := newCluster(s)
-	h, w := c.host(t), open(t, zookeeper.Options{Servers: []string{s.Addr}, Path: c.path})
+	o := zookeeper.Options{Servers: []string{s.Addr}, Path: newCluster(s).path, SessionTimeout: lasting}
+	h, w := open(t, o), open(t, o)
 	a := registrytest.Announcement("node-1", 1)
-	until(t, h.Registry, a)
+	until(t, h, a)
 	registrytest.Await(t, w, "the host", one(glia.MemberAlive))
 	writes := func() string {
 		said, err := testbed.ZooKeeperWord(t.Context(), s.Addr, "srvr")
@@ -301,16 +301,20 @@ func TestRegistry_BadInput(t *testing.T) {
 	t.Parallel()
 	s := testbed.ZooKeeper(t)
 	c := newCluster(s)
-	first := c.host(t)
-	until(t, first.Registry, registrytest.Announcement("node-1", 1))
+	o := zookeeper.Options{Servers: []string{s.Addr}, Path: c.path, SessionTimeout: lasting}
+	first := open(t, o)
+	until(t, first, registrytest.Announcement("node-1", 1))
 
 	other := registrytest.Announcement("node-1", 1)
 	other.API = "10.0.0.2:7411"
-	second := c.host(t)
+	second := open(t, o)
+	connected(t, second.Ready)
 	if err := second.Announce(t.Context(), other); err == nil || !strings.Contains(err.Error(), `host name node-1 is in use at "10.0.0.1:7411" too`) {
 		t.Errorf("a name used twice: %v", err)
 	}
-	first.Leave(t) // and the second one takes its place by itself
+	if err := first.Close(t.Context()); err != nil { // and the second one takes its place by itself
+		t.Error(err)
+	}
 	w := open(t, zookeeper.Options{Servers: []string{s.Addr}, Path: c.path})
 	registrytest.Await(t, w, "the second one", func(m []glia.Member) bool { return one(glia.MemberAlive)(m) && m[0].Announcement.API == other.API })
 
@@ -327,12 +331,13 @@ func TestRegistry_DigestKeepsOthersOut(t *testing.T) {
 	t.Parallel()
 	s := testbed.ZooKeeper(t)
 	c := newCluster(s)
-	o := zookeeper.Options{Servers: []string{s.Addr}, Path: c.path, User: "glia", Password: "secret"}
+	o := zookeeper.Options{Servers: []string{s.Addr}, Path: c.path, User: "glia", Password: "secret", SessionTimeout: lasting}
 	h, w := open(t, o), open(t, o)
 	until(t, h, registrytest.Announcement("node-1", 1))
 	registrytest.Await(t, w, "the host", one(glia.MemberAlive))
 	o.Password = "wrong"
 	stranger := open(t, o)
+	connected(t, stranger.Ready)
 	err := stranger.Announce(t.Context(), registrytest.Announcement("node-2", 1))
 	if err == nil || !strings.Contains(err.Error(), "belong to another user; use the credentials") || strings.Contains(err.Error(), "wrong") {
 		t.Errorf("announced with a wrong password: %v", err)
@@ -390,9 +395,7 @@ func TestRegistry_SaysWhyItLeavesWithoutGoodbye(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Announce(t.Context(), registrytest.Announcement("node-1", 1)); err != nil {
-		t.Error(err)
-	}
+	until(t, h, registrytest.Announcement("node-1", 1))
 	s.Stop(t)
 	for deadline := time.Now().Add(registrytest.Patience); h.Ready() == nil && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)

@@ -1,6 +1,7 @@
 package zookeeper_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 
 func openNodes(t *testing.T, o zookeeper.Options) *zookeeper.Nodes {
 	t.Helper()
-	o.SessionTimeout = lease
+	o.SessionTimeout = cmp.Or(o.SessionTimeout, lease)
 	n, err := zookeeper.OpenNodes(o)
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +104,7 @@ func web(t *testing.T, weight int) (smartstack.Service, string) {
 func TestNodes_AnnounceServicesAsNerveDoes(t *testing.T) {
 	t.Parallel()
 	s := testbed.ZooKeeper(t)
-	z, n := raw(t, s), openNodes(t, zookeeper.Options{Servers: []string{s.Addr}})
+	z, n := raw(t, s), openNodes(t, zookeeper.Options{Servers: []string{s.Addr}, SessionTimeout: lasting})
 	for _, encode := range []bool{false, true} {
 		dir := folder()
 		for weight := range 3 {
@@ -127,10 +128,10 @@ func TestNodes_PlainOneIsTakenOverFromAnOldSession(t *testing.T) {
 	s := testbed.ZooKeeper(t)
 	z, dir := raw(t, s), folder()
 	node := zookeeper.Node{Folder: dir, Name: "i-1", Data: []byte("data")}
-	old := openNodes(t, zookeeper.Options{Servers: []string{s.Addr}})
+	o := zookeeper.Options{Servers: []string{s.Addr}, SessionTimeout: lasting}
+	old, n := openNodes(t, o), openNodes(t, o)
 	put(t, old, "web", node)
-	p := testbed.NewProxy(t, s.Addr)
-	n := openNodes(t, zookeeper.Options{Servers: []string{p.Addr}})
+	connected(t, n.Ready)
 	other := node
 	other.Data = []byte("other")
 	if err := n.Put(t.Context(), "web", other); err == nil || !strings.Contains(err.Error(), `somebody else holds it with other data: "data"`) {
@@ -211,16 +212,12 @@ func TestNodes_AreNotMadeTwice(t *testing.T) {
 // What was asked for over a connection that broke before the answer is taken back, too: its session lives on.
 func TestNodes_LeaveNothingBehindThatWasCutOff(t *testing.T) {
 	t.Parallel()
-	s := testbed.ZooKeeper(t, "maxSessionTimeout=60000")
+	s := testbed.ZooKeeper(t)
 	z := raw(t, s)
 	begin := func(t *testing.T) (*testbed.Proxy, *zookeeper.Nodes, string) {
 		t.Helper()
 		p, dir := testbed.NewProxy(t, s.Addr), folder()
-		n, err := zookeeper.OpenNodes(zookeeper.Options{Servers: []string{p.Addr}, SessionTimeout: time.Minute})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = n.Close(context.Background()) })
+		n := openNodes(t, zookeeper.Options{Servers: []string{p.Addr}, SessionTimeout: lasting})
 		put(t, n, "other", zookeeper.Node{Folder: dir, Name: "other_", Data: []byte("data"), Numbered: true})
 		return p, n, dir
 	}
@@ -303,7 +300,7 @@ func TestNodes_WriteOnlyChanges(t *testing.T) {
 	t.Parallel()
 	s := testbed.ZooKeeper(t)
 	dir := folder()
-	n := openNodes(t, zookeeper.Options{Servers: []string{s.Addr}})
+	n := openNodes(t, zookeeper.Options{Servers: []string{s.Addr}, SessionTimeout: lasting})
 	node := zookeeper.Node{Folder: dir, Name: "i-1_", Data: []byte("data"), Numbered: true}
 	put(t, n, "web", node)
 	writes := func() string {

@@ -17,8 +17,26 @@ import (
 	"glia/registry/zookeeper"
 )
 
-// lease is the session timeout of the tests.
-const lease = time.Second
+// lease is the session timeout of the tests in which sessions expire, and lasting that of those in which none must, however
+// busy the machine is.
+const (
+	lease   = time.Second
+	lasting = time.Minute
+)
+
+// connected waits for the first session: without one a call fails after a while.
+func connected(t *testing.T, ready func() error) {
+	t.Helper()
+	tick, limit := time.NewTicker(10*time.Millisecond), time.After(registrytest.Patience)
+	defer tick.Stop()
+	for ready() != nil {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatal(ready())
+		}
+	}
+}
 
 func open(t *testing.T, o zookeeper.Options) *zookeeper.Registry {
 	t.Helper()
