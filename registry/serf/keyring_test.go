@@ -14,7 +14,6 @@ import (
 	"github.com/hashicorp/serf/client"
 
 	"glia"
-	"glia/internal/testbed"
 	"glia/registry/registrytest"
 	"glia/registry/serf"
 )
@@ -45,7 +44,7 @@ func TestAgent_RotatesTheKeysOfItsKeyring(t *testing.T) {
 	if err := rotate(t, seed, (*client.RPCClient).InstallKey, key(3)); err != nil {
 		t.Fatal(err)
 	}
-	o := serf.Options{Node: "node-1", Bind: testbed.Addr(t), KeyringFile: files[1], Join: []string{seed.Addr()}, First: &first}
+	o := serf.Options{Node: "node-1", KeyringFile: files[1], Join: []string{seed.Addr()}, First: &first}
 	node := start(t, o)
 	registrytest.Await(t, seed, "the member with both keys", func(m []glia.Member) bool { return len(m) == 1 })
 	for _, step := range []struct {
@@ -69,9 +68,7 @@ func TestAgent_RotatesTheKeysOfItsKeyring(t *testing.T) {
 			t.Errorf("%s has %s, %v", f, b, err)
 		}
 	}
-	if err := node.Abort(); err != nil {
-		t.Fatal(err)
-	}
+	host{node}.Leave(t)
 	first.Generation = 2
 	start(t, o) // from its file
 	registrytest.Await(t, seed, "the member after its restart", func(m []glia.Member) bool {
