@@ -133,10 +133,6 @@ func (r *Registry) ensure(ctx context.Context, host string) error {
 	}
 	for failures := 0; ; failures++ {
 		done, err := r.lock(ctx, a, doc)
-		if strings.Contains(fmt.Sprint(err), "invalid session") { // over, and not told yet
-			r.forgetSession()
-			err = nil
-		}
 		if done || err != nil {
 			return err
 		}
@@ -171,6 +167,10 @@ func (r *Registry) lock(ctx context.Context, a glia.Announcement, doc []byte) (d
 		}
 	}
 	done, _, err = r.api.KV().Acquire(&api.KVPair{Key: key, Value: doc, Session: id}, r.write(ctx))
+	if strings.Contains(fmt.Sprint(err), "invalid session") { // over, and not told yet
+		r.forgetSession(id)
+		return false, nil
+	}
 	return done, err
 }
 
@@ -192,10 +192,13 @@ func (r *Registry) ourSession(ctx context.Context) (string, error) {
 	return id, nil
 }
 
-func (r *Registry) forgetSession() {
+// forgetSession notes that a session is over, unless there is another one by now.
+func (r *Registry) forgetSession(id string) {
 	r.mu.Lock()
-	r.session = ""
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	if r.session == id {
+		r.session = ""
+	}
 }
 
 // renewals keeps the session.
@@ -222,7 +225,7 @@ func (r *Registry) renewals() {
 		}
 		if errors.Is(err, errNoSession) { // the end of a session frees its keys, and that wakes keep
 			r.o.Log.Warn("consul session is over, making another one", "session", id)
-			r.forgetSession()
+			r.forgetSession(id)
 		}
 		r.problems.set("renew the session", err)
 	}

@@ -4,7 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -191,6 +196,58 @@ func TestRegistry_HealsItself(t *testing.T) {
 	}
 }
 
+// A session may have been replaced by the time that the answer comes which says that it is over. The new one must be kept.
+func TestRegistry_KeepsTheSessionThatFollowsALostOne(t *testing.T) {
+	t.Parallel()
+	s := testbed.Consul(t, "")
+	c := newCluster(s)
+	const renew = "/v1/session/renew/"
+	asked, answer := make(chan string, 100), make(chan struct{})
+	held := sync.OnceFunc(func() {
+		select {
+		case <-answer:
+		case <-time.After(registrytest.Patience):
+		}
+	})
+	to := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: s.Addr})
+	between := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if id, found := strings.CutPrefix(q.URL.Path, renew); found {
+			asked <- id
+			held()
+		}
+		to.ServeHTTP(w, q)
+	}))
+	t.Cleanup(between.Close)
+	h := open(t, consul.Options{Address: between.Listener.Addr().String(), Path: c.path, TTL: 6 * time.Second})
+	until(t, h, registrytest.Announcement("node-1", 1))
+	renewed := func() string {
+		t.Helper()
+		select {
+		case id := <-asked:
+			return id
+		case <-time.After(registrytest.Patience):
+			t.Fatal("no session is renewed")
+		}
+		return ""
+	}
+	first := renewed()
+	if _, err := raw(t, s, "").Session().Destroy(first, nil); err != nil {
+		t.Fatal(err)
+	}
+	second := first
+	for limit := time.Now().Add(registrytest.Patience); second == "" || second == first; {
+		kv, _, err := raw(t, s, "").KV().Get(c.path+"/hosts/node-1", nil)
+		if err != nil || time.Now().After(limit) {
+			t.Fatalf("no session follows %s: %v", first, err)
+		}
+		second = kv.Session
+	}
+	close(answer)
+	if got := renewed(); got != second {
+		t.Errorf("session %s is renewed, %s has the lock", got, second)
+	}
+}
+
 func TestRegistry_AShortCutIsNotSeen(t *testing.T) {
 	t.Parallel()
 	s := testbed.Consul(t, "")
@@ -226,9 +283,9 @@ func TestRegistry_WritesOnlyChanges(t *testing.T) {
 	t.Parallel()
 	s := testbed.Consul(t, "")
 	c := newCluster(s)
-	h := c.host(t)
+	h := open(t, consul.Options{Address: s.Addr, Path: c.path, TTL: time.Minute})
 	a := registrytest.Announcement("node-1", 1)
-	until(t, h.Registry, a)
+	until(t, h, a)
 	before := index(t, s, c)
 	for range 100 {
 		if err := h.Announce(t.Context(), a); err != nil {

@@ -26,6 +26,9 @@ const (
 	safety   = 10 // it gives up so much before the end
 )
 
+// releaseWithin is what a release may take at least. Registries end a lease later than its time, so that also a late release helps.
+const releaseWithin = 5 * time.Second
+
 // Lease is how a backend keeps a leader in place. All functions are bounded by their context.
 type Lease struct {
 	Epoch   uint64
@@ -96,7 +99,7 @@ func (t *Term) keep(ctx context.Context) {
 	close(t.lost)
 	cancel()
 	watcher.Wait()
-	release, cancel := context.WithTimeout(context.Background(), t.lease.TTL)
+	release, cancel := context.WithTimeout(context.Background(), max(t.lease.TTL, releaseWithin))
 	defer cancel()
 	t.err = t.lease.Release(release)
 }
