@@ -157,7 +157,7 @@ func (s *Store) Record(serial string, at time.Time, round []Value) error {
 	l, share := s.log(serial)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.loaded {
+	if !l.loaded || !s.untouched(serial, l) {
 		if err := s.load(serial, l); err != nil {
 			return fmt.Errorf("history of %s: %w", serial, err)
 		}
@@ -191,6 +191,13 @@ func appendFile(path string, b []byte) (int, error) {
 	}
 	n, err := f.Write(b)
 	return n, errors.Join(err, f.Close())
+}
+
+// untouched says whether the present file is as long as it was left: somebody may have removed or cut it. What would be added to it then
+// could not be read.
+func (s *Store) untouched(serial string, l *log) bool {
+	info, err := os.Stat(s.path(serial, present))
+	return err == nil && info.Size() == l.size || errors.Is(err, fs.ErrNotExist) && l.size == 0
 }
 
 // load reads the present file, and cuts off what can not be read.

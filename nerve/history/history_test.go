@@ -95,6 +95,34 @@ func TestStore_KeepsChanges(t *testing.T) {
 	}
 }
 
+func TestStore_GoesOnWhenSomebodyTouchesItsFile(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct {
+		touch func(file string) error
+		want  string
+	}{
+		"removed": {os.Remove, "ata.pending: 1=2 2=3\n"},
+		"emptied": {func(file string) error { return os.Truncate(file, 0) }, "ata.pending: 1=2 2=3\n"},
+		"cut":     {func(file string) error { return os.Truncate(file, 20) }, "ata.pending: 1=2 2=3\n"},
+	} {
+		dir, start := t.TempDir(), epoch()
+		s := open(t, dir, 1<<20)
+		record(t, s, "A", start, pending(1))
+		files, err := filepath.Glob(filepath.Join(dir, "*"))
+		if err != nil || len(files) != 1 {
+			t.Fatal(files, err)
+		}
+		if err := c.touch(files[0]); err != nil {
+			t.Fatal(err)
+		}
+		record(t, s, "A", start.Add(time.Minute), pending(2))
+		record(t, s, "A", start.Add(2*time.Minute), pending(3))
+		if got := told(t, s, "A", start); got != c.want {
+			t.Errorf("%s: got %q, want %q", what, got, c.want)
+		}
+	}
+}
+
 func TestStore_IsBounded(t *testing.T) {
 	t.Parallel()
 	dir, start := t.TempDir(), epoch()
