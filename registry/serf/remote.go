@@ -326,8 +326,9 @@ func (r *Remote) Close(ctx context.Context) (err error) {
 		r.stop()
 		r.workers.Wait()
 		err = errors.Join(removeDropIn(r.o.DropIn), r.talk(ctx, func(c *rpcConn) (err error) {
-			if r.want.Load() != nil {
-				err = c.setTags(ctx, nil, slices.AppendSeq(slices.Clone(digestTags), maps.Keys(r.services.want)))
+			if r.want.Load() != nil || r.o.DropIn != "" { // the file says that a life before has announced through it
+				all := slices.AppendSeq(slices.Clone(digestTags), maps.Keys(r.services.want))
+				err = c.setTags(ctx, nil, slices.AppendSeq(all, maps.Keys(r.services.gone)))
 			}
 			return errors.Join(err, c.Close())
 		}))

@@ -47,6 +47,51 @@ func TestRemote_ServicesOfALifeBeforeAreClaimedOrGo(t *testing.T) {
 	untilTags(t, c, "node-1", "that all are taken back", func(tags map[string]string) bool { return tags["smart:web"] == "" })
 }
 
+// Close takes back what this life has not said, too: what a life before has left, and a service that is shown though it was removed.
+func TestRemote_CloseLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	agent, _, dir := testbed.Serf(t, "node-1")
+	c := rpc(t, agent)
+	o := serf.RemoteOptions{Addr: agent.Addr, DropIn: filepath.Join(dir, "zzz_nerve_glia.json"), Interval: time.Hour}
+	open := func() *serf.Remote {
+		r, err := serf.Attach(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	web := serf.ServiceTag("web")
+	r := open()
+	if err := r.Announce(t.Context(), registrytest.Announcement("node-1", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.RemoveService(t.Context(), web); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.UpdateTags(map[string]string{web: "10.0.0.1:2"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := tags(t, c, "node-1"); len(got) != 0 {
+		t.Errorf("after its end %v are left", got)
+	}
+	content := []byte(`{"tags":{"disks":"healthy","` + web + `":"10.0.0.1:2"}}`)
+	if err := os.WriteFile(o.DropIn, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.UpdateTags(map[string]string{"disks": "healthy", web: "10.0.0.1:2"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := open().Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := tags(t, c, "node-1"); len(got) != 0 {
+		t.Errorf("after a life in which nothing was announced %v are left", got)
+	}
+}
+
 // What was asked of an agent may be done although its answer never came.
 func TestRemote_RemovesAServiceWhosePutWasCutOff(t *testing.T) {
 	t.Parallel()
