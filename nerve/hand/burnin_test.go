@@ -65,7 +65,7 @@ func TestHand_BurnInWritesToNothingThatIsNotBlank(t *testing.T) {
 		}, "not zero"},
 		"mounted": {func(l *lab, dev string) {
 			l.sh("mkfs.ext4", "-q", "/dev/"+dev)
-			l.sh("mount", "/dev/"+dev, l.mkdir("m"))
+			l.sh("mount", "-o", "ro", "/dev/"+dev, l.mkdir("m")) // else the kernel writes to it in the background
 		}, "is mounted on"},
 		"too small": {func(l *lab, _ string) { l.change("NEW", func(d *glia.Disk) { d.Identity.Size = 8 * mib }) }, "too small"},
 		"protected": {func(l *lab, _ string) { l.change("NEW", func(d *glia.Disk) { d.Protected = "carries /" }) }, "carries /"},

@@ -132,7 +132,7 @@ func TestHand_ConcurrentOrders(t *testing.T) {
 			o := proto.CloneOf(o)
 			o.Epoch += uint64(n)
 			wg.Go(func() {
-				r, err := h.Execute(context.Background(), o)
+				r, err := outcome(h, o)
 				switch {
 				case errors.Is(err, glia.ErrStaleEpoch):
 				case err != nil:

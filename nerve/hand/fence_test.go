@@ -67,7 +67,7 @@ func TestHand_StopsAnActThatHasNotBegun(t *testing.T) {
 	o := order(drain, "OLD", 1, epoch(5))
 	first := make(chan error)
 	go func() {
-		_, err := h.Execute(context.Background(), o)
+		_, err := outcome(h, o)
 		first <- err
 	}()
 	<-looking
@@ -75,7 +75,7 @@ func TestHand_StopsAnActThatHasNotBegun(t *testing.T) {
 	go func() {
 		newer := order(drain, "OLD", 1, epoch(6))
 		newer.Key = o.Key
-		r, err := h.Execute(context.Background(), newer)
+		r, err := outcome(h, newer)
 		if err != nil {
 			t.Error(err)
 		}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
@@ -24,12 +25,10 @@ import (
 	"glia/nerve/hand"
 )
 
-const (
-	mib = 1 << 20
+const mib = 1 << 20
 
-	oldUUID = "11111111-2222-4333-8444-555555555555"
-	newUUID = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
-)
+// The kernel mounts an XFS of a UUID once, whichever process has made it.
+var oldUUID, newUUID = uuid.NewString(), uuid.NewString()
 
 // lab is one storage host with loop devices for disks. Its slots are filled and emptied by the test.
 type lab struct {
@@ -359,6 +358,16 @@ func finish(t *testing.T, h *hand.Hand, o *gliav1.Order) *gliav1.ExecuteResponse
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("%s still runs", o.Verb)
+		}
+	}
+}
+
+// outcome sends an order again as long as it runs, as a repairer does: how long it takes is nobody's promise.
+func outcome(h *hand.Hand, o *gliav1.Order) (*gliav1.ExecuteResponse, error) {
+	for {
+		r, err := h.Execute(context.Background(), o)
+		if err != nil || r.State != gliav1.OrderState_ORDER_STATE_RUNNING {
+			return r, err
 		}
 	}
 }
