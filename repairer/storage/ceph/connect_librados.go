@@ -16,27 +16,42 @@ import (
 // Built says whether the program can reach Ceph clusters.
 const Built = true
 
-// Conn is one connection by librados, made when it is first needed and again after it was lost. A call
-// into librados can not be stopped: it gets one call at a time, a caller whose time is up leaves it, and
-// until librados returns, by its own timeout, all others are told so. It is safe for concurrent use.
+// Conn is the way to a cluster by librados. It is safe for concurrent use.
 type Conn struct {
-	access Access
-	slot   chan struct{} // held by the one call
+	quick, patient *link
+}
+
+// link is one connection, made when it is first needed and again after it was lost. A call into librados can not be
+// stopped: it gets one call at a time, a caller whose time is up leaves it, and until librados returns, by its own
+// timeout, all others are told so.
+type link struct {
+	access  Access
+	timeout time.Duration // of a command within librados
+	slot    chan struct{} // held by the one call
 
 	conn *rados.Conn // nil: not connected; used by who has the slot
 }
+
+// patience is the timeout within librados of what asks a manager. When one runs out, librados goes on to write an answer
+// that comes to where the call was, and the process dies of it (https://tracker.ceph.com/issues/65985): so none
+// runs out as long as managers fail over or are started again, and the caller does not wait for it. What changes
+// something may not be done later than its caller knows of, and has the caller's timeout.
+const patience = 10 * time.Minute
 
 var _ Cluster = (*Conn)(nil)
 
 // Connect makes a connection. Nothing is sent before the first command, so that a repairer starts while
 // a cluster is down.
 func Connect(a Access) (Cluster, error) {
-	return &Conn{access: a, slot: make(chan struct{}, 1)}, nil
+	with := func(timeout time.Duration) *link {
+		return &link{access: a, timeout: timeout, slot: make(chan struct{}, 1)}
+	}
+	return &Conn{quick: with(a.Timeout), patient: with(max(patience, a.Timeout))}, nil
 }
 
 // Mon sends a command to the monitors.
 func (c *Conn) Mon(ctx context.Context, cmd Command, input []byte) ([]byte, error) {
-	return c.call(ctx, cmd, func(r *rados.Conn, text []byte) ([]byte, string, error) {
+	return c.quick.call(ctx, cmd, func(r *rados.Conn, text []byte) ([]byte, string, error) {
 		if input != nil {
 			return r.MonCommandWithInputBuffer(text, input)
 		}
@@ -46,9 +61,22 @@ func (c *Conn) Mon(ctx context.Context, cmd Command, input []byte) ([]byte, erro
 
 // Mgr sends a command to the active manager.
 func (c *Conn) Mgr(ctx context.Context, cmd Command) ([]byte, error) {
-	return c.call(ctx, cmd, func(r *rados.Conn, text []byte) ([]byte, string, error) {
+	l := c.quick
+	if asks(cmd) {
+		l = c.patient
+	}
+	return l.call(ctx, cmd, func(r *rados.Conn, text []byte) ([]byte, string, error) {
 		return r.MgrCommand([][]byte{text})
 	})
+}
+
+// asks says whether a command to a manager changes nothing.
+func asks(cmd Command) bool {
+	switch cmd["prefix"] {
+	case "osd df", "osd perf", "osd ok-to-stop", "osd safe-to-destroy", "pg ls", "pg ls-by-osd", "pg dump", "device ls":
+		return true
+	}
+	return false
 }
 
 type reply struct {
@@ -59,7 +87,7 @@ type reply struct {
 // grace is for librados to give up by itself, before a call is left alone.
 const grace = 2 * time.Second
 
-func (c *Conn) call(ctx context.Context, cmd Command, send func(*rados.Conn, []byte) ([]byte, string, error)) ([]byte, error) {
+func (c *link) call(ctx context.Context, cmd Command, send func(*rados.Conn, []byte) ([]byte, string, error)) ([]byte, error) {
 	text, err := cmd.JSON()
 	if err != nil {
 		return nil, err
@@ -86,7 +114,7 @@ func (c *Conn) call(ctx context.Context, cmd Command, send func(*rados.Conn, []b
 }
 
 // late is the error of a caller whose time is up.
-func (*Conn) late(ctx context.Context, cmd Command) error {
+func (*link) late(ctx context.Context, cmd Command) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
 	}
@@ -94,7 +122,7 @@ func (*Conn) late(ctx context.Context, cmd Command) error {
 }
 
 // send is called by who has the slot.
-func (c *Conn) send(cmd Command, text []byte, send func(*rados.Conn, []byte) ([]byte, string, error)) ([]byte, error) {
+func (c *link) send(cmd Command, text []byte, send func(*rados.Conn, []byte) ([]byte, string, error)) ([]byte, error) {
 	r, err := c.connected()
 	if err != nil {
 		return nil, err
@@ -116,7 +144,7 @@ func (c *Conn) send(cmd Command, text []byte, send func(*rados.Conn, []byte) ([]
 }
 
 // connected is the connection, which is made if there is none.
-func (c *Conn) connected() (*rados.Conn, error) {
+func (c *link) connected() (*rados.Conn, error) {
 	if c.conn != nil {
 		return c.conn, nil
 	}
@@ -129,8 +157,8 @@ func (c *Conn) connected() (*rados.Conn, error) {
 		r.Shutdown()
 		return nil, fmt.Errorf("read %s: %w", a.Conf, plain(err))
 	}
-	seconds := strconv.Itoa(max(1, int(a.Timeout.Round(time.Second)/time.Second)))
-	for _, o := range [][2]string{{"client_mount_timeout", seconds}, {"rados_mon_op_timeout", seconds}, {"rados_osd_op_timeout", seconds}, {"keyring", a.Keyring}} {
+	seconds := func(d time.Duration) string { return strconv.Itoa(max(1, int(d.Round(time.Second)/time.Second))) }
+	for _, o := range [][2]string{{"client_mount_timeout", seconds(a.Timeout)}, {"rados_mon_op_timeout", seconds(c.timeout)}, {"rados_osd_op_timeout", seconds(a.Timeout)}, {"keyring", a.Keyring}} {
 		if o[1] == "" {
 			continue
 		}
@@ -160,7 +188,7 @@ func orConf(a Access) string {
 	return "the keyring that " + a.Conf + " names"
 }
 
-func (c *Conn) drop() {
+func (c *link) drop() {
 	c.conn.Shutdown()
 	c.conn = nil
 }
