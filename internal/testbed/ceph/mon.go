@@ -2,6 +2,7 @@ package ceph
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -42,6 +43,15 @@ func (c *Cluster) StartMgr() error {
 
 // StopMgr stops the only mgr.
 func (c *Cluster) StopMgr(ctx context.Context) error { return c.stop(ctx, "mgr.x", unix.SIGTERM) }
+
+// PauseMgr lets the mgr do nothing until goOn is called.
+func (c *Cluster) PauseMgr() (goOn func() error, err error) {
+	pid := c.daemons.PID("mgr.x")
+	if pid == 0 {
+		return nil, errors.New("pause mgr.x: it does not run")
+	}
+	return func() error { return unix.Kill(pid, unix.SIGCONT) }, unix.Kill(pid, unix.SIGSTOP)
+}
 
 func (c *Cluster) stop(ctx context.Context, name string, signal unix.Signal) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("still there after %s", patience))

@@ -48,6 +48,7 @@ func TestUser_MayNotDoMoreThanTheDriverDoes(t *testing.T) {
 
 	dir := t.TempDir()
 	getsItsCapabilitiesBack(t, c, filepath.Join(dir, "glia"))
+	waitsForTheManager(t, c)
 	wrong := filepath.Join(dir, "wrong")
 	if err := os.WriteFile(wrong, []byte("[client.glia]\n\tkey = AQBSdFhcAAAAABAAVb0vZ3Yb3VYb3Yb3VYb3Yw==\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -120,5 +121,44 @@ func getsItsCapabilitiesBack(t *testing.T, c *testbed.Cluster, file string) {
 	}
 	if _, err := conn.Mon(t.Context(), out, nil); err != nil {
 		t.Errorf("with its capabilities again: %v", err)
+	}
+}
+
+// A question that has waited for the manager for longer than librados waits for the monitors is still there when the manager
+// is back, and is answered. librados must not have given it up: it would write the answer to where the question was.
+func waitsForTheManager(t *testing.T, c *testbed.Cluster) {
+	t.Helper()
+	const timeout = 10 * time.Second
+	conn, err := ceph.Connect(ceph.Access{Conf: c.Conf, User: "admin", Timeout: timeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func() error {
+		_, err := conn.Mgr(t.Context(), ceph.Command{"prefix": "osd df"})
+		return err
+	}
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	goOn, err := c.PauseMgr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error, 1)
+	go func() { answered <- ask() }()
+	early := false
+	select {
+	case err = <-answered:
+		early = true
+	case <-time.After(timeout + time.Second):
+	}
+	if err := goOn(); err != nil {
+		t.Fatal(err)
+	}
+	if early {
+		t.Fatalf("while the manager does nothing: %v", err)
+	}
+	if err := <-answered; err != nil {
+		t.Errorf("when it is back: %v", err)
 	}
 }
