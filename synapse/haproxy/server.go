@@ -116,7 +116,7 @@ var weightOption = regexp.MustCompile(`weight +[0-9]+`)
 
 // specOf renders one server. The service has been checked by validTemplate.
 func (c Config) specOf(svc *Service, s Server, cookies bool) spec {
-	out := spec{name: s.Name(), address: s.Host + ":" + strconv.Itoa(s.Port), gone: s.Gone, weight: -1}
+	out := spec{name: s.Name(), address: s.Host + ":" + strconv.Itoa(s.Port), gone: s.Gone}
 	if _, own := ownID(s.Options); !own && s.id != 0 {
 		out.id = " id " + strconv.Itoa(s.id)
 	}
@@ -146,10 +146,18 @@ func (c Config) specOf(svc *Service, s Server, cookies bool) spec {
 	if weight >= 0 {
 		out.options = squeeze(out.options + " weight " + strconv.Itoa(weight))
 	}
-	if w := weightOption.FindAllString(out.options, -1); len(w) > 0 {
-		out.weight, _ = strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(w[len(w)-1], "weight")))
-	}
+	out.weight = lastWeight(out.options)
 	return out
+}
+
+// lastWeight is the weight that options set; -1 when they set none.
+func lastWeight(options string) int {
+	w := weightOption.FindAllString(options, -1)
+	if len(w) == 0 {
+		return -1
+	}
+	n, _ := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(w[len(w)-1], "weight")))
+	return n
 }
 
 // withoutWeight takes the first weight out.

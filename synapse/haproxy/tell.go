@@ -77,7 +77,7 @@ func (o *Output) tellOne(ctx context.Context, i int, sock Socket, now time.Time)
 		// Somebody else has started or reloaded it: what it knows is from the file.
 		if o.s.Process.PID != 0 {
 			o.o.Log.Info("haproxy is another process; it has read the file", "pid", p.PID)
-			o.loadedIsFile(now)
+			o.hasRead(p, now)
 		}
 		o.s.Process, o.unsaved = p, true
 	}
