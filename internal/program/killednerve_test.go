@@ -68,7 +68,7 @@ path = "/web"
 	at := time.Now()
 	s.until("the one of the nerve that was killed is gone", s.serves("two"))
 	// The server ends sessions in steps of its tick, and a busy machine adds to it.
-	if took := time.Since(at); took < lease/4 || took > patience/2 {
+	if took := time.Since(at); took < lease/4 || took > 30*time.Second {
 		t.Errorf("it took %v, with a lease of %v", took, lease)
 	} else {
 		t.Logf("it took %v, with a lease of %v", took.Round(time.Millisecond), lease)
