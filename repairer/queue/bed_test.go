@@ -101,8 +101,11 @@ func (b *bed) lead() {
 }
 
 // another is a queue of the same epoch.
-func (b *bed) another() *queue.Queue {
-	return queue.New(b.DB(), queue.Options{
+func (b *bed) another() *queue.Queue { return b.on(b.DB()) }
+
+// on is one that has its own way to the database.
+func (b *bed) on(db *sql.DB) *queue.Queue {
+	return queue.New(db, queue.Options{
 		Epoch: b.Epoch(), Timeout: 50 * time.Millisecond, Attempts: 3, RetryMin: time.Second, RetryMax: time.Minute, Log: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { b.mu.Lock(); defer b.mu.Unlock(); return b.now },
 		Handlers: map[string]queue.Handler{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"glia"
@@ -32,10 +33,22 @@ type Options struct {
 type Queue struct {
 	db *sql.DB
 	o  Options
+
+	mu   sync.Mutex
+	open []end // of claims that the database has not taken, or has taken without an answer
+}
+
+// end is what became of a claim.
+type end struct {
+	Event
+	after    State
+	next     time.Time // while waiting: not before; zero: at once
+	problem  string
+	attempts int // that count from now on
 }
 
 // New makes a queue on an open database of the repairer. It does nothing until Run or Work is called.
-func New(db *sql.DB, o Options) *Queue { return &Queue{db, o} }
+func New(db *sql.DB, o Options) *Queue { return &Queue{db: db, o: o} }
 
 // interval is how often Run looks for timers and events that are due. It is also how late one may be.
 const interval = time.Second
@@ -89,6 +102,9 @@ func (q *Queue) whole(ctx context.Context) error {
 // Work fires the timers and handles the events that are due, one after the other, until none is. An error is one of
 // the database; handlers' errors are kept with their events.
 func (q *Queue) Work(ctx context.Context) error {
+	if err := q.catchUp(ctx); err != nil {
+		return fmt.Errorf("end a claim: %w", err)
+	}
 	if err := q.fire(ctx); err != nil {
 		return err
 	}
@@ -112,21 +128,33 @@ func (q *Queue) Work(ctx context.Context) error {
 	return nil
 }
 
-// claim takes the first event that is due, or one that an earlier epoch had claimed. A next time that is further away than any wait can
-// be comes from a clock that was ahead, and does not count.
-func (q *Queue) claim(ctx context.Context) (e Event, err error) {
+// claim takes the first event that is due, or one that an earlier epoch had claimed; none has the id 0. A next time that is further away than
+// any wait can be comes from a clock that was ahead, and does not count. The event is chosen first, so that it is known what was asked
+// for when the answer of the claim is lost.
+func (q *Queue) claim(ctx context.Context) (Event, error) {
 	now := q.o.Now()
 	horizon := now.Add(2 * q.o.RetryMax).UnixNano()
-	var at int64
 	const due = `(state = 'waiting' AND (next <= $1 OR next > $2) OR state = 'claimed' AND epoch < $3)`
-	row := q.db.QueryRowContext(ctx, `UPDATE queue SET state = 'claimed', epoch = $3, attempts = attempts + 1
-		WHERE id = (SELECT min(id) FROM queue WHERE state IN ('waiting', 'claimed') AND `+due+`) AND `+due+`
-		RETURNING id, key, type, payload, at, attempts`, now.UnixNano(), horizon, q.o.Epoch)
-	if err := row.Scan(&e.ID, &e.Key, &e.Type, &e.Payload, &at, &e.Attempts); err != nil {
-		return Event{}, none(err)
+	for {
+		var e Event
+		var at int64
+		row := q.db.QueryRowContext(ctx, `SELECT id, key, type, payload, at, attempts FROM queue
+			WHERE id = (SELECT min(id) FROM queue WHERE state IN ('waiting', 'claimed') AND `+due+`)`, now.UnixNano(), horizon, q.o.Epoch)
+		if err := row.Scan(&e.ID, &e.Key, &e.Type, &e.Payload, &at, &e.Attempts); err != nil {
+			return Event{}, none(err)
+		}
+		before := e.Attempts
+		e.At, e.State, e.Attempts = time.Unix(0, at).UTC(), Claimed, before+1
+		r, err := q.db.ExecContext(ctx, `UPDATE queue SET state = 'claimed', epoch = $3, attempts = attempts + 1 WHERE id = $4 AND attempts = $5 AND `+due,
+			now.UnixNano(), horizon, q.o.Epoch, e.ID, before)
+		if err != nil {
+			q.keep(ctx, end{Event: e, after: Waiting, attempts: before})
+			return Event{}, err
+		}
+		if n, err := r.RowsAffected(); err != nil || n > 0 {
+			return e, err
+		} // else another one was faster
 	}
-	e.At, e.State = time.Unix(0, at).UTC(), Claimed
-	return e, nil
 }
 
 // handle runs the handler of an event that this queue has claimed, and writes down what came of it.
@@ -145,29 +173,56 @@ func (q *Queue) handle(ctx context.Context, e Event) error {
 	case ctx.Err() != nil || errors.Is(err, glia.ErrStaleEpoch): // the next leader handles it again
 		return errors.Join(err, ctx.Err())
 	case err == nil:
-		return q.settle(ctx, e, Done, time.Time{}, "")
+		return q.settle(ctx, end{e, Done, time.Time{}, "", e.Attempts})
 	case e.Attempts >= q.o.Attempts:
 		return q.bury(ctx, e, err.Error())
 	}
 	wait := repairer.Backoff(e.Attempts, q.o.RetryMin, q.o.RetryMax, e.Key)
 	q.o.Log.Warn("event could not be handled, trying again", "event", e.ID, "type", e.Type, "attempt", e.Attempts, "wait", wait, "error", err)
-	return q.settle(ctx, e, Waiting, q.o.Now().Add(wait), err.Error())
+	return q.settle(ctx, end{e, Waiting, q.o.Now().Add(wait), err.Error(), e.Attempts})
 }
 
 func (q *Queue) bury(ctx context.Context, e Event, problem string) error {
 	q.o.Log.Error("event is dead, a person must see to it", "event", e.ID, "type", e.Type, "problem", problem)
-	return q.settle(ctx, e, Dead, time.Time{}, problem)
+	return q.settle(ctx, end{e, Dead, time.Time{}, problem, e.Attempts})
 }
 
-// settle ends a claim.
-func (q *Queue) settle(ctx context.Context, e Event, s State, next time.Time, problem string) error {
+// settle ends a claim, unless it is another one by now.
+func (q *Queue) settle(ctx context.Context, x end) error {
 	var after int64
-	if !next.IsZero() {
-		after = next.UnixNano()
+	if !x.next.IsZero() {
+		after = x.next.UnixNano()
 	}
-	_, err := q.db.ExecContext(ctx, `UPDATE queue SET state = $1, next = $2, problem = $3 WHERE id = $4 AND state = 'claimed' AND epoch = $5`,
-		string(s), after, problem, e.ID, q.o.Epoch)
+	_, err := q.db.ExecContext(ctx, `UPDATE queue SET state = $1, next = $2, problem = $3, attempts = $4 WHERE id = $5 AND state = 'claimed' AND epoch = $6 AND attempts = $7`,
+		string(x.after), after, x.problem, x.attempts, x.ID, q.o.Epoch, x.Attempts)
+	if err != nil {
+		q.keep(ctx, x)
+	}
 	return err
+}
+
+// keep remembers the end of a claim that the database has not confirmed: nobody else ends it before the next leader does. Nor does this
+// queue once its context has ended.
+func (q *Queue) keep(ctx context.Context, x end) {
+	if ctx.Err() != nil {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.open = append(q.open, x)
+}
+
+// catchUp ends the claims whose end the database has not confirmed.
+func (q *Queue) catchUp(ctx context.Context) error {
+	q.mu.Lock()
+	open := q.open
+	q.open = nil
+	q.mu.Unlock()
+	var errs []error
+	for _, x := range open {
+		errs = append(errs, q.settle(ctx, x))
+	}
+	return errors.Join(errs...)
 }
 
 // prune forgets the oldest of the events that are done.
