@@ -71,6 +71,7 @@ type Teller struct {
 	Figures   *Figures
 
 	position Position
+	unkept   bool   // position is not in the database, or that is not known
 	read     uint64 // the newest event that was looked at
 	pending  []Notice
 	awaiting map[string]bool // cases whose approval was asked for since the start
@@ -162,7 +163,7 @@ func (t *Teller) step(ctx context.Context) (time.Time, error) {
 	cancel()
 	t.position.Threads = threads
 	if err != nil {
-		return time.Time{}, errors.Join(err, t.Positions.Keep(ctx, t.Name, t.position))
+		return time.Time{}, errors.Join(err, t.keep(ctx))
 	}
 	if t.failed > 0 {
 		t.Logger.Info("people are told again", "sink", t.Name)
@@ -224,9 +225,9 @@ func (t *Teller) news(e repairer.Event, n Notice) bool {
 	return true
 }
 
-// advance moves the cursor over what nobody needs to be told, now and then.
+// advance keeps what could not be kept before, and moves the cursor over what nobody needs to be told, now and then.
 func (t *Teller) advance(ctx context.Context) error {
-	if len(t.pending) > 0 || t.read < t.position.Cursor+1000 {
+	if !t.unkept && (len(t.pending) > 0 || t.read < t.position.Cursor+1000) {
 		return nil
 	}
 	return t.settle(ctx)
@@ -239,9 +240,16 @@ func (t *Teller) settle(ctx context.Context) error {
 		t.position.Cursor = t.pending[0].Seq - 1
 	}
 	t.position.Told = slices.DeleteFunc(t.position.Told, func(seq uint64) bool { return seq <= t.position.Cursor })
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWithin) // what was told must be known after the end, too
+	return t.keep(ctx)
+}
+
+// keep writes the position down. What was told must be known after the end, too.
+func (t *Teller) keep(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWithin)
 	defer cancel()
-	return t.Positions.Keep(ctx, t.Name, t.position)
+	err := t.Positions.Keep(ctx, t.Name, t.position)
+	t.unkept = err != nil
+	return err
 }
 
 // Figures are the metrics of all sinks. It is a prometheus.Collector.

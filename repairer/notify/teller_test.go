@@ -25,6 +25,7 @@ type events struct {
 	list      []repairer.Event
 	changed   chan struct{}
 	positions map[string]string
+	full      bool // takes no positions
 }
 
 func newEvents() *events {
@@ -73,24 +74,41 @@ func (e *events) Position(_ context.Context, sink string) (p notify.Position, kn
 	return p, known, err
 }
 
-func (e *events) Keep(_ context.Context, sink string, p notify.Position) error {
+func (e *events) Keep(ctx context.Context, sink string, p notify.Position) error {
 	doc, err := json.Marshal(p)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.full {
+		return errors.New("the disk is full")
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	e.positions[sink] = string(doc)
 	return err
+}
+
+func (e *events) fill(full bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.full = full
 }
 
 // people is a sink that remembers what it was told, and when.
 type people struct {
 	mu    sync.Mutex
 	deaf  bool
+	hang  bool
 	tries int
 	said  []string
 	since time.Time
 }
 
-func (p *people) Tell(_ context.Context, notices []notify.Notice, skipped int, threads notify.Threads) (notify.Threads, error) {
+func (p *people) Tell(ctx context.Context, notices []notify.Notice, skipped int, threads notify.Threads) (notify.Threads, error) {
+	if p.hang { // in the middle of a message
+		<-ctx.Done()
+		return notify.Threads{"case-1": "begun"}, ctx.Err()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tries++
@@ -168,6 +186,46 @@ func TestTeller_TellsOnceOverRestarts(t *testing.T) {
 		time.Sleep(time.Hour)
 		if got, want := p.heard(), "0s: 2; 30s: 1 3"; got != want {
 			t.Errorf("told %q, want %q", got, want)
+		}
+	})
+}
+
+// The database may take nothing for a while, in which people hear what happens all the same.
+func TestTeller_TellsOnceAlthoughThePositionCouldNotBeKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, p := newEvents(), &people{since: time.Now()}
+		_, _, stop := tell(t, e, p, notify.Policy{Digest: -1})
+		e.fill(true)
+		e.add(repairer.KindStarted, "case-1", repairer.Data{})
+		time.Sleep(time.Hour)
+		e.add(repairer.KindTripped, "", repairer.Data{})
+		time.Sleep(time.Hour)
+		e.fill(false)
+		time.Sleep(time.Hour)
+		stop()
+		told := p.heard()
+		if !strings.Contains(told, ": 1; ") || !strings.HasSuffix(told, ": 2") {
+			t.Errorf("told %q", told)
+		}
+		tell(t, e, p, notify.Policy{Digest: -1})
+		time.Sleep(time.Hour)
+		if again := p.heard(); again != told {
+			t.Errorf("told %q, and after a restart %q", told, again)
+		}
+	})
+}
+
+func TestTeller_KeepsWhatASinkHasBegunWhenItIsStopped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, p := newEvents(), &people{since: time.Now(), hang: true}
+		_, _, stop := tell(t, e, p, notify.Policy{Digest: -1})
+		e.add(repairer.KindStarted, "case-1", repairer.Data{})
+		synctest.Wait()
+		stop()
+		if at, _, err := e.Position(t.Context(), "team"); err != nil || at.Threads["case-1"] != "begun" || at.Cursor != 0 {
+			t.Errorf("kept is %+v, %v", at, err)
 		}
 	})
 }
