@@ -123,8 +123,7 @@ func (t *Tracker) File(ctx context.Context, key string, tk repairer.Ticket) (str
 	case made.Key == "":
 		return "", fmt.Errorf("create an issue in %s: the answer names no issue", t.Project)
 	}
-	t.note(key, false)
-	return made.Key, nil
+	return made.Key, nil // the note stays: whoever asks again, because a later step did not succeed, searches before the index has it
 }
 
 // sure is from when on search finds what was created for the key before.
@@ -141,11 +140,13 @@ func (t *Tracker) sure(key string) time.Time {
 func (t *Tracker) note(key string, asked bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if asked {
-		t.asked[key] = t.Now()
+	if !asked {
+		delete(t.asked, key)
 		return
 	}
-	delete(t.asked, key)
+	now := t.Now()
+	maps.DeleteFunc(t.asked, func(_ string, at time.Time) bool { return now.Sub(at) > t.IndexLag })
+	t.asked[key] = now
 }
 
 // Update sets summary and description, unless they are like that.

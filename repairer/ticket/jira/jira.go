@@ -2,8 +2,8 @@
 //
 // It guarantees that an issue is searched for before it is created, by a label and a property that carry the
 // key of the case, and that everything else that is said carries a mark by which it is found again, so that a
-// call that is repeated changes nothing. Search may lag behind what was created: a call whose answer was lost is not
-// repeated before the lag is over.
+// call that is repeated changes nothing. Search may lag behind what was created: a creation is not repeated before
+// the lag is over, whether its answer was lost or what came after it.
 //
 // It fails with *Error where Jira has answered, with glia.ErrNotFound for issues that do not exist, and with the
 // transport's error otherwise. After a refused login, and while Jira asks to be left alone, it asks nothing and
@@ -67,7 +67,7 @@ type Tracker struct {
 
 	mu     sync.Mutex
 	screen *screen              // nil until Jira has told it
-	asked  map[string]time.Time // creations whose answer has not come, by key
+	asked  map[string]time.Time // creations that search may not find yet, by key
 }
 
 var _ repairer.Tracker = (*Tracker)(nil)

@@ -109,6 +109,14 @@ func TestTracker_FilesOnceAlthoughSearchLags(t *testing.T) {
 	}
 	s.Fail(nil)
 	file(t, tr, "k/c2/ticket") // what was refused is not there, so nobody waits for the search
+	// The answer has come, and what the caller did next with the ticket did not succeed.
+	if _, err := tr.File(t.Context(), "k/c2/ticket", repairer.Ticket{Case: "c2", Title: "t", Body: "b"}); err == nil || !strings.Contains(err.Error(), "search lags behind") || s.Count() != 2 {
+		t.Errorf("%d issues, %v", s.Count(), err)
+	}
+	s.Index()
+	if file(t, tr, "k/c2/ticket"); s.Count() != 2 {
+		t.Errorf("%d issues", s.Count())
+	}
 }
 
 func TestTracker_KnowsItsIssueFromACopy(t *testing.T) {
