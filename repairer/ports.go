@@ -48,7 +48,8 @@ type Store interface {
 	Forgive(ctx context.Context, serial string, e Event) error
 	// Events returns the events of a case with a higher sequence number than after.
 	Events(ctx context.Context, id string, after uint64) ([]Event, error)
-	// Changed is closed at the next write; callers take it before they read.
+	// Changed is closed at the next write, also at one of which nobody knows whether it was done; callers take it before
+	// they read.
 	Changed() <-chan struct{}
 
 	// AddPause adds a pause, and its event to the log.

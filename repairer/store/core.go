@@ -147,12 +147,17 @@ func (s *core) inTurn(ctx context.Context, fn func(context.Context) error) error
 	if err := s.held(); err != nil {
 		return fmt.Errorf("this repairer no longer leads: %w", err)
 	}
-	if err := fn(ctx); err != nil {
-		return err
+	err := fn(ctx)
+	if err == nil || errors.As(err, new(unconfirmed)) {
+		s.notify()
 	}
-	s.notify()
-	return nil
+	return err
 }
+
+// unconfirmed is the error of a commit: what was written may be there all the same.
+type unconfirmed struct{ error }
+
+func (u unconfirmed) Unwrap() error { return u.error }
 
 func (s *core) transact(ctx context.Context, fn func(*sql.Tx, head) error) error {
 	tx, err := s.db.BeginTx(ctx, nil)
@@ -168,7 +173,7 @@ func (s *core) transact(ctx context.Context, fn func(*sql.Tx, head) error) error
 		return err
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit to the database: %w", err)
+		return unconfirmed{fmt.Errorf("commit to the database: %w", err)}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"glia"
+	"glia/internal/testbed"
 	"glia/repairer"
 	"glia/repairer/store"
 )
@@ -116,4 +118,35 @@ func TestPostgres_CutOffLeaderStopsBeforeAnotherBegins(t *testing.T) {
 	if b.Epoch() <= a.Epoch() {
 		t.Errorf("epoch %d after %d", b.Epoch(), a.Epoch())
 	}
+}
+
+// A commit whose answer never came may have been done: whoever waits for something new has to look.
+func TestPostgres_CommitWithoutAnAnswerWakesThoseWhoWait(t *testing.T) {
+	t.Parallel()
+	srv, name := database(t, "")
+	proxy := testbed.NewProxy(t, filepath.Join(srv.Dir(), ".s.PGSQL.5432"))
+	s := openPostgres(t, "postgres://glia@"+proxy.Addr+"/"+name+"?sslmode=disable", store.Options{TTL: time.Minute})
+	changed := s.Changed()
+	proxy.HangAfter("commit")
+	ctx, cancel := context.WithCancel(t.Context())
+	under := make(chan error, 1)
+	go func() {
+		_, err := s.AddPause(ctx, repairer.Pause{Scope: "fleet"})
+		under <- err
+	}()
+	for deadline := time.Now().Add(patience); srv.Exec(t.Context(), name, `DO 'BEGIN ASSERT (SELECT count(*) FROM pauses) = 1; END'`) != nil; {
+		if time.Now().After(deadline) {
+			t.Fatal("the pause does not get into the database")
+		}
+	}
+	cancel()
+	if err := <-under; !errors.Is(err, context.Canceled) {
+		t.Errorf("the pause without an answer: %v", err)
+	}
+	select {
+	case <-changed:
+	default:
+		t.Error("those who wait were not told")
+	}
+	proxy.Heal()
 }

@@ -67,7 +67,10 @@ func (s *Postgres) pipeline(ctx context.Context, conn *pgx.Conn, row int64, even
 		writes.Queue(st.query, st.args...)
 	}
 	writes.Queue("COMMIT")
-	return c, commit(conn.SendBatch(ctx, &writes), len(changes))
+	if err := commit(conn.SendBatch(ctx, &writes), len(changes)); err != nil {
+		return c, unconfirmed{err}
+	}
+	return c, nil
 }
 
 // commit reads the answers to so many changes and the end of their transaction.
