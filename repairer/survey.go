@@ -31,7 +31,8 @@ const surveyEvery = time.Hour
 
 // surveyed is what the last survey found. Engine.mu protects it.
 type surveyed struct {
-	at       time.Time // zero: there was none
+	due      time.Time // when the next one is to be begun; zero: at once
+	at       time.Time // when the one that is kept was begun, which the one that runs now is not; zero: there is none
 	findings []string
 	reasons  map[string][]glia.Reason // by serial
 }
@@ -44,10 +45,10 @@ func (e *Engine) surveyDue() bool {
 	now := e.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.surveyed.at.IsZero() && now.Sub(e.surveyed.at) < surveyEvery {
+	if now.Before(e.surveyed.due) {
 		return false
 	}
-	e.surveyed.at = now
+	e.surveyed.due = now.Add(surveyEvery)
 	return true
 }
 
@@ -64,6 +65,7 @@ func (e *Engine) surveyors() []Surveyor {
 
 // survey has all drivers compare, and keeps what they find for people.
 func (e *Engine) survey(ctx context.Context) {
+	begun := e.Now()
 	var found []string
 	reasons := map[string][]glia.Reason{}
 	for _, s := range e.surveyors() {
@@ -82,7 +84,7 @@ func (e *Engine) survey(ctx context.Context) {
 	if len(found) > 0 && !slices.Equal(found, e.surveyed.findings) {
 		e.Log.Warn("storage and disks do not agree", "findings", len(found), "example", found[0])
 	}
-	e.surveyed.findings, e.surveyed.reasons = found, reasons
+	e.surveyed.at, e.surveyed.findings, e.surveyed.reasons = begun, found, reasons
 }
 
 // saidByStorage is what the storage has against a disk, by the last survey if that is not too old.

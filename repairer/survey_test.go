@@ -146,3 +146,55 @@ func TestEngine_TakesTheStorageForTheSecondWitness(t *testing.T) {
 		}
 	}
 }
+
+// stuck is one whose storage does not answer from the second survey on.
+type stuck struct {
+	*opinionated
+	made           int
+	entered, leave chan struct{}
+}
+
+func (s *stuck) Survey(ctx context.Context) repairer.Survey {
+	if s.made++; s.made == 2 {
+		close(s.entered)
+		<-s.leave
+	}
+	return s.opinionated.Survey(ctx)
+}
+
+func TestEngine_ForgetsWhatTheStorageSaidBeforeItHung(t *testing.T) {
+	t.Parallel()
+	says := []glia.Reason{{Rule: "ceph.scrub_errors", Class: glia.Storage, State: glia.StateFailing, Evidence: glia.Evidence{Detail: "osd.3 has mended 7 copies"}}}
+	s := &stuck{entered: make(chan struct{}), leave: make(chan struct{})}
+	w := newWorld(t, func(o *repairer.Options) {
+		s.opinionated = &opinionated{o.Drivers[""], map[string][]glia.Reason{"N1S2": says}}
+		o.Drivers[""] = s
+	})
+	told := func() bool {
+		t.Helper()
+		r, err := repairer.NewService(w.engine, nil).Explain(t.Context(), connect.NewRequest(&gliav1.ExplainRequest{Serial: "N1S2"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(strings.Join(r.Msg.GetLines(), "\n"), "Its storage says")
+	}
+	w.ticks(2)
+	if !told() {
+		t.Fatal("what the storage says is not told")
+	}
+	w.now = w.now.Add(time.Hour)
+	hung := make(chan error, 1)
+	go func() { hung <- w.engine.TickOnce(t.Context()) }()
+	<-s.entered
+	for range 3 {
+		w.now = w.now.Add(time.Hour)
+		w.tick()
+	}
+	if told() {
+		t.Error("what the storage said four hours ago still speaks against the disk")
+	}
+	close(s.leave)
+	if err := <-hung; err != nil {
+		t.Error(err)
+	}
+}
