@@ -41,7 +41,6 @@ func (e *Engine) do(ctx context.Context, c Case, s PlanStep) (Data, error) {
 	case !p.Done:
 		return Data{}, runningError{p}
 	}
-	e.tellProgress(c.ID, "")
 	return Data{Commands: p.Commands, Output: p.Output, Facts: p.Facts}, nil
 }
 
@@ -76,7 +75,7 @@ func (e *Engine) driver(c Case) Driver {
 	return e.Drivers[""]
 }
 
-// tellProgress keeps how far the step of a case has come, until something is recorded of it.
+// tellProgress keeps how far the step of a case has come, for as long as it runs and nothing holds the case back.
 func (e *Engine) tellProgress(id, text string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

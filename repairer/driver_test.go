@@ -2,10 +2,14 @@ package repairer_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
+	"connectrpc.com/connect"
+
 	"glia"
+	gliav1 "glia/api/glia/v1"
 	"glia/repairer"
 )
 
@@ -86,6 +90,37 @@ func TestEngine_TellsOfAWaitingStepOnceAndShowsItsProgress(t *testing.T) {
 	log := w.texts(c)
 	if strings.Count(log, "waits move") != 1 || strings.Count(log, "goes on move") != 1 || strings.Contains(log, "PGs left") {
 		t.Errorf("log\n%s", log)
+	}
+}
+
+func TestEngine_ProgressEndsWithTheStep(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		end  func(w *world, c repairer.Case) error // what the driver answers from then on
+	}{
+		{"an attempt fails", func(*world, repairer.Case) error { return errors.New("the monitor has left") }},
+		{"the host is out of reach", func(*world, repairer.Case) error { return glia.ErrUnreachable }},
+		{"a person pauses everything", func(w *world, _ repairer.Case) error {
+			_, err := w.store.AddPause(t.Context(), repairer.Pause{Scope: "fleet", Owner: "ann", Reason: "a test", Since: w.now})
+			return err
+		}},
+		{"a person cancels", func(w *world, c repairer.Case) error {
+			_, err := w.serve().Cancel(t.Context(), connect.NewRequest(&gliav1.CancelRequest{CaseId: c.ID, Person: "ann", Reason: "a test"}))
+			return err
+		}},
+	} {
+		var fails error
+		w := newWorld(t, withDriver(scripted{do: func(a repairer.Act) (repairer.Progress, error) {
+			return repairer.Progress{Done: a.Step.Name == "note", Text: map[bool]string{true: "12 PGs left"}[a.Step.Name == "move"]}, fails
+		}}))
+		w.fail("node-1", "2")
+		c := w.until("N1S2", "moving", func(c repairer.Case) bool { return w.engine.Progress(c.ID) != "" })
+		fails = tt.end(w, c)
+		w.ticks(3)
+		if got := w.engine.Progress(c.ID); got != "" {
+			t.Errorf("%s: the progress is still told as %q", tt.name, got)
+		}
 	}
 }
 

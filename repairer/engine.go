@@ -415,6 +415,9 @@ func (e *Engine) record(ctx context.Context, c Case, kind Kind, step, text strin
 	if err != nil {
 		return c, fmt.Errorf("case %s: record %q: %w", c.ID, text, err)
 	}
+	if kind == KindHeld || kind == KindCancel {
+		e.tellProgress(c.ID, "") // nobody asks the step how far it has come until it goes on
+	}
 	e.Wake() // what follows need not wait for the next tick
 	if after.Phase != c.Phase {
 		e.Log.Info("case moved", "case", c.ID, "serial", c.Serial(), "host", c.Host(), "from", c.Phase, "to", after.Phase, "why", text)

@@ -190,6 +190,7 @@ func (e *Engine) inspect(ctx context.Context, c Case, found glia.DiskStatus, t T
 	}
 	answer, err := e.Hosts.Execute(ctx, c.Host(), o)
 	e.keepInspection(c, serial, o.GetKey(), answer.GetState() == gliav1.OrderState_ORDER_STATE_RUNNING)
+	e.tellProgress(c.ID, "")
 	switch {
 	case errors.Is(err, glia.ErrStaleEpoch):
 		return err
@@ -201,7 +202,6 @@ func (e *Engine) inspect(ctx context.Context, c Case, found glia.DiskStatus, t T
 	case answer.GetState() != gliav1.OrderState_ORDER_STATE_DONE:
 		return e.reject(ctx, c, Rejection{Serial: serial, Findings: []string{"the inspection did not succeed: " + answer.GetReason()}}, Ticket{})
 	}
-	e.tellProgress(c.ID, "")
 	in := answer.GetInspection()
 	findings := JudgeReplacement(c, probed, in.GetFindings(), e.Now())
 	disk := api.DiskFromProto(in.GetDisk())

@@ -319,9 +319,11 @@ func (e *Engine) act(ctx context.Context, c Case, name string, do func(Case) (Da
 	var unfit *UnfitError
 	var running runningError
 	var away *AwayError
-	switch {
-	case errors.As(err, &running):
+	if errors.As(err, &running) {
 		return e.underWay(ctx, c, name, running.Progress)
+	}
+	e.tellProgress(c.ID, "")
+	switch {
 	case errors.Is(err, glia.ErrStaleEpoch), ctx.Err() != nil:
 		return err
 	case errors.As(err, &unfit) && c.Replacement != nil:
