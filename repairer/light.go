@@ -2,6 +2,7 @@ package repairer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -18,6 +19,9 @@ const KindLight Kind = "light"
 
 // againAfter is the time between two questions for an order that runs.
 const againAfter = 200 * time.Millisecond
+
+// notedWithin bounds the writing of what came of an order, for which nobody may wait any more.
+const notedWithin = 5 * time.Second
 
 // Locate switches the locate light of one disk's place for a person. That it was asked for stands in the log
 // before it is done. A place without a light is a refusal.
@@ -43,10 +47,10 @@ func (s *Service) Locate(ctx context.Context, r *connect.Request[gliav1.LocateRe
 		want = "on"
 	}
 	what := fmt.Sprintf("the locate light of %s of %s (disk %s)", place, m.GetHost(), serial)
-	note := func(value, text string) error {
+	note := func(ctx context.Context, value, text string) error {
 		return e.Store.Set(ctx, "light "+m.GetHost()+" "+place, value, Event{At: e.Now(), Kind: KindLight, Text: text, Data: Data{Person: m.GetPerson(), Serial: serial}})
 	}
-	if err := note("asked "+want, fmt.Sprintf("%s wants %s %s", m.GetPerson(), what, want)); err != nil {
+	if err := note(ctx, "asked "+want, fmt.Sprintf("%s wants %s %s", m.GetPerson(), what, want)); err != nil {
 		return nil, fail(err)
 	}
 	answer, err := e.order(ctx, m.GetHost(), &gliav1.Order{
@@ -59,8 +63,15 @@ func (s *Service) Locate(ctx context.Context, r *connect.Request[gliav1.LocateRe
 	case len(answer.GetCommands()) == 0: // the hand had nothing to do it with, and says so
 		err = refuse("%s", answer.GetOutput())
 	}
+	gone := ctx.Err() != nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), notedWithin)
+	defer cancel()
 	if err != nil {
-		if logged := note("not "+want, fmt.Sprintf("%s is not %s: %s", what, want, brief(plain(err)))); logged != nil {
+		value, text := "not "+want, "is not "
+		if gone || errors.Is(err, glia.ErrUnreachable) { // the answer is missing, and the hand may have done it
+			value, text = "perhaps "+want, "may be "
+		}
+		if logged := note(ctx, value, fmt.Sprintf("%s %s%s: %s", what, text, want, brief(plain(err)))); logged != nil {
 			return nil, fail(logged)
 		}
 		if connect.CodeOf(err) == connect.CodeFailedPrecondition {
@@ -68,7 +79,7 @@ func (s *Service) Locate(ctx context.Context, r *connect.Request[gliav1.LocateRe
 		}
 		return nil, fail(err)
 	}
-	if err := note(want, what+" is "+want); err != nil {
+	if err := note(ctx, want, what+" is "+want); err != nil {
 		return nil, fail(err)
 	}
 	e.Log.Info("light switched", "host", m.GetHost(), "place", place, "serial", serial, "to", want, "by", m.GetPerson())

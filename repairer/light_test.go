@@ -2,6 +2,7 @@ package repairer_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,45 @@ func TestService_LocateRefusesWithoutALight(t *testing.T) {
 	wantCode(t, err, connect.CodeFailedPrecondition, "no locate light known for slot 2")
 	if log := w.auditText(api); !strings.Contains(log, "is not on: no locate light known") {
 		t.Errorf("the log tells %s", log)
+	}
+}
+
+// numb is a fleet whose hands do what they are told, and whose answers are lost, after which the caller may have gone.
+type numb struct {
+	repairer.Hosts
+	gone func()
+}
+
+func (n numb) Execute(ctx context.Context, host string, o *gliav1.Order) (*gliav1.ExecuteResponse, error) {
+	_, err := n.Hosts.Execute(ctx, host, o)
+	if err == nil {
+		err = fmt.Errorf("%w: no answer", glia.ErrUnreachable)
+	}
+	if n.gone != nil {
+		n.gone()
+		err = ctx.Err()
+	}
+	return nil, err
+}
+
+func TestService_LocateWithoutAnAnswerSaysSo(t *testing.T) {
+	t.Parallel()
+	for _, leaves := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		n := numb{}
+		if leaves {
+			n.gone = cancel
+		}
+		w := newWorld(t, func(o *repairer.Options) { n.Hosts = o.Hosts; o.Hosts = n })
+		w.tick()
+		_, err := repairer.NewService(w.engine, nil).Locate(ctx, connect.NewRequest(&gliav1.LocateRequest{Host: "node-1", Disk: "2", Person: "ann", On: true}))
+		cancel()
+		if err == nil || len(w.fleet.Lights()) != 1 {
+			t.Errorf("the caller leaves %t: %v, lights %q", leaves, err, w.fleet.Lights())
+		}
+		if log := w.auditText(w.serve()); !strings.Contains(log, "(disk N1S2) may be on: ") || strings.Contains(log, "is not on") {
+			t.Errorf("the caller leaves %t: the log tells %s", leaves, log)
+		}
 	}
 }
 
