@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/cenkalti/backoff/v5"
 )
 
 // Vacancy tells people when nobody leads, which no leader can. Each repairer that stands by has one, and each of them tells.
@@ -54,15 +56,33 @@ func (v *Vacancy) Run(ctx context.Context) error {
 	}
 }
 
-// Took tells those who know of the vacancy that this repairer has taken over.
-func (v *Vacancy) Took(ctx context.Context) { v.over(ctx, v.Who+" leads now") }
-
-func (v *Vacancy) over(ctx context.Context, what string) {
-	for name := range v.told {
-		if v.told[name] && v.tell(ctx, name, v.Sinks[name], Notice{Event: Leader, Severity: Info, Text: "The vacancy is over: " + what + "."}) {
-			delete(v.told, name)
+// Took tells those who know of the vacancy that this repairer has taken over, and tries again until all of them have heard it or the
+// context ends: nobody else may be there to tell them. It is called once Run has returned.
+func (v *Vacancy) Took(ctx context.Context) {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = v.Every, max(v.Every, 5*time.Minute)
+	for !v.over(ctx, v.Who+" leads now") {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait.NextBackOff()):
 		}
 	}
+}
+
+// over says whether all who know of the vacancy have heard that it is over.
+func (v *Vacancy) over(ctx context.Context, what string) bool {
+	all := true
+	for name, knows := range v.told {
+		switch {
+		case !knows:
+		case v.tell(ctx, name, v.Sinks[name], Notice{Event: Leader, Severity: Info, Text: "The vacancy is over: " + what + "."}):
+			delete(v.told, name)
+		default:
+			all = false
+		}
+	}
+	return all
 }
 
 func (v *Vacancy) tell(ctx context.Context, name string, sink Sink, n Notice) bool {

@@ -17,11 +17,11 @@ import (
 // words is a sink that keeps the texts.
 type words struct {
 	said []string
-	deaf bool
+	deaf atomic.Bool
 }
 
 func (w *words) Tell(_ context.Context, n []notify.Notice, _ int, t notify.Threads) (notify.Threads, error) {
-	if w.deaf {
+	if w.deaf.Load() {
 		return t, errors.New("nobody is there")
 	}
 	w.said = append(w.said, n[0].Text)
@@ -33,7 +33,8 @@ func TestVacancy_IsToldOnceAndSoIsItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var leads atomic.Bool
 		leads.Store(true)
-		team, other, deaf := &words{}, &words{}, &words{deaf: true}
+		team, other, deaf := &words{}, &words{}, &words{}
+		deaf.deaf.Store(true)
 		v := &notify.Vacancy{
 			Who: "repair-2", Ask: func(context.Context) (bool, string) { return leads.Load(), "the database does not answer" }, Every: time.Second, After: 30 * time.Second,
 			Sinks: map[string]notify.Sink{"team": team, "other": other, "deaf": deaf}, Log: slog.New(slog.DiscardHandler),
@@ -64,7 +65,12 @@ func TestVacancy_IsToldOnceAndSoIsItsEnd(t *testing.T) {
 		time.Sleep(time.Minute)
 		stop()
 		<-ended
-		v.Took(t.Context())
+		team.deaf.Store(true) // for the moment in which this repairer takes over
+		took := make(chan struct{})
+		go func() { defer close(took); v.Took(t.Context()) }()
+		hear(time.Hour, vacant, "The vacancy is over: a repairer leads again.", "NOBODY LEADS")
+		team.deaf.Store(false)
+		<-took
 		hear(0, vacant, "The vacancy is over: a repairer leads again.", "NOBODY LEADS", "The vacancy is over: repair-2 leads now.")
 		if len(other.said) > 0 {
 			t.Errorf("told %q what it does not want", other.said)

@@ -68,8 +68,14 @@ func share(ctx context.Context, c config.Repairer, v program.Secrets, ready func
 
 // term leads until the lease is lost.
 func term(ctx context.Context, st database, lead func(context.Context, database) error) error {
-	ctx, end := context.WithCancel(ctx)
+	ctx, end := whileLed(ctx, st)
 	defer end()
+	return lead(ctx, st)
+}
+
+// whileLed is a context that also ends when the lease is lost.
+func whileLed(ctx context.Context, st database) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancel(ctx)
 	go func() {
 		select {
 		case <-st.Lost():
@@ -77,7 +83,7 @@ func term(ctx context.Context, st database, lead func(context.Context, database)
 		case <-ctx.Done():
 		}
 	}()
-	return lead(ctx, st)
+	return ctx, end
 }
 
 // deposed says whether the term ended because another repairer leads or may lead.
@@ -128,7 +134,11 @@ func standBy(ctx context.Context, c config.Repairer, v program.Secrets, ready fu
 		return errLeading
 	})...)
 	if errors.Is(err, errLeading) {
-		vacancy.Took(ctx)
+		led, end := whileLed(ctx, st)
+		go func() {
+			defer end()
+			vacancy.Took(led)
+		}()
 		return st, nil
 	}
 	if st != nil {
