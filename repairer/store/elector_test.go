@@ -28,6 +28,34 @@ func (e *elected) Held() error                  { return nil }
 func (e *elected) Lost() <-chan struct{}        { return e.lost }
 func (e *elected) Resign(context.Context) error { return nil }
 
+// slow is an election whose first terms end before the database is open, as they do when it answers slowly.
+type slow struct {
+	*elected
+	early int
+}
+
+func (s *slow) Lead(ctx context.Context, above uint64) (repairer.Term, error) {
+	if s.early--; s.early >= 0 {
+		t := gone{elected{epoch: above + 1, lost: make(chan struct{})}}
+		close(t.lost)
+		return &t, nil
+	}
+	return s.elected.Lead(ctx, above)
+}
+
+type gone struct{ elected }
+
+func (*gone) Held() error { return glia.ErrStaleEpoch }
+
+func TestPostgres_WaitsAgainWhenTheTermEndsBeforeItHasBegun(t *testing.T) {
+	t.Parallel()
+	srv, name := database(t, "")
+	s := openPostgres(t, srv.URL(name), store.Options{Elector: &slow{&elected{lost: make(chan struct{})}, 2}})
+	if _, err := s.AddPause(t.Context(), repairer.Pause{Scope: "fleet"}); err != nil {
+		t.Error(err)
+	}
+}
+
 // Whoever elects: the database refuses the writes of one that has a successor, and an epoch that is not new.
 func TestPostgres_ChecksTheEpochOfAnotherElection(t *testing.T) {
 	t.Parallel()

@@ -95,19 +95,41 @@ func OpenPostgres(ctx context.Context, url string, o Options) (_ *Postgres, err 
 	if o.Elector == nil {
 		o.Elector = &lease{db: under, holder: o.Holder, times: t, waiter: w, log: o.Log, stall: o.stall}
 	}
-	s := &Postgres{under: under, core: newCore(postgresDialect)}
-	if s.term, err = elect(ctx, under, w, o); err != nil {
-		return nil, errors.Join(err, under.Close())
+	s := &Postgres{under: under}
+	for {
+		lost, err := s.lead(ctx, c, w, o)
+		switch {
+		case err == nil:
+			o.Log.Info("leading", "holder", o.Holder, "epoch", s.epoch)
+			return s, nil
+		case !lost || ctx.Err() != nil:
+			return nil, errors.Join(err, under.Close())
+		}
+		o.Log.Warn("lease was lost before the database was open, waiting for it again", "error", err)
 	}
-	s.epoch, s.lost, s.held = s.term.Epoch(), s.term.Lost(), s.term.Held
-	s.db = connect(c, t, s.epoch)
+}
+
+// lead waits until this repairer leads, and opens the database under the epoch of its term. After an error it says whether the term was lost,
+// as it is when the database answers so slowly that the lease ends meanwhile.
+func (s *Postgres) lead(ctx context.Context, c *pgx.ConnConfig, w *waiter, o Options) (lost bool, err error) {
+	term, err := elect(ctx, s.under, w, o)
+	if err != nil {
+		return false, err
+	}
+	s.core, s.term = newCore(postgresDialect), term
+	s.epoch, s.lost, s.held = term.Epoch(), term.Lost(), term.Held
+	s.db = connect(c, w.times, s.epoch)
 	s.db.SetMaxOpenConns(8)
 	s.db.SetMaxIdleConns(8)
-	if err := s.begin(ctx); err != nil {
-		return nil, errors.Join(err, s.Close())
+	err = claimWithin(ctx, s.under, w, term, o.Holder)
+	if err == nil {
+		err = s.begin(ctx)
 	}
-	o.Log.Info("leading", "holder", o.Holder, "epoch", s.epoch)
-	return s, nil
+	if err != nil {
+		lost = term.Held() != nil
+		return lost, errors.Join(err, s.db.Close(), term.Resign(ctx))
+	}
+	return false, nil
 }
 
 func (o Options) filled() Options {
@@ -126,8 +148,7 @@ func (o Options) filled() Options {
 	return o
 }
 
-// elect waits until this repairer leads and the database has taken in the epoch of its term. Whoever elects, the
-// database refuses an epoch that is not newer than all before it.
+// elect waits until this repairer leads.
 func elect(ctx context.Context, db *sql.DB, w *waiter, o Options) (repairer.Term, error) {
 	var newest uint64
 	err := w.until(ctx, func(ctx context.Context) (string, error) {
@@ -142,19 +163,17 @@ func elect(ctx context.Context, db *sql.DB, w *waiter, o Options) (repairer.Term
 	if err != nil {
 		return nil, err
 	}
-	term, err := o.Elector.Lead(ctx, newest)
-	if err != nil {
-		return nil, err
-	}
+	return o.Elector.Lead(ctx, newest)
+}
+
+// claimWithin waits until the database has taken in the epoch of the term, or the term is lost. Whoever elects, the database refuses an
+// epoch that is not newer than all before it.
+func claimWithin(ctx context.Context, db *sql.DB, w *waiter, term repairer.Term, holder string) error {
 	led, cancel := whileLed(ctx, term.Lost())
 	defer cancel()
-	err = w.until(led, func(ctx context.Context) (string, error) {
-		return "", inTx(ctx, db, func(tx *sql.Tx) error { return claim(ctx, tx, term.Epoch(), o.Holder) })
+	return w.until(led, func(ctx context.Context) (string, error) {
+		return "", inTx(ctx, db, func(tx *sql.Tx) error { return claim(ctx, tx, term.Epoch(), holder) })
 	})
-	if err != nil {
-		return nil, errors.Join(err, term.Resign(ctx))
-	}
-	return term, nil
 }
 
 // claim makes the epoch the one under which the database is written.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,10 +70,10 @@ func openPostgres(t testing.TB, url string, o store.Options) *store.Postgres {
 }
 
 // patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // short is a lease for tests that wait for its end. It is long enough for a busy machine.
-const short = 1500 * time.Millisecond
+const short = 5 * time.Second
 
 func TestPostgres_Contract(t *testing.T) {
 	t.Parallel()
@@ -93,8 +94,16 @@ func TestPostgres_Contract(t *testing.T) {
 func TestPostgres_PausedLeaderIsDeposed(t *testing.T) {
 	t.Parallel()
 	srv, name := database(t, "")
+	var pause atomic.Bool // once it leads and has worked
 	stalled, goOn := make(chan struct{}), make(chan struct{})
-	a := openPostgres(t, srv.URL(name), store.Options{TTL: short, Holder: "a"}.StallRenewals(func() { close(stalled); <-goOn }))
+	resume := sync.OnceFunc(func() { close(goOn) })
+	a := openPostgres(t, srv.URL(name), store.Options{TTL: short, Holder: "a"}.StallRenewals(func() {
+		if pause.CompareAndSwap(true, false) {
+			close(stalled)
+			<-goOn
+		}
+	}))
+	t.Cleanup(resume) // before a is closed, which waits for its renewals
 	c, err := a.Open(t.Context(), storetest.Opened("S1"))
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +112,8 @@ func TestPostgres_PausedLeaderIsDeposed(t *testing.T) {
 	if _, err := tickets.File(t.Context(), "k1", repairer.Ticket{Case: c.ID}); err != nil {
 		t.Fatal(err)
 	}
-	<-stalled
+	pause.Store(true)
+	await(t, stalled, "it is paused at a renewal")
 	paused := time.Now()
 	b := openPostgres(t, srv.URL(name), store.Options{TTL: short, Holder: "b"})
 	if waited := time.Since(paused); waited > patience/2 { // to connect takes a busy machine seconds
@@ -119,7 +129,7 @@ func TestPostgres_PausedLeaderIsDeposed(t *testing.T) {
 	if _, err := tickets.File(t.Context(), "k2", repairer.Ticket{Case: c.ID}); err == nil || !strings.Contains(err.Error(), glia.ErrStaleEpoch.Error()) {
 		t.Errorf("the deposed repairer files a ticket: %v", err)
 	}
-	close(goOn)
+	resume()
 	await(t, a.Lost(), "the deposed repairer learns that it lost")
 	if _, err := b.Append(t.Context(), storetest.Ended(c.ID)); err != nil {
 		t.Errorf("the new leader: %v", err)
@@ -149,8 +159,13 @@ func await(t *testing.T, what <-chan struct{}, words string) {
 func TestPostgres_PausedInTheMiddleOfAWrite(t *testing.T) {
 	t.Parallel()
 	srv, name := database(t, "")
+	var pause atomic.Bool // once it is in the middle of its write
 	goOn := make(chan struct{})
-	a := openPostgres(t, srv.URL(name), store.Options{TTL: short, Holder: "a"}.StallRenewals(func() { <-goOn }))
+	a := openPostgres(t, srv.URL(name), store.Options{TTL: short, Holder: "a"}.StallRenewals(func() {
+		if pause.Load() {
+			<-goOn
+		}
+	}))
 	defer close(goOn)
 	tx, err := a.DB().BeginTx(t.Context(), nil)
 	if err != nil {
@@ -160,6 +175,7 @@ func TestPostgres_PausedInTheMiddleOfAWrite(t *testing.T) {
 	if _, err := tx.ExecContext(t.Context(), `SELECT epoch FROM lease FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
+	pause.Store(true)
 	b := openPostgres(t, srv.URL(name), store.Options{TTL: short, Holder: "b"}) // is not held up by the lock of a
 	if err := tx.Commit(); err == nil {
 		t.Error("the transaction of the paused leader could still be committed")
@@ -174,7 +190,7 @@ func TestPostgres_PausedInTheMiddleOfAWrite(t *testing.T) {
 func TestPostgres_NeverTwoLeaders(t *testing.T) {
 	t.Parallel()
 	srv, name := database(t, "")
-	const repairers, terms = 4, 5
+	const repairers, terms = 4, 5 // none loses its lease, which is long: each ends its term by itself
 	var mu sync.Mutex
 	var epochs []uint64
 	leader := ""
@@ -184,7 +200,7 @@ func TestPostgres_NeverTwoLeaders(t *testing.T) {
 			who := fmt.Sprint("r", i)
 			for range terms {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
-				s, err := store.OpenPostgres(ctx, srv.URL(name), store.Options{TTL: 2 * short, Holder: who})
+				s, err := store.OpenPostgres(ctx, srv.URL(name), store.Options{TTL: time.Minute, Holder: who})
 				cancel()
 				if err != nil {
 					t.Error(err)
