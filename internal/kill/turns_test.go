@@ -22,8 +22,12 @@ import (
 	"glia/repairer/store/storetest"
 )
 
-// takeOver is how long nobody may act after the leader is gone, with the default lease.
-const takeOver = 15 * time.Second
+// takeOver is how long nobody may act after the leader is gone, with the default lease: 11 s, and as much again twice where many share a
+// processor, each step of the one who takes over with them.
+const takeOver = 45 * time.Second
+
+// heard bounds one question to a repairer, which may be stopped.
+const heard = 3 * time.Second
 
 // crew are several repairers on one PostgreSQL, each a process with a network of its own to it, and one host
 // with a failed disk.
@@ -101,7 +105,7 @@ func (c *crew) until(limit time.Duration, words string, so func() bool) {
 				continue
 			default:
 			}
-			ctx, cancel := context.WithTimeout(c.t.Context(), time.Second)
+			ctx, cancel := context.WithTimeout(c.t.Context(), heard)
 			if s, err := see(ctx, w.client); err == nil {
 				last = fmt.Sprintf("the case is %s, waiting for %q", s.c.GetPhase(), s.c.GetWaitingFor())
 				if w.tech.moves < c.moves {
@@ -132,7 +136,7 @@ func (c *crew) leader() (at int, epoch uint64) {
 }
 
 func (c *crew) leads(w *world) (epoch uint64, ok bool) {
-	ctx, cancel := context.WithTimeout(c.t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(c.t.Context(), heard)
 	defer cancel()
 	r, err := w.client.GetStatus(ctx, connect.NewRequest(&gliav1.GetStatusRequest{}))
 	if err != nil {
@@ -152,7 +156,7 @@ func (c *crew) takenOver(epoch uint64) {
 
 // ready is what /readyz says.
 func (w *world) ready(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, heard)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.api+"/readyz", nil)
 	if err != nil {

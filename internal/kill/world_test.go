@@ -25,7 +25,7 @@ import (
 )
 
 // patience is how long one repair may take, its restarts included.
-const patience = 90 * time.Second
+const patience = 4 * time.Minute
 
 // world is a repairer in a process of its own and all that is around it.
 type world struct {
