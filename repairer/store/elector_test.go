@@ -3,6 +3,8 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"glia"
@@ -53,6 +55,40 @@ func TestPostgres_WaitsAgainWhenTheTermEndsBeforeItHasBegun(t *testing.T) {
 	s := openPostgres(t, srv.URL(name), store.Options{Elector: &slow{&elected{lost: make(chan struct{})}, 2}})
 	if _, err := s.AddPause(t.Context(), repairer.Pause{Scope: "fleet"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// shut is an election after which the database lets nobody in who is not there already.
+type shut struct {
+	*elected
+	shut func()
+}
+
+func (s *shut) Lead(ctx context.Context, above uint64) (repairer.Term, error) {
+	s.shut()
+	return s.elected.Lead(ctx, above)
+}
+
+func TestPostgres_WaitsForADatabaseThatIsAwayWhenItHasJustBeenElected(t *testing.T) {
+	t.Parallel()
+	srv, name := database(t, "")
+	let := func(in bool) {
+		if err := srv.Exec(t.Context(), "postgres", fmt.Sprintf(`ALTER DATABASE %s ALLOW_CONNECTIONS %t`, name, in)); err != nil {
+			t.Error(err)
+		}
+	}
+	waited := false
+	openPostgres(t, srv.URL(name), store.Options{
+		Elector: &shut{&elected{lost: make(chan struct{})}, func() { let(false) }},
+		Waiting: func(reason string) {
+			if strings.Contains(reason, "not currently accepting connections") {
+				waited = true
+				let(true)
+			}
+		},
+	})
+	if !waited {
+		t.Error("the database was not shut")
 	}
 }
 

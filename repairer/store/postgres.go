@@ -123,7 +123,7 @@ func (s *Postgres) lead(ctx context.Context, c *pgx.ConnConfig, w *waiter, o Opt
 	s.db.SetMaxIdleConns(8)
 	err = claimWithin(ctx, s.under, w, term, o.Holder)
 	if err == nil {
-		err = s.begin(ctx)
+		err = s.begin(ctx, w)
 	}
 	if err != nil {
 		lost = term.Held() != nil
@@ -197,8 +197,8 @@ func claim(ctx context.Context, tx *sql.Tx, epoch uint64, holder string) error {
 	return nil
 }
 
-// begin brings the tables to the newest version.
-func (s *Postgres) begin(ctx context.Context) error {
+// begin brings the tables to the newest version. A database that does not let us in at once is waited for, while this repairer leads.
+func (s *Postgres) begin(ctx context.Context, w *waiter) error {
 	ctx, cancel := whileLed(ctx, s.lost)
 	defer cancel()
 	locker, err := lock.NewPostgresSessionLocker() // should the lease be lost in the middle of a migration
@@ -206,7 +206,9 @@ func (s *Postgres) begin(ctx context.Context) error {
 		return err
 	}
 	s.dialect.options = append(s.dialect.options, goose.WithSessionLocker(locker))
-	if err := s.db.QueryRowContext(ctx, `SELECT store FROM lease`).Scan(&s.name); err != nil {
+	if err := w.until(ctx, func(ctx context.Context) (string, error) {
+		return "", s.db.QueryRowContext(ctx, `SELECT store FROM lease`).Scan(&s.name)
+	}); err != nil {
 		return fmt.Errorf("read the name of the database: %w", err)
 	}
 	return s.dialect.migrate(ctx, s.db)
