@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	"glia"
@@ -173,6 +175,41 @@ func TestHand_CloseEndsActs(t *testing.T) {
 	}
 	opts.DrainHook = nil
 	wantDone(t, finish(t, l.hand(opts), o))
+}
+
+// A process that somebody starts at that moment has a copy of the lock until its exec, as this test has.
+func TestHand_CloseLetsTheNextOneIn(t *testing.T) {
+	t.Parallel()
+	l := fakeLab(t)
+	opts := l.options(&recorder{})
+	h, err := hand.New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fds, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(fds, func(fd string) bool {
+		file, err := os.Readlink(fd)
+		return err == nil && file == filepath.Join(opts.StateDir, "lock")
+	})
+	if i < 0 {
+		t.Fatal("the lock is not open")
+	}
+	n, err := strconv.Atoi(filepath.Base(fds[i]))
+	if err == nil {
+		n, err = unix.FcntlInt(uintptr(n), unix.F_DUPFD_CLOEXEC, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(n)
+	if _, err := hand.New(opts); err == nil {
+		t.Error("two hands share a folder")
+	}
+	stop(t, h)
+	l.hand(opts)
 }
 
 // An order that a stop of the nerve finds before its act has begun was not refused: nobody has said no.

@@ -194,7 +194,9 @@ func (h *Hand) Close(ctx context.Context) error {
 		<-ended
 	}
 	h.cancel(ErrClosed)
-	return errors.Join(h.journal.Close(), h.lock.Close())
+	// A process that is being started has a copy of the lock until its exec, which would keep the next hand out.
+	unlocked := os.NewSyscallError("flock", unix.Flock(int(h.lock.Fd()), unix.LOCK_UN))
+	return errors.Join(h.journal.Close(), unlocked, h.lock.Close())
 }
 
 // Fence makes orders of older epochs be refused from now on, also after a crash. An act that has not begun yet
