@@ -14,6 +14,9 @@ import (
 	"glia/repairer/store/storetest"
 )
 
+// electionLease is that of an election in tests. A repairer gives its database a quarter of it for an answer, and a busy machine takes a second.
+const electionLease = 6 * time.Second
+
 func TestRepairer_ElectedByARegistry(t *testing.T) {
 	t.Parallel()
 	srv, err := storetest.StartPostgres(t.Context(), "fsync=off")
@@ -33,8 +36,8 @@ func TestRepairer_ElectedByARegistry(t *testing.T) {
 			}
 			elect := func(c *config.Repairer) {
 				c.Election.By = by
-				c.ZooKeeper.Servers, c.ZooKeeper.SessionTimeout = []string{server.Addr}, config.Duration(2*time.Second)
-				c.Consul.Address, c.Consul.TTL = server.Addr, config.Duration(2*time.Second)
+				c.ZooKeeper.Servers, c.ZooKeeper.SessionTimeout = []string{server.Addr}, config.Duration(electionLease)
+				c.Consul.Address, c.Consul.TTL = server.Addr, config.Duration(electionLease)
 			}
 			a := start(t, srv.URL(name), elect)
 			var first, second, third uint64
