@@ -15,7 +15,7 @@ import (
 )
 
 // Patience bounds every wait of the suite. It is generous, because only a failing test waits so long.
-const Patience = 30 * time.Second
+const Patience = 90 * time.Second
 
 // Cluster is a fresh registry of one backend.
 type Cluster interface {

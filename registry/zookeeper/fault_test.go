@@ -99,7 +99,8 @@ func TestRegistry_AShortCutIsNotSeen(t *testing.T) {
 func TestRegistry_AskedWhileTheConnectionComesBack(t *testing.T) {
 	t.Parallel()
 	c := newCluster(testbed.ZooKeeper(t))
-	h := c.host(t)
+	p := testbed.NewProxy(t, c.server.Addr)
+	h := host{open(t, zookeeper.Options{Servers: []string{p.Addr}, Path: c.path, SessionTimeout: lasting}), p}
 	const hosts = 100
 	all := func(m []glia.Member) bool {
 		return len(m) == hosts && !slices.ContainsFunc(m, func(m glia.Member) bool { return m.Status != glia.MemberAlive })
