@@ -4,13 +4,17 @@ package looptest
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"glia/internal/loop"
@@ -42,7 +46,13 @@ const inside = "GLIA_TEST_MOUNTS_ARE_PRIVATE"
 // its own. What is mounted there goes with its last process, and the loop devices below it as well. Without the
 // right to do so the tests run where they are; those that need it need root anyway.
 func Main(m *testing.M) {
-	if os.Getenv(inside) != "" || os.Geteuid() != 0 {
+	if os.Getenv(inside) != "" {
+		if err := dropOthers(); err != nil {
+			panic(err)
+		}
+		os.Exit(m.Run())
+	}
+	if os.Geteuid() != 0 {
 		os.Exit(m.Run())
 	}
 	runtime.LockOSThread() // the other one gets its signal when this thread ends
@@ -71,4 +81,22 @@ func Main(m *testing.M) {
 		os.Exit(code)
 	}
 	os.Exit(2) // by a signal
+}
+
+// dropOthers takes what other tests have mounted out of the namespace, which began with copies of it: they would hold the disks of
+// those tests for as long as this process lives.
+func dropOthers() error {
+	all, err := mountinfo.GetMounts(nil)
+	if err != nil {
+		return fmt.Errorf("look for mounts of other tests: %w", err)
+	}
+	for _, m := range slices.Backward(all) {
+		if !strings.HasPrefix(m.Source, "/dev/loop") || !strings.HasPrefix(m.Mountpoint, os.TempDir()+"/") {
+			continue
+		}
+		if err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("let go of %s: %w", m.Mountpoint, err)
+		}
+	}
+	return nil
 }
