@@ -68,7 +68,7 @@ func TestRepairer_KilledThreeTimesGoesOn(t *testing.T) {
 	}
 	o := newOptions(t)
 	o.Out = os.Stderr
-	ctx, _, fleet := running(t, o, 8*time.Minute)
+	ctx, _, fleet := running(t, o, 15*time.Minute)
 	c, url, err := fleet.RepairerConfig(ctx)
 	if err != nil {
 		t.Fatal(err)

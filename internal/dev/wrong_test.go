@@ -27,7 +27,7 @@ func TestRepairer_RaisesTheAlarmForAWrongDiskWithinSeconds(t *testing.T) {
 	needLoop(t)
 	o := dev.WithDefaultPace(newOptions(t))
 	o.Out = os.Stderr
-	ctx, g, fleet := running(t, o, 2*time.Minute)
+	ctx, g, fleet := running(t, o, 10*time.Minute)
 	c, url, err := fleet.RepairerConfig(ctx)
 	if err != nil {
 		t.Fatal(err)
