@@ -202,9 +202,7 @@ func TestHand_ClearsAwayTheOSDOfADyingDisk(t *testing.T) {
 	if r := finish(t, l.hand, stopSecond); r.State != gliav1.OrderState_ORDER_STATE_DONE || !strings.Contains(r.Output, "not found") {
 		t.Errorf("got %s (%s): %q", r.State, r.Reason, r.Output)
 	}
-	if pid := c.PID(second.OSDs[0].ID); pid != 0 {
-		t.Errorf("pid %d still runs", pid)
-	}
+	l.untilOver(second.OSDs[0].ID)
 	wantDone(t, finish(t, l.hand, l.order(osdDeactivate, second, second)))
 	if _, err := os.Stat(filepath.Join(c.OSDDir(second.OSDs[0].ID), "whoami")); err == nil {
 		t.Error("the directory of the OSD is still mounted")
@@ -220,6 +218,18 @@ func (l *cephLab) ceph(args ...string) {
 	l.t.Helper()
 	if _, err := l.cluster.Ceph(l.t.Context(), args...); err != nil {
 		l.t.Fatal(err)
+	}
+}
+
+// untilOver waits until the parent of a daemon that has ended knows it: the hand sees earlier that it runs no program any more.
+func (l *cephLab) untilOver(id int) {
+	l.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); l.cluster.PID(id) != 0; <-tick.C {
+		if time.Now().After(deadline) {
+			l.t.Fatalf("osd.%d still runs as pid %d", id, l.cluster.PID(id))
+		}
 	}
 }
 
